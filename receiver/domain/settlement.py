@@ -1,0 +1,294 @@
+"""What a report does to a task: the one place where outcomes are decided, whichever channel told them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from receiver.domain.errors import ErrorCode, TaskError
+from receiver.domain.event import Event, EventType
+from receiver.domain.report import Output, Reading, StoredReport, Verdict, Via
+from receiver.domain.result import Artifact, ArtifactStatus, Result
+from receiver.domain.schedule import PollPlan
+from receiver.domain.submission import evidence, fail
+from receiver.domain.task import Change, Ruling, Status, Task, Work
+
+#: How long an answer that shows failures, nothing pending and fewer outcomes than asked for must stay the same.
+QUIET = timedelta(seconds=30)
+
+
+@dataclass(frozen=True, slots=True)
+class SettleRules:
+    """What settling needs besides the report.
+
+    ``trusted_link`` says whether a link lies on the provider's own media hosts; ``new_id`` makes the id of a result.
+    """
+
+    plan: PollPlan
+    trusted_link: Callable[[str], bool]
+    new_id: Callable[[], UUID]
+
+
+def quarantine(task: Task, report: StoredReport, reason: str, now: datetime) -> Change:
+    """Keep a report that cannot be used, say why, and ask the provider itself at once."""
+    events = (
+        *_received(report),
+        Event(
+            EventType.CALLBACK_QUARANTINED if report.via is Via.CALLBACK else EventType.POLL_ANSWERED,
+            now,
+            {"report_id": str(report.id), "reason": reason},
+        ),
+    )
+    task = _counted(task, report)
+    if report.via is Via.CALLBACK:
+        task = look_now(task, now)
+    return Change(task, events, rulings=(Ruling(report.id, Verdict.QUARANTINED, reason),))
+
+
+def duplicate(task: Task, report: StoredReport, now: datetime) -> Change:
+    """Count a report whose bytes are already stored; it changes nothing else."""
+    event = Event(EventType.CALLBACK_DUPLICATE, now, {"report_id": str(report.id), "of": str(report.duplicate_of)})
+    return Change(_counted(task, report), (event,), rulings=(Ruling(report.id, Verdict.DUPLICATE),))
+
+
+def settle(task: Task, report: StoredReport, reading: Reading, now: datetime, rules: SettleRules) -> Change:
+    """Move the task by what the report says.
+
+    A callback is a hint from whoever knows the task's URL: its outputs are taken when they fit the task and lie on
+    the provider's hosts, its failures only make the provider's own answer due. An answer we fetched ourselves
+    decides.
+    """
+    foreign = sorted(reading.named - _own_names(task))
+    if foreign:
+        return quarantine(task, report, f"names another task: {foreign[0][:64]}", now)
+    if reading.says_nothing:
+        return quarantine(task, report, "says nothing about a result, a failure or progress", now)
+    settling = _Settling(task, report, now, rules)
+    settling.apply(reading)
+    return settling.change()
+
+
+def finish(task: Task, now: datetime) -> Change:
+    """Say that the outcome of every result is known: collect what there is, or fail."""
+    if not task.results:
+        error = task.errors[-1] if task.errors else TaskError(ErrorCode.UNKNOWN, "the provider gave no result")
+        return fail(replace(task, errors=task.errors[:-1]), error, now)
+    task = replace(
+        task,
+        status=Status.COLLECTING,
+        settled_at=task.settled_at or now,
+        work=None,
+        due_at=None,
+        doubt=None,
+        doubt_since=None,
+        quiet_since=None,
+        tries=0,
+    )
+    settled = Event(
+        EventType.TASK_SETTLED,
+        now,
+        {"results": len(task.results), "failed": max(0, task.expected - len(task.results))},
+    )
+    ended = complete(task, now)
+    return replace(ended, events=(settled, *ended.events))
+
+
+def complete(task: Task, now: datetime) -> Change:
+    """End a collecting task once no artifact is pending."""
+    statuses = [result.artifact.status for result in task.results if not result.late]
+    if task.status is not Status.COLLECTING or ArtifactStatus.PENDING in statuses:
+        return Change(task)
+    stored = statuses.count(ArtifactStatus.STORED)
+    if stored >= task.expected:
+        status, event = Status.SUCCEEDED, EventType.TASK_SUCCEEDED
+    elif stored:
+        status, event = Status.PARTIAL, EventType.TASK_PARTIAL
+    else:
+        status, event = Status.FAILED, EventType.TASK_FAILED
+    data: dict[str, object] = {"stored": stored, "expected": task.expected}
+    if status is Status.FAILED:
+        data["code"] = ErrorCode.ARTIFACT_UNAVAILABLE.value
+    ended = replace(task, status=status, completed_at=now, work=None, due_at=None)
+    return Change(ended, (Event(event, now, data),))
+
+
+def look_now(task: Task, now: datetime) -> Task:
+    """Make the provider's own answer due at once, where there is something to ask about."""
+    asks = task.status in {Status.SUBMITTED, Status.COLLECTING}
+    asks = asks or (task.status is Status.UNKNOWN and task.work is Work.POLL)
+    return replace(task, work=Work.POLL, due_at=now) if asks else task
+
+
+def _own_names(task: Task) -> set[str]:
+    return {str(task.id), *([task.provider_task_id] if task.provider_task_id else [])}
+
+
+def _counted(task: Task, report: StoredReport) -> Task:
+    return replace(task, callbacks=task.callbacks + 1) if report.via is Via.CALLBACK else task
+
+
+def _received(report: StoredReport) -> tuple[Event, ...]:
+    if report.via is not Via.CALLBACK:
+        return ()
+    data: dict[str, object] = {"report_id": str(report.id), "bytes": report.size}
+    return (Event(EventType.CALLBACK_RECEIVED, report.received_at, data),)
+
+
+def _same_place(one: str | None, other: str | None) -> bool:
+    """Tell whether two links name the same object: a fresh signature in the query is no difference."""
+    if one is None or other is None:
+        return one is other
+    return urlsplit(one)[:3] == urlsplit(other)[:3]
+
+
+class _Settling:
+    """One report being applied; exists only inside ``settle``."""
+
+    def __init__(self, task: Task, report: StoredReport, now: datetime, rules: SettleRules) -> None:
+        self.was_terminal = task.status.terminal
+        self.task = _counted(task, report)
+        self.report = report
+        self.trusted = report.via is not Via.CALLBACK
+        self.now = now
+        self.rules = rules
+        self.events: list[Event] = list(_received(report))
+        self.reasons: list[str] = []
+        self.conflict = False
+
+    def apply(self, reading: Reading) -> None:
+        self._proceed(evidence(self.task, self.now, self.rules.plan))
+        if reading.cost_micros is not None:
+            self.task = replace(self.task, told_cost_micros=reading.cost_micros)
+        for output in reading.outputs:
+            self._output(output)
+        for oddity in reading.oddities:
+            self._doubtful(f"unknown form: {oddity}")
+        if self.task.status is Status.LOST and self.task.results:
+            self._found()
+        elif self.trusted:
+            self._failures_told_by_the_provider(reading)
+        elif reading.failures and self.task.doubt is None and not self.was_terminal:
+            # A callback can be forged, repeated or overtaken: its failure is only a reason to ask.
+            self.task = replace(self.task, doubt=reading.failures[0].error, doubt_since=self.now)
+            self.task = look_now(self.task, self.now)
+        self._outcome_known()
+
+    def change(self) -> Change:
+        if self.conflict:
+            verdict = Verdict.CONFLICT
+        elif self.reasons:
+            verdict = Verdict.QUARANTINED
+        else:
+            verdict = Verdict.SETTLED
+        ruling = Ruling(self.report.id, verdict, "; ".join(self.reasons)[:500] or None)
+        return Change(self.task, tuple(self.events), rulings=(ruling,))
+
+    def _proceed(self, change: Change) -> None:
+        self.task = change.task
+        self.events.extend(change.events)
+
+    def _output(self, output: Output) -> None:
+        known = next((result for result in self.task.results if result.identity == output.identity), None)
+        if known is not None:
+            self._known_again(known, output)
+        elif len(self.task.results) >= self.task.expected:
+            self._doubtful("more results than were asked for")
+        elif not self.trusted and output.link is not None and not self.rules.trusted_link(output.link):
+            self._doubtful("a link outside the provider's media hosts")
+        else:
+            self._add(output)
+
+    def _add(self, output: Output) -> None:
+        late = self.was_terminal and self.task.status is not Status.LOST
+        result = Result(
+            id=self.rules.new_id(),
+            index=len(self.task.results),
+            identity=output.identity,
+            via=self.report.via,
+            received_at=self.report.received_at,
+            report_id=self.report.id,
+            inline=output.inline is not None,
+            late=late,
+            provider_result_id=output.provider_result_id,
+            seed=output.seed,
+            cost_micros=output.cost_micros,
+            link=output.link,
+            link_expires_at=self._expiry(output),
+            artifact=Artifact(due_at=self.now),
+        )
+        self.task = replace(self.task, results=(*self.task.results, result))
+        data: dict[str, object] = {
+            "result_id": str(result.id),
+            "index": result.index,
+            "via": result.via.value,
+        }
+        if late:
+            data["late"] = True
+        self.events.append(Event(EventType.RESULT_RECEIVED, self.now, data))
+
+    def _expiry(self, output: Output) -> datetime | None:
+        ttl = self.task.request.ttl_seconds
+        if output.link is None or output.link_expires_at is not None or ttl is None:
+            return output.link_expires_at
+        return self.report.received_at + timedelta(seconds=ttl)
+
+    def _known_again(self, known: Result, output: Output) -> None:
+        same_seed = known.seed is None or output.seed is None or known.seed == output.seed
+        if same_seed and _same_place(known.link, output.link) and (output.inline is not None) == known.inline:
+            self._renew(known, output)
+        elif self.trusted:
+            self._renew(known, replace(output, seed=output.seed if output.seed is not None else known.seed))
+        else:
+            self.conflict = True
+            self.reasons.append("differs from what is known of this result")
+            data: dict[str, object] = {"report_id": str(self.report.id), "result_id": str(known.id)}
+            self.events.append(Event(EventType.CALLBACK_CONFLICT, self.now, data))
+            self.task = look_now(self.task, self.now)
+
+    def _renew(self, known: Result, output: Output) -> None:
+        """Fill in what was unknown, and take a fresh link while the audio is still to be had."""
+        renewed = replace(
+            known,
+            seed=output.seed if known.seed is None or self.trusted else known.seed,
+            cost_micros=output.cost_micros if known.cost_micros is None else known.cost_micros,
+        )
+        waiting = known.artifact.status is ArtifactStatus.PENDING
+        if waiting and self.trusted and output.link is not None and output.link != known.link:
+            renewed = replace(
+                renewed,
+                link=output.link,
+                link_expires_at=self._expiry(output),
+                artifact=replace(known.artifact, due_at=self.now),
+            )
+        results = tuple(renewed if result.id == known.id else result for result in self.task.results)
+        self.task = replace(self.task, results=results)
+
+    def _doubtful(self, reason: str) -> None:
+        self.reasons.append(reason)
+        if self.report.via is Via.CALLBACK:
+            data: dict[str, object] = {"report_id": str(self.report.id), "reason": reason}
+            self.events.append(Event(EventType.CALLBACK_QUARANTINED, self.now, data))
+            self.task = look_now(self.task, self.now)
+
+    def _found(self) -> None:
+        found = Event(EventType.TASK_FOUND, self.now, {"results": len(self.task.results)})
+        self.events.append(found)
+        self.task = replace(self.task, status=Status.SUBMITTED, completed_at=None, errors=())
+        self._proceed(finish(self.task, self.now))
+
+    def _failures_told_by_the_provider(self, reading: Reading) -> None:
+        if self.was_terminal or not reading.failures:
+            return
+        errors = tuple(failure.error for failure in reading.failures)
+        known = len(self.task.results) + len(errors)
+        self.task = replace(self.task, errors=errors)
+        if known >= self.task.expected:
+            self._proceed(finish(self.task, self.now))
+        elif not reading.pending:
+            # One error may speak for the whole batch or for one of its results: believed when it stays so.
+            self.task = replace(self.task, quiet_since=self.now, work=Work.POLL, due_at=self.now + QUIET)
+
+    def _outcome_known(self) -> None:
+        if self.task.status is Status.SUBMITTED and len(self.task.results) >= self.task.expected:
+            self._proceed(finish(self.task, self.now))

@@ -1,0 +1,221 @@
+"""From intent to acknowledgement: what opening an attempt and each of its outcomes does to a task."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import assert_never
+
+from receiver.domain.attempt import (
+    Accepted,
+    Attempt,
+    AttemptOutcome,
+    NotSent,
+    Paused,
+    Refused,
+    SubmitOutcome,
+    Unclear,
+)
+from receiver.domain.errors import ErrorCode, TaskError
+from receiver.domain.event import Event, EventType
+from receiver.domain.schedule import PollPlan, back_off, next_look
+from receiver.domain.task import Change, Recovery, Status, Task, Work
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitRules:
+    """What decides the time after a submit. ``jitter`` is a random number in [0, 1) for this decision.
+
+    ``lookups`` are the times to search the provider's log, counted from the submit.
+    """
+
+    recovery: Recovery
+    plan: PollPlan
+    queue_max: timedelta
+    lookups: tuple[timedelta, ...]
+    jitter: float
+
+
+#: How soon after a lost answer the provider is asked whether it has the task.
+FIRST_RECOVERY_LOOK = timedelta(seconds=2)
+
+
+def create(task: Task) -> Change:
+    """Return the intent: a queued task that is due at once."""
+    return Change(
+        task=replace(task, status=Status.QUEUED, work=Work.SUBMIT, due_at=task.created_at),
+        events=(
+            Event(
+                EventType.TASK_CREATED,
+                task.created_at,
+                {"provider": task.provider, "model": task.model, "count": task.expected},
+            ),
+        ),
+    )
+
+
+def begin(task: Task, now: datetime, rules: SubmitRules, *, pushed: bool) -> Change | None:
+    """Open an attempt, to be committed before a byte is sent; or None when there is nothing to send.
+
+    An attempt found open belongs to a worker that died: whether its request arrived is unknown, so the task
+    goes to ``unknown`` and never back to ``queued``.
+    """
+    if task.work is not Work.SUBMIT or task.status not in {Status.QUEUED, Status.UNKNOWN}:
+        return None
+    if task.attempt_open_since is not None:
+        return interrupt(task, now, rules)
+    if task.status is Status.QUEUED and now - task.created_at > rules.queue_max:
+        return _not_sent_in_time(task, now, ())
+    attempt = Attempt(ordinal=task.attempts + 1, started_at=now)
+    return Change(
+        task=replace(task, attempts=attempt.ordinal, attempt_open_since=now, pushed=task.pushed or pushed),
+        attempt=attempt,
+    )
+
+
+def interrupt(task: Task, now: datetime, rules: SubmitRules) -> Change | None:
+    """Close an attempt whose worker is gone."""
+    if task.attempt_open_since is None:
+        return None
+    return conclude(
+        task,
+        Unclear("the process ended while the request was under way"),
+        now,
+        rules,
+        attempt=Attempt(task.attempts, task.attempt_open_since, outcome=AttemptOutcome.INTERRUPTED),
+    )
+
+
+def conclude(task: Task, outcome: SubmitOutcome, now: datetime, rules: SubmitRules, *, attempt: Attempt) -> Change:
+    """Apply the outcome of ``attempt``, whatever has happened to the task since it was opened.
+
+    An answer that comes after the lease was lost, after an early callback or after the task ended is kept as
+    an attempt and moves only what it can still prove.
+    """
+    closed, event = _close(outcome, now, attempt)
+    if task.attempts == attempt.ordinal:
+        task = replace(task, attempt_open_since=None)
+    waiting = task.status in {Status.QUEUED, Status.UNKNOWN}
+    match outcome:
+        case Accepted():
+            change = _accepted(task, outcome, now, rules, waiting=waiting)
+        case Refused():
+            change = fail(task, outcome.error, now) if waiting else Change(task)
+        case Paused() | NotSent():
+            change = _again(task, outcome, now, rules) if waiting else Change(task)
+        case Unclear():
+            change = _unclear(task, outcome, now, rules, attempt) if waiting else Change(task)
+        case _:
+            assert_never(outcome)
+    return replace(change, attempt=closed, events=(event, *change.events))
+
+
+def evidence(task: Task, now: datetime, plan: PollPlan) -> Change:
+    """Return the task as submitted because the provider spoke of it before its acknowledgement reached us."""
+    if task.status not in {Status.QUEUED, Status.UNKNOWN}:
+        return Change(task)
+    submitted_at = task.attempt_open_since or task.unknown_since or now
+    return _submitted(task, submitted_at, now, plan)
+
+
+def fail(task: Task, error: TaskError, now: datetime) -> Change:
+    """End a task of which nothing was obtained."""
+    ended = replace(
+        task,
+        status=Status.FAILED,
+        errors=(*task.errors, error),
+        completed_at=now,
+        settled_at=task.settled_at or now,
+        work=None,
+        due_at=None,
+        doubt=None,
+        doubt_since=None,
+    )
+    return Change(ended, (Event(EventType.TASK_FAILED, now, {"code": error.code.value, "message": error.message}),))
+
+
+def _close(outcome: SubmitOutcome, now: datetime, attempt: Attempt) -> tuple[Attempt, Event]:
+    detail: str | None
+    match outcome:
+        case Accepted():
+            word, detail = AttemptOutcome.ACCEPTED, None
+        case Refused():
+            word, detail = AttemptOutcome.REFUSED, outcome.error.message
+        case Paused():
+            word, detail = AttemptOutcome.PAUSED, outcome.error.message
+        case NotSent():
+            word, detail = AttemptOutcome.NOT_SENT, outcome.reason
+        case Unclear():
+            word, detail = attempt.outcome or AttemptOutcome.UNCLEAR, outcome.reason
+        case _:
+            assert_never(outcome)
+    closed = replace(attempt, ended_at=now, outcome=word, detail=detail)
+    data: dict[str, object] = {
+        "attempt": closed.ordinal,
+        "outcome": word.value,
+        "http_status": closed.http_status,
+        "seconds": round((now - closed.started_at).total_seconds(), 3),
+    }
+    if detail is not None:
+        data["detail"] = detail
+    return closed, Event(EventType.ATTEMPT_MADE, now, data)
+
+
+def _accepted(task: Task, outcome: Accepted, now: datetime, rules: SubmitRules, *, waiting: bool) -> Change:
+    task = replace(task, provider_task_id=task.provider_task_id or outcome.provider_task_id)
+    return _submitted(task, now, now, rules.plan) if waiting else Change(task)
+
+
+def _submitted(task: Task, submitted_at: datetime, now: datetime, plan: PollPlan) -> Change:
+    task = replace(
+        task,
+        status=Status.SUBMITTED,
+        submitted_at=submitted_at,
+        deadline_at=submitted_at + timedelta(seconds=task.deadline_seconds),
+        unknown_since=None,
+        tries=0,
+        work=Work.POLL,
+        due_at=next_look(plan, looks=0, now=now, overdue=False),
+    )
+    return Change(task, (Event(EventType.TASK_SUBMITTED, now, {"provider_task_id": task.provider_task_id}),))
+
+
+def _again(task: Task, outcome: Paused | NotSent, now: datetime, rules: SubmitRules) -> Change:
+    if task.status is Status.QUEUED and now - task.created_at > rules.queue_max:
+        errors = (outcome.error,) if isinstance(outcome, Paused) else ()
+        return _not_sent_in_time(task, now, errors)
+    tries = task.tries + 1
+    wait = back_off(tries, rules.jitter)
+    if isinstance(outcome, Paused) and outcome.retry_after is not None:
+        wait = max(wait, outcome.retry_after)
+    return Change(replace(task, tries=tries, due_at=now + wait))
+
+
+def _not_sent_in_time(task: Task, now: datetime, errors: tuple[TaskError, ...]) -> Change:
+    waited = round((now - task.created_at).total_seconds())
+    error = TaskError(
+        ErrorCode.NOT_SENT,
+        f"not sent: the provider could not be reached or took nothing for {waited} seconds",
+        retryable=True,
+    )
+    return fail(replace(task, errors=(*task.errors, *errors)), error, now)
+
+
+def _unclear(task: Task, outcome: Unclear, now: datetime, rules: SubmitRules, attempt: Attempt) -> Change:
+    since = task.unknown_since or attempt.started_at
+    tries = task.tries + 1 if task.status is Status.UNKNOWN else 0
+    if rules.recovery is Recovery.RESEND:
+        work, due_at = Work.POLL, now + FIRST_RECOVERY_LOOK + back_off(tries, rules.jitter)
+    else:
+        work, due_at = Work.LOOKUP, max([now, *(since + wait for wait in rules.lookups[:1])])
+    event = Event(EventType.TASK_UNKNOWN, now, {"reason": outcome.reason})
+    return Change(
+        replace(
+            task,
+            status=Status.UNKNOWN,
+            unknown_since=since,
+            deadline_at=since + timedelta(seconds=task.deadline_seconds),
+            tries=tries,
+            work=work,
+            due_at=due_at,
+        ),
+        () if task.status is Status.UNKNOWN else (event,),
+    )

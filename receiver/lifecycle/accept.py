@@ -1,0 +1,52 @@
+"""Accept one callback: make its bytes durable, and nothing else, before the provider is answered."""
+
+import hashlib
+from uuid import UUID
+
+from receiver.domain.report import NewReport, Via
+from receiver.lifecycle.ports import Appended, BodyLimits, Ports, Queue
+
+
+async def accept(ports: Ports, *, provider: str, task_key: UUID, body: bytes, content_type: str | None) -> Appended:
+    """Store a callback for the task its token names and return what it was.
+
+    Nothing is parsed: a body that cannot be read is found out later and kept all the same. Raises
+    TooManyBodiesError for a task's 65th different body and UnavailableError for every fault of ours.
+    """
+    report_id = ports.system.new_key()
+    object_key = None
+    if len(body) > ports.limits.spool_bytes:
+        # A large body in the database would stall everybody who shares the commit.
+        object_key = f"reports/{report_id}"
+        await ports.objects.keep_bytes(body, object_key)
+    report = NewReport(
+        id=report_id,
+        task_key=task_key,
+        provider=provider,
+        via=Via.CALLBACK,
+        received_at=ports.system.now(),
+        body=b"" if object_key else body,
+        sha256=hashlib.sha256(body).digest(),
+        size=len(body),
+        object_key=object_key,
+        content_type=content_type,
+    )
+    ports.system.checkpoint("accept.before_append")
+    try:
+        appended = await ports.store.append(report, BodyLimits(size=2 * ports.limits.max_callback_bytes))
+    except Exception:
+        if object_key:
+            await ports.objects.remove(object_key)
+        raise
+    ports.system.checkpoint("accept.after_append")
+    if object_key and appended is Appended.DUPLICATE:
+        await ports.objects.remove(object_key)
+    ports.wake(Queue.SETTLE)
+    return appended
+
+
+async def refuse_oversized(ports: Ports, *, provider: str, task_key: UUID) -> None:
+    """Ask the provider at once about a task whose callback was too large to take."""
+    ports.metrics.count("callbacks_too_large", provider=provider)
+    await ports.store.look_at(task_key, ports.system.now())
+    ports.wake(Queue.POLL)

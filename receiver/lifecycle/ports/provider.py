@@ -1,0 +1,143 @@
+"""What one provider speaks, as values: the seam a new provider is added at."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Protocol
+from uuid import UUID
+
+from receiver.domain.attempt import SubmitOutcome
+from receiver.domain.errors import TaskError
+from receiver.domain.exchange import HttpAnswer, HttpRequest
+from receiver.domain.looking import Found
+from receiver.domain.report import Reading, Via
+from receiver.domain.request import Checked, TaskRequest
+from receiver.domain.schedule import PollPlan
+from receiver.domain.task import Recovery, Task
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """One task's share of a poll answer.
+
+    ``body`` is what is kept verbatim and must give ``reading`` again through ``Provider.read``; ``sliced`` says
+    that it was cut out of an answer for several tasks. ``cost_micros`` is a cost told outside the body.
+    """
+
+    body: bytes = field(repr=False)
+    reading: Reading
+    sliced: bool = False
+    cost_micros: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A poll that was answered: the slices by task id; a task without one was not answered for."""
+
+    slices: Mapping[UUID, Slice]
+
+
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """A poll that brought nothing usable. ``pauses`` the provider when the reason lies with our account."""
+
+    error: TaskError
+    pauses: bool = False
+    retry_after: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LogPage:
+    """One page of a provider's log: what was found by our own task id, and whether older rows follow."""
+
+    found: Mapping[str, Found]
+    has_more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderOption:
+    """A setting of one provider: ``RECEIVER_<PROVIDER>_<NAME>`` in the environment, upper case.
+
+    ``default`` is text as it would stand in the environment.
+    """
+
+    name: str
+    meaning: str
+    default: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderEntry:
+    """A provider's line in the table: its options and how it is made from them.
+
+    ``build`` gets every option by name (defaults filled in) and the key ``<PROVIDER>_API_KEY``, None when unset. It
+    raises ValueError, naming the option, for a value it cannot take.
+    """
+
+    name: str
+    options: tuple[ProviderOption, ...]
+    build: "Callable[[Mapping[str, str], str | None], Provider]"
+
+
+class Provider(Protocol):
+    """What one provider speaks: requests and readings as values, no I/O, no clock, no state."""
+
+    @property
+    def name(self) -> str:
+        """The word users choose it by, ``[a-z0-9_]+``."""
+
+    @property
+    def pushes(self) -> bool:
+        """Whether it calls back at all."""
+
+    @property
+    def recovery(self) -> Recovery:
+        """How a submit whose answer was lost is found again."""
+
+    @property
+    def lookups(self) -> tuple[timedelta, ...]:
+        """When to search its log after a submit whose answer was lost (``recovery`` LOOKUP), from the submit on."""
+
+    @property
+    def configured(self) -> bool:
+        """Whether a key is set."""
+
+    @property
+    def most_polled_at_once(self) -> int:
+        """How many tasks one poll request may ask about."""
+
+    def check(self, request: TaskRequest) -> Checked:
+        """Judge a request: every field named that is missing, out of range or not this provider's."""
+
+    def provider_task_id(self, task_id: UUID) -> str | None:
+        """Return the provider's id of a task before it is sent, when we choose it; else None."""
+
+    def plan(self, request: TaskRequest, *, pushed: bool) -> PollPlan:
+        """Return how often to look."""
+
+    def submit(self, task: Task, *, reference: str, callback_url: str | None) -> HttpRequest:
+        """Build the submit. ``reference`` is the reference audio as it goes on the wire (a link, an id or base64)."""
+
+    def read_submit(self, task: Task, answer: HttpAnswer) -> SubmitOutcome:
+        """Say what a complete answer to ``submit`` means."""
+
+    def batchable(self, task: Task) -> bool:
+        """Tell whether the task may be polled together with others (not when its answer is large)."""
+
+    def poll(self, tasks: Sequence[Task]) -> HttpRequest:
+        """Build one question about ``tasks``, 1 to ``most_polled_at_once`` of them."""
+
+    def read_poll(self, tasks: Sequence[Task], answer: HttpAnswer) -> Answered | Unanswered:
+        """Read the answer to ``poll``."""
+
+    def read(self, body: bytes, via: Via) -> Reading:
+        """Read a report; raise UnreadableError for a body without any known form."""
+
+    def trusts(self, link: str) -> bool:
+        """Tell whether a link lies on this provider's own media hosts."""
+
+    def search(self, since: datetime, until: datetime, offset: int) -> HttpRequest:
+        """Build a search of the provider's log (``recovery`` LOOKUP only)."""
+
+    def read_search(self, answer: HttpAnswer) -> LogPage | Unanswered:
+        """Read one page of the log."""

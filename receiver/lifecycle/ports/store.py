@@ -1,0 +1,207 @@
+"""What we keep: the queues, the tasks and the reports, each write one durable transaction."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Protocol
+from uuid import UUID
+
+from receiver.domain.errors import TaskError
+from receiver.domain.report import NewReport, StoredReport, Verdict, Via
+from receiver.domain.task import Change, Status, Task, Work
+
+
+class Queue(StrEnum):
+    """The kinds of work that fall due; a hint names one of them."""
+
+    SUBMIT = "submit"
+    POLL = "poll"
+    LOOKUP = "lookup"
+    SETTLE = "settle"
+    COLLECT = "collect"
+
+
+Decide = Callable[[Task], Change | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A change to one task, decided inside the transaction on what is then true.
+
+    ``decide`` is pure: it may run more than once, and None means nothing changes. ``reports`` are the inbox lines
+    this decision closes, applied or not. ``release`` gives the task's lease back.
+    """
+
+    task_key: UUID
+    decide: Decide
+    reports: tuple[UUID, ...] = ()
+    release: bool = False
+
+
+class Appended(StrEnum):
+    """What became of a report that was handed to the store."""
+
+    ACCEPTED = "accepted"
+    DUPLICATE = "duplicate"
+
+
+@dataclass(frozen=True, slots=True)
+class BodyLimits:
+    """How much one task may make us keep: different bodies, bytes of all of them, duplicates noted singly."""
+
+    bodies: int = 64
+    size: int = 192 * 1024 * 1024
+    duplicates: int = 64
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactWork:
+    """A leased artifact: which result of which task to collect."""
+
+    task: Task
+    result_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """A provider that takes nothing from us: until when, and why."""
+
+    provider: str
+    until: datetime
+    error: TaskError
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFilter:
+    """Which tasks to list, newest first. ``before_key`` continues a listing after that task."""
+
+    status: Status | None = None
+    provider: str | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    limit: int = 50
+    before_key: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedEvent:
+    """An event as stored: ``id`` orders all events, ``seq`` those of one task without a gap from 1."""
+
+    id: int
+    task_id: UUID
+    seq: int
+    type: str
+    at: datetime
+    data: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class ReportSummary:
+    """A report without its body, for listings."""
+
+    id: UUID
+    provider: str
+    via: Via
+    received_at: datetime
+    size: int
+    sha256: bytes
+    sliced: bool
+    duplicate_of: UUID | None
+    verdict: Verdict | None
+    reason: str | None
+
+
+class Store(Protocol):
+    """What we keep. Every write is one transaction, durable (fsynced) when the call returns.
+
+    All writes raise UnavailableError when the database cannot take them; then nothing was written.
+    """
+
+    async def create(self, change: Change) -> None:
+        """Insert a new task with its events."""
+
+    async def apply(self, decisions: Sequence[Decision]) -> list[Change | None]:
+        """Apply decisions in order, in one transaction, and return what each did.
+
+        Decisions about one task see each other's changes. A decision that raises is undone alone: its reports are
+        quarantined with the error's name and its place in the answer is None. A decision whose task does not exist
+        quarantines its reports.
+        """
+
+    async def append(self, report: NewReport, limits: BodyLimits) -> Appended:
+        """Store a callback and its inbox line without touching the task.
+
+        Raises TooManyBodiesError beyond the limits. Concurrent calls share a transaction (group commit).
+        """
+
+    async def lease_tasks(
+        self,
+        work: Work,
+        provider: str,
+        *,
+        now: datetime,
+        limit: int,
+        lease: timedelta,
+        decide: Decide | None = None,
+    ) -> list[Task]:
+        """Claim due tasks, earliest due first; with ``decide`` also change each in the same transaction.
+
+        Returns the tasks as they are afterwards, those whose lease was kept: a task whose ``decide`` returned None
+        or whose ``work`` changed is released at once and left out.
+        """
+
+    async def lease_inbox(self, *, now: datetime, limit: int, lease: timedelta) -> list[StoredReport]:
+        """Claim reports to settle, oldest first, counting the attempt before any body is read."""
+
+    async def lease_artifacts(self, *, now: datetime, limit: int, lease: timedelta) -> list[ArtifactWork]:
+        """Claim results to collect, those whose link dies first foremost among the due."""
+
+    async def release_artifact(self, result_id: UUID) -> None:
+        """Give an artifact back without a change."""
+
+    async def next_due(self) -> Mapping[Queue, datetime]:
+        """Return when the next unleased work of each queue falls due; a queue without work is absent."""
+
+    async def void_leases(self) -> None:
+        """Forget every lease; for a start of the only process that can hold one."""
+
+    async def make_due(self, *, provider: str, now: datetime) -> int:
+        """Make every pushed task in flight of a provider due for a look at once; return how many."""
+
+    async def look_at(self, task_key: UUID, now: datetime) -> None:
+        """Make one task in flight due for a look at once."""
+
+    async def overdue(self, now: datetime, lost_after: timedelta, limit: int) -> list[UUID]:
+        """Return keys of tasks past their deadline and not yet marked, or past ``lost_after`` beyond it."""
+
+    async def abandoned(self, older_than: datetime, limit: int) -> list[UUID]:
+        """Return keys of tasks no longer waiting to be sent whose attempt has been open since before that time."""
+
+    async def pause(self, pause: Pause) -> None:
+        """Record that a provider rests; a later end replaces an earlier one."""
+
+    async def release_pause(self, provider: str) -> None:
+        """Let a provider go on."""
+
+    async def pauses(self) -> Mapping[str, Pause]:
+        """Return the pauses by provider, ended ones included."""
+
+    async def task(self, task_id: UUID) -> Task | None:
+        """Return the task with this public id."""
+
+    async def tasks(self, wanted: TaskFilter) -> list[Task]:
+        """Return tasks, newest first."""
+
+    async def events(self, task_id: UUID | None, *, after: int = 0, limit: int = 1000) -> list[RecordedEvent]:
+        """Return events with an id above ``after``, of one task or of all, oldest first."""
+
+    async def reports(self, task_id: UUID) -> list[ReportSummary]:
+        """Return the reports of a task, oldest first."""
+
+    async def report(self, report_id: UUID) -> StoredReport | None:
+        """Return one report with its body (that of the report it repeats, for a duplicate)."""
+
+    async def ping(self) -> None:
+        """Prove that a write would be taken now; raise UnavailableError else."""

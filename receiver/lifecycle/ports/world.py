@@ -1,0 +1,141 @@
+"""Time, network, files and measures, and ``Ports``, which hands all of them to a step."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Protocol
+from uuid import UUID
+
+from receiver.domain.exchange import HttpAnswer, HttpRequest
+from receiver.domain.token import TokenSigner
+from receiver.lifecycle.ports.provider import Provider
+from receiver.lifecycle.ports.store import Queue, Store
+
+
+class System(Protocol):
+    """Time, chance and identity."""
+
+    def now(self) -> datetime:
+        """Return the time, aware, UTC."""
+
+    def monotonic(self) -> float:
+        """Return seconds on a clock that never jumps."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+
+    def new_id(self) -> UUID:
+        """Return a random UUID v4."""
+
+    def new_key(self) -> UUID:
+        """Return a time-ordered UUID v7."""
+
+    def jitter(self) -> float:
+        """Return a random number in [0, 1)."""
+
+    def checkpoint(self, name: str) -> None:
+        """Mark a step by name for the fault harness; nothing in production."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A download that lies complete in a local file: ``size`` in bytes, ``sha256`` in hex."""
+
+    path: Path
+    size: int
+    sha256: str
+
+
+class Outbound(Protocol):
+    """HTTP to the world outside; connects to checked addresses only."""
+
+    async def send(self, provider: str, request: HttpRequest) -> HttpAnswer:
+        """Send to a provider's API. Raises NotSentError or AnswerLostError; no redirects are followed."""
+
+    async def fetch(self, link: str, into: Path, *, max_bytes: int, timeout_seconds: float) -> Fetched:
+        """Download media into a new file. Raises MediaRefusedError or MediaInterruptedError, leaving no file."""
+
+
+class Objects(Protocol):
+    """The artifact store: named byte strings, durable when a call returns."""
+
+    async def keep_file(self, path: Path, key: str) -> None:
+        """Move a local file into the store. Raises MediaInterruptedError when the store cannot take it."""
+
+    async def keep_bytes(self, data: bytes, key: str) -> None:
+        """Store bytes. Raises UnavailableError when the store cannot take them."""
+
+    async def read(self, key: str) -> bytes:
+        """Return an object whole. Raises NotFoundError, UnavailableError."""
+
+    def stream(
+        self, key: str, *, start: int = 0, end: int | None = None
+    ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """Open the bytes ``start`` up to and without ``end``. Raises NotFoundError, UnavailableError on entry."""
+
+    async def remove(self, key: str) -> None:
+        """Delete an object; one that is not there is no error."""
+
+    def scratch(self) -> Path:
+        """Return a path for a new temporary file on the store's own disk when it has one."""
+
+    def where(self, key: str) -> str:
+        """Return where an object lies, as an operator would look for it: a path or a URL."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """What a file was found to be, by its content: ``extension`` without a dot."""
+
+    media_type: str
+    extension: str
+    duration_seconds: float | None
+
+
+#: Looks into a file and returns what audio it is. The second argument is the format that was asked for, needed for
+#: headerless PCM (``("pcm", sample_rate)``), else None. Raises MediaRefusedError for what is not whole audio.
+Probe = Callable[[Path, tuple[str, int] | None], Probed]
+
+
+class Metrics(Protocol):
+    """Counters and durations, named after the promises; labels come from closed sets."""
+
+    def count(self, name: str, amount: int = 1, **labels: str) -> None:
+        """Add to a counter."""
+
+    def observe(self, name: str, seconds: float, **labels: str) -> None:
+        """Record a duration."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Sizes in bytes and times that the user may set."""
+
+    public_url: str | None = None
+    deadline: timedelta = timedelta(seconds=1800)
+    queue_max: timedelta = timedelta(days=1)
+    lost_after: timedelta = timedelta(days=1)
+    lease: timedelta = timedelta(seconds=120)
+    max_callback_bytes: int = 96 * 1024 * 1024
+    spool_bytes: int = 256 * 1024
+    max_media_bytes: int = 512 * 1024 * 1024
+    media_timeout_seconds: float = 300.0
+    max_brackets: int = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Everything a step may use. ``wake`` tells the worker that a queue has work; losing a hint costs only time."""
+
+    store: Store
+    objects: Objects
+    outbound: Outbound
+    providers: Mapping[str, Provider]
+    system: System
+    tokens: TokenSigner
+    probe: Probe
+    metrics: Metrics
+    limits: Limits
+    wake: Callable[[Queue], None]

@@ -1,0 +1,217 @@
+"""Submit: write down the intent, then ask the provider, then write down what its answer means."""
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+
+from receiver.domain.attempt import (
+    Accepted,
+    Attempt,
+    NotSent,
+    Paused,
+    SubmitOutcome,
+    Unclear,
+)
+from receiver.domain.errors import (
+    AnswerLostError,
+    FieldProblem,
+    InvalidRequestError,
+    NotSentError,
+)
+from receiver.domain.exchange import HttpAnswer
+from receiver.domain.report import NewReport, Via
+from receiver.domain.request import InlineAudio, TaskRequest
+from receiver.domain.schedule import back_off
+from receiver.domain.submission import SubmitRules, begin, conclude, create
+from receiver.domain.task import Change, Status, Task, Work
+from receiver.domain.token import Purpose
+from receiver.lifecycle.ports import Decision, Pause, Ports, Provider, Queue
+
+#: A callback may come as late as this after the task was given up; its URL stays valid until then.
+TOKEN_GRACE = timedelta(days=7)
+#: A base64 reference of 50 MiB, which is as much as the providers take.
+MOST_INLINE_CHARACTERS = 70 * 1024 * 1024
+#: Longer text without a scheme is base64: no media id is that long.
+_LONGEST_ID = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a caller asks for: the request and what is ours alone. ``deadline_seconds`` None means the default."""
+
+    request: TaskRequest
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    deadline_seconds: float | None = None
+
+
+async def intend(ports: Ports, asked: Asked) -> Task:
+    """Check a request, make its intent durable and return the queued task.
+
+    Raises InvalidRequestError naming every field at fault, UnavailableError when it cannot be stored.
+    """
+    provider = ports.providers.get(asked.request.provider)
+    if provider is None:
+        known = ", ".join(sorted(ports.providers))
+        raise InvalidRequestError((FieldProblem("provider", f"must be one of: {known}"),))
+    task_id = ports.system.new_id()
+    request, inline = _take_inline(asked.request, f"inputs/{task_id}")
+    checked = provider.check(request)
+    problems = list(checked.problems)
+    if not provider.configured:
+        problems.append(
+            FieldProblem("provider", f"no key is set for {provider.name}: set {provider.name.upper()}_API_KEY")
+        )
+    if problems:
+        raise InvalidRequestError(tuple(problems))
+    if inline is not None:
+        await ports.objects.keep_bytes(inline, f"inputs/{task_id}")
+    now = ports.system.now()
+    task = Task(
+        key=ports.system.new_key(),
+        id=task_id,
+        request=checked.request,
+        model=checked.request.model or "",
+        created_at=now,
+        deadline_seconds=asked.deadline_seconds or ports.limits.deadline.total_seconds(),
+        metadata=asked.metadata,
+        warnings=checked.warnings,
+        provider_task_id=provider.provider_task_id(task_id),
+    )
+    change = create(task)
+    await ports.store.create(change)
+    ports.system.checkpoint("submit.after_intent")
+    ports.metrics.count("tasks_created", provider=provider.name)
+    ports.wake(Queue.SUBMIT)
+    return change.task
+
+
+async def lease(ports: Ports, provider: Provider, limit: int) -> list[Task]:
+    """Claim tasks to submit, each with an attempt opened and committed before this returns."""
+    now = ports.system.now()
+    pushed = _callback_base(ports, provider) is not None
+
+    def decide(task: Task) -> Change | None:
+        return begin(task, now, rules(ports, provider, task), pushed=pushed)
+
+    leased = await ports.store.lease_tasks(
+        Work.SUBMIT, provider.name, now=now, limit=limit, lease=ports.limits.lease, decide=decide
+    )
+    return [task for task in leased if task.attempt_open_since == now]
+
+
+async def submit(ports: Ports, task: Task) -> None:
+    """Send one leased task and record the outcome, even when the lease was lost meanwhile."""
+    provider = ports.providers[task.provider]
+    started_at = task.attempt_open_since or ports.system.now()
+    ports.system.checkpoint("submit.before_send")
+    outcome, status = await _ask(ports, provider, task)
+    ports.system.checkpoint("submit.after_send")
+    now = ports.system.now()
+    attempt = Attempt(task.attempts, started_at, http_status=status)
+    submit_rules = rules(ports, provider, task)
+    report = _report(ports, task, outcome)
+
+    def decide(current: Task) -> Change:
+        change = conclude(current, outcome, now, submit_rules, attempt=attempt)
+        return replace(change, report=report)
+
+    [change] = await ports.store.apply([Decision(task.key, decide, release=True)])
+    ports.system.checkpoint("submit.after_outcome")
+    if isinstance(outcome, Paused):
+        wait = outcome.retry_after or back_off(task.tries + 1, submit_rules.jitter, base=5.0)
+        await ports.store.pause(Pause(provider.name, now + wait, outcome.error))
+    ports.metrics.observe("submit_seconds", (now - started_at).total_seconds(), provider=provider.name)
+    if change is not None:
+        _wake_for(ports, change)
+
+
+def rules(ports: Ports, provider: Provider, task: Task) -> SubmitRules:
+    """Gather what decides the times after a submit of ``task``."""
+    return SubmitRules(
+        recovery=provider.recovery,
+        plan=provider.plan(task.request, pushed=task.pushed),
+        queue_max=ports.limits.queue_max,
+        lookups=provider.lookups,
+        jitter=ports.system.jitter(),
+    )
+
+
+def callback_url(ports: Ports, provider: Provider, task: Task) -> str | None:
+    """Return the URL made for this one task, or None when the provider does not push or cannot reach us."""
+    base = _callback_base(ports, provider)
+    if base is None:
+        return None
+    lifetime = timedelta(seconds=task.deadline_seconds) + ports.limits.lost_after + TOKEN_GRACE
+    expires_at = ports.system.now() + lifetime
+    return f"{base}/{ports.tokens.issue(Purpose.CALLBACK, provider.name, task.key, expires_at)}"
+
+
+def _callback_base(ports: Ports, provider: Provider) -> str | None:
+    if not provider.pushes or ports.limits.public_url is None:
+        return None
+    return f"{ports.limits.public_url.rstrip('/')}/callbacks/{provider.name}"
+
+
+async def _ask(ports: Ports, provider: Provider, task: Task) -> tuple[SubmitOutcome, int | None]:
+    reference = task.request.reference_audio
+    if isinstance(reference, InlineAudio):
+        reference = (await ports.objects.read(reference.object_key)).decode()
+    request = provider.submit(task, reference=reference, callback_url=callback_url(ports, provider, task))
+    try:
+        answer: HttpAnswer = await ports.outbound.send(provider.name, request)
+    except NotSentError as error:
+        return NotSent(str(error)), None
+    except AnswerLostError as error:
+        return Unclear(str(error)), None
+    return provider.read_submit(task, answer), answer.status
+
+
+def _report(ports: Ports, task: Task, outcome: SubmitOutcome) -> NewReport | None:
+    """Keep an acknowledgement that says more than "accepted", so that it settles like any other report."""
+    if not isinstance(outcome, Accepted) or outcome.report is None:
+        return None
+    return NewReport(
+        id=ports.system.new_key(),
+        task_key=task.key,
+        provider=task.provider,
+        via=Via.SUBMIT,
+        received_at=ports.system.now(),
+        body=outcome.report,
+        sha256=hashlib.sha256(outcome.report).digest(),
+        size=len(outcome.report),
+    )
+
+
+def _wake_for(ports: Ports, change: Change) -> None:
+    if change.report is not None:
+        ports.wake(Queue.SETTLE)
+    if change.task.status is Status.UNKNOWN:
+        ports.wake(Queue.LOOKUP)
+    ports.wake(Queue.POLL)
+
+
+def _take_inline(request: TaskRequest, object_key: str) -> tuple[TaskRequest, bytes | None]:
+    """Replace base64 or a data URI by its hash and size; a link, an id or ``input:<id>`` stays as it is."""
+    text = request.reference_audio
+    if isinstance(text, InlineAudio) or not _looks_inline(text):
+        return request, None
+    if len(text) > MOST_INLINE_CHARACTERS:
+        raise InvalidRequestError((FieldProblem("reference_audio", "is larger than 50 MiB"),))
+    encoded = text.partition(",")[2] if text.startswith("data:") else text
+    try:
+        audio = base64.b64decode(encoded, validate=True)
+    except (binascii.Error, ValueError):
+        problem = FieldProblem("reference_audio", "is neither a URL nor whole base64 (or a base64 data: URI)")
+        raise InvalidRequestError((problem,)) from None
+    inline = InlineAudio(object_key, hashlib.sha256(audio).hexdigest(), len(audio))
+    return replace(request, reference_audio=inline), text.encode()
+
+
+def _looks_inline(text: str) -> bool:
+    """Tell base64 from a link, a media id or ``input:<id>``."""
+    if text.startswith("data:"):
+        return True
+    return len(text) > _LONGEST_ID and "://" not in text[:64] and not text.startswith("input:")
