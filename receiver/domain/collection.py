@@ -13,8 +13,8 @@ from receiver.domain.task import Change, Task
 
 #: Collecting gives up after this many definite refusals ...
 MOST_REFUSALS = 5
-#: ... over at least about this long: the gaps double, 4 + 8 + 16 + 32 + 64 s.
-FIRST_REFUSAL_GAP = timedelta(seconds=4)
+#: ... over about two minutes: the gaps between them double, 8 + 16 + 32 + 64 s.
+FIRST_REFUSAL_GAP = timedelta(seconds=8)
 #: Passing faults are tried again until the link dies, or for this long when its end is unknown.
 INTERRUPTED_FOR = timedelta(hours=24)
 
@@ -70,11 +70,11 @@ def refused(task: Task, result_id: UUID, reason: str, now: datetime) -> Change |
         first_refused_at=result.artifact.first_refused_at or now,
         error=reason,
     )
-    if refusals >= MOST_REFUSALS:
+    if refusals >= MOST_REFUSALS or result.inline:  # the bytes we hold will not get better
         return _gave_up(task, result, artifact, ArtifactStatus.FAILED, reason, now)
     artifact = replace(artifact, due_at=now + FIRST_REFUSAL_GAP * 2.0 ** (refusals - 1))
     task = _with(task, replace(result, artifact=artifact))
-    return Change(task if result.inline else look_now(task, now))
+    return Change(look_now(task, now))
 
 
 def interrupted(task: Task, result_id: UUID, reason: str, now: datetime, jitter: float) -> Change | None:

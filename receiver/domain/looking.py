@@ -7,16 +7,16 @@ from receiver.domain.errors import ErrorCode, TaskError
 from receiver.domain.event import Event, EventType
 from receiver.domain.report import NewReport, Reading
 from receiver.domain.schedule import PollPlan, back_off, next_look
-from receiver.domain.settlement import QUIET, finish
-from receiver.domain.submission import evidence, fail
-from receiver.domain.task import Change, Recovery, Status, Task, Work
+from receiver.domain.settlement import QUIET, finish, look_now
+from receiver.domain.submission import evidence, fail, may_resend
+from receiver.domain.task import Change, Recovery, Status, Task, Work, at_rest
 
-#: How long after its submit an unheard-of task may be sent again under the same id.
-RESEND_WITHIN = timedelta(minutes=10)
 #: A failure told by a callback alone is believed when the provider stays silent about the task for this long.
 DOUBT = timedelta(seconds=60)
 #: How soon to ask again while such a failure stands.
 DOUBT_INTERVAL = timedelta(seconds=5)
+#: A lost task that was to be looked at once more is left alone after this many looks without an answer.
+LAST_TRIES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ def looked(task: Task, reading: Reading, report: NewReport, now: datetime, rules
     """
     task = replace(task, polls=task.polls + 1, tries=0)
     if task.status.terminal and task.status is not Status.LOST:
-        return Change(_rest(task))
+        return Change(at_rest(task))
     if reading.says_nothing:
         return _silence(task, now, rules)
     proceeded = evidence(task, now, rules.plan)
@@ -46,12 +46,14 @@ def looked(task: Task, reading: Reading, report: NewReport, now: datetime, rules
         task = replace(task, answer_digest=report.sha256)
         events.append(Event(EventType.POLL_ANSWERED, now, _summary(reading)))
     if reading.pending:
-        task = replace(task, doubt=None, doubt_since=None, quiet_since=None)
+        task = replace(task, doubt=None, doubt_since=None)
+    if reading.pending or not reading.failures:
+        task = replace(task, quiet_since=None)
     if task.status is Status.SUBMITTED:
         due_at = next_look(rules.plan, looks=task.polls, now=now, overdue=task.overdue)
         task = replace(task, work=Work.POLL, due_at=due_at)
     else:
-        task = _rest(task)
+        task = at_rest(task)
     news = not same and bool(reading.outputs or reading.failures or reading.oddities)
     if same and task.quiet_since is not None and now - task.quiet_since >= QUIET:
         ended = finish(task, now)
@@ -61,22 +63,32 @@ def looked(task: Task, reading: Reading, report: NewReport, now: datetime, rules
 
 def look_failed(task: Task, now: datetime, rules: LookRules, *, retry_after: timedelta | None = None) -> Change:
     """Plan the next look after one that brought no usable answer."""
+    if task.work not in {Work.POLL, Work.LOOKUP}:
+        return Change(task)
     tries = task.tries + 1
+    if task.status.terminal and tries >= LAST_TRIES:
+        return Change(at_rest(task))
     wait = max(back_off(tries, rules.jitter, base=2.0), retry_after or timedelta())
     return _believed(replace(task, tries=tries, due_at=now + wait), now)
 
 
 def looked_up(task: Task, found: "Found | None", now: datetime, rules: LookRules) -> Change:
     """Apply one search of the provider's log for a submit whose answer was lost."""
-    unknown_since = task.unknown_since
-    if task.status is not Status.UNKNOWN or unknown_since is None:
-        return Change(_rest(task) if task.work is Work.LOOKUP else task)
+    if task.work is not Work.LOOKUP:
+        return Change(task)
     task = replace(task, polls=task.polls + 1, tries=0)
     if found is not None:
         task = replace(task, provider_task_id=found.provider_task_id)
         proceeded = evidence(task, now, rules.plan)
-        # Finished already: its answer is waiting.
-        return replace(proceeded, task=replace(proceeded.task, due_at=now))
+        # Finished already: its answer is waiting. Should there be none, the log's word will do for a failure.
+        task = look_now(proceeded.task, now)
+        if found.failed and task.status is Status.SUBMITTED:
+            failed = TaskError(ErrorCode.PROVIDER, "the provider's log says that it failed")
+            task = replace(task, doubt=failed, doubt_since=now)
+        return replace(proceeded, task=task)
+    if task.status is not Status.UNKNOWN:
+        return Change(at_rest(task))
+    unknown_since = task.unknown_since or task.created_at
     later = [unknown_since + since for since in rules.lookups if unknown_since + since > now]
     if later:
         return Change(replace(task, due_at=later[0]))
@@ -92,57 +104,51 @@ class Found:
 
 
 def overdue(task: Task, now: datetime, lost_after: timedelta) -> Change | None:
-    """Mark a task past its deadline, and give it up a day later; None when neither is so."""
+    """Mark a task past its deadline, and give it up a day later; None when neither is so.
+
+    Nothing is given up while a look at it is due: after a long stop of ours the provider is asked first.
+    """
     if task.status not in {Status.SUBMITTED, Status.UNKNOWN} or task.deadline_at is None or now < task.deadline_at:
         return None
-    if now >= task.deadline_at + lost_after:
-        return finish(task, now) if task.results else lose(task, now, "no outcome long after the deadline")
-    if task.overdue:
-        return None
-    event = Event(EventType.TASK_OVERDUE, now, {"deadline_at": task.deadline_at.isoformat()})
-    return Change(replace(task, overdue=True), (event,))
+    marked = Event(EventType.TASK_OVERDUE, now, {"deadline_at": task.deadline_at.isoformat()})
+    events = () if task.overdue else (marked,)
+    too_late = now >= task.deadline_at + lost_after
+    task = replace(task, overdue=True)
+    if too_late and task.due_at is not None and task.due_at > now:
+        ended = finish(task, now) if task.results else lose(task, now, "no outcome long after the deadline")
+        return replace(ended, events=(*events, *ended.events))
+    return Change(task, events) if events else None
 
 
 def lose(task: Task, now: datetime, message: str) -> Change:
     """Stop waiting for a task; a result that comes later reopens it."""
     error = TaskError(ErrorCode.TIMEOUT if task.submitted_at else ErrorCode.UNKNOWN, message)
-    ended = replace(
-        task,
-        status=Status.LOST,
-        errors=(*task.errors, error),
-        completed_at=now,
-        work=None,
-        due_at=None,
-        doubt=None,
-        doubt_since=None,
-        quiet_since=None,
-    )
+    ended = replace(at_rest(task), status=Status.LOST, errors=(*task.errors, error), completed_at=now)
     return Change(ended, (Event(EventType.TASK_LOST, now, {"message": message}),))
-
-
-def _rest(task: Task) -> Task:
-    return replace(task, work=None, due_at=None)
 
 
 def _silence(task: Task, now: datetime, rules: LookRules) -> Change:
     """The provider does not know the task, or does not know it yet: absence proves nothing."""
-    if task.status is Status.UNKNOWN and task.unknown_since is not None:
-        if now - task.unknown_since <= RESEND_WITHIN and task.attempt_open_since is None:
-            return Change(replace(task, work=Work.SUBMIT, due_at=now))
-        return Change(replace(task, work=Work.POLL, due_at=next_look(rules.plan, looks=8, now=now, overdue=True)))
-    if task.status is not Status.SUBMITTED:
-        return Change(_rest(task))
-    due_at = next_look(rules.plan, looks=task.polls, now=now, overdue=task.overdue)
-    return _believed(replace(task, work=Work.POLL, due_at=due_at), now)
+    if task.status is Status.SUBMITTED:
+        due_at = next_look(rules.plan, looks=task.polls, now=now, overdue=task.overdue)
+        if task.doubt_since is not None and now - task.doubt_since < DOUBT:
+            due_at = min(due_at, now + DOUBT_INTERVAL)
+        return _believed(replace(task, work=Work.POLL, due_at=due_at), now)
+    if task.status not in {Status.QUEUED, Status.UNKNOWN}:
+        return Change(at_rest(task))
+    if task.work is not Work.POLL:
+        return Change(task)
+    if rules.recovery is Recovery.RESEND and task.attempt_open_since is None and may_resend(task, now):
+        return Change(replace(task, work=Work.SUBMIT, due_at=now))
+    return Change(replace(task, due_at=next_look(rules.plan, looks=task.polls, now=now, overdue=True)))
 
 
 def _believed(task: Task, now: datetime) -> Change:
     """Believe a failure that only a callback told once the provider has been silent long enough."""
-    if task.doubt is None or task.doubt_since is None or task.status is not Status.SUBMITTED:
+    told = task.doubt if task.status is Status.SUBMITTED and task.expected == 1 else None
+    if told is None or task.doubt_since is None or now - task.doubt_since < DOUBT:
         return Change(task)
-    if task.expected == 1 and now - task.doubt_since >= DOUBT:
-        return fail(task, task.doubt, now)
-    return Change(replace(task, due_at=min(task.due_at or now, now + DOUBT_INTERVAL)))
+    return fail(task, told, now)
 
 
 def _summary(reading: Reading) -> dict[str, object]:

@@ -12,7 +12,7 @@ from receiver.domain.report import Output, Reading, StoredReport, Verdict, Via
 from receiver.domain.result import Artifact, ArtifactStatus, Result
 from receiver.domain.schedule import PollPlan
 from receiver.domain.submission import evidence, fail
-from receiver.domain.task import Change, Ruling, Status, Task, Work
+from receiver.domain.task import Change, Ruling, Status, Task, Work, at_rest
 
 #: How long an answer that shows failures, nothing pending and fewer outcomes than asked for must stay the same.
 QUIET = timedelta(seconds=30)
@@ -74,17 +74,7 @@ def finish(task: Task, now: datetime) -> Change:
     if not task.results:
         error = task.errors[-1] if task.errors else TaskError(ErrorCode.UNKNOWN, "the provider gave no result")
         return fail(replace(task, errors=task.errors[:-1]), error, now)
-    task = replace(
-        task,
-        status=Status.COLLECTING,
-        settled_at=task.settled_at or now,
-        work=None,
-        due_at=None,
-        doubt=None,
-        doubt_since=None,
-        quiet_since=None,
-        tries=0,
-    )
+    task = replace(at_rest(task), status=Status.COLLECTING, settled_at=task.settled_at or now)
     settled = Event(
         EventType.TASK_SETTLED,
         now,
@@ -109,15 +99,24 @@ def complete(task: Task, now: datetime) -> Change:
     data: dict[str, object] = {"stored": stored, "expected": task.expected}
     if status is Status.FAILED:
         data["code"] = ErrorCode.ARTIFACT_UNAVAILABLE.value
-    ended = replace(task, status=status, completed_at=now, work=None, due_at=None)
+    ended = replace(at_rest(task), status=status, completed_at=now)
     return Change(ended, (Event(event, now, data),))
 
 
 def look_now(task: Task, now: datetime) -> Task:
-    """Make the provider's own answer due at once, where there is something to ask about."""
-    asks = task.status in {Status.SUBMITTED, Status.COLLECTING}
-    asks = asks or (task.status is Status.UNKNOWN and task.work is Work.POLL)
-    return replace(task, work=Work.POLL, due_at=now) if asks else task
+    """Make the provider's own answer due at once, where there is something to ask about.
+
+    A lost task is asked about once more; one whose submit is to be sent again is not, as sending it is asking.
+    """
+    if task.status in {Status.SUBMITTED, Status.COLLECTING}:
+        work = Work.POLL
+    elif task.status is Status.LOST:
+        work = Work.POLL if task.provider_task_id else Work.LOOKUP
+    elif task.status is Status.UNKNOWN and task.work in {Work.POLL, Work.LOOKUP}:
+        work = task.work
+    else:
+        return task
+    return replace(task, work=work, due_at=min(task.due_at or now, now))
 
 
 def _own_names(task: Task) -> set[str]:
@@ -142,11 +141,17 @@ def _same_place(one: str | None, other: str | None) -> bool:
     return urlsplit(one)[:3] == urlsplit(other)[:3]
 
 
+def _failures_told(task: Task) -> int:
+    """Count the failures the provider told of; our own in fetching audio stand beside them."""
+    return sum(error.code is not ErrorCode.ARTIFACT_UNAVAILABLE for error in task.errors)
+
+
 class _Settling:
     """One report being applied; exists only inside ``settle``."""
 
     def __init__(self, task: Task, report: StoredReport, now: datetime, rules: SettleRules) -> None:
         self.was_terminal = task.status.terminal
+        self.known_before = len(task.results) + _failures_told(task)
         self.task = _counted(task, report)
         self.report = report
         self.trusted = report.via is not Via.CALLBACK
@@ -155,24 +160,27 @@ class _Settling:
         self.events: list[Event] = list(_received(report))
         self.reasons: list[str] = []
         self.conflict = False
+        self.ask = False
 
     def apply(self, reading: Reading) -> None:
         self._proceed(evidence(self.task, self.now, self.rules.plan))
-        if reading.cost_micros is not None:
+        if reading.cost_micros is not None and (self.trusted or self.task.told_cost_micros is None):
             self.task = replace(self.task, told_cost_micros=reading.cost_micros)
+        told = frozenset(output.identity for output in reading.outputs)
         for output in reading.outputs:
-            self._output(output)
+            self._output(output, told)
         for oddity in reading.oddities:
             self._doubtful(f"unknown form: {oddity}")
         if self.task.status is Status.LOST and self.task.results:
-            self._found()
-        elif self.trusted:
-            self._failures_told_by_the_provider(reading)
-        elif reading.failures and self.task.doubt is None and not self.was_terminal:
-            # A callback can be forged, repeated or overtaken: its failure is only a reason to ask.
-            self.task = replace(self.task, doubt=reading.failures[0].error, doubt_since=self.now)
-            self.task = look_now(self.task, self.now)
+            self._found(reading)
+        elif self.task.status is Status.SUBMITTED and reading.failures:
+            if self.trusted:
+                self._failed(reading)
+            else:
+                self._perhaps_failed(reading)
         self._outcome_known()
+        if self.ask:
+            self.task = look_now(self.task, self.now)
 
     def change(self) -> Change:
         if self.conflict:
@@ -188,22 +196,33 @@ class _Settling:
         self.task = change.task
         self.events.extend(change.events)
 
-    def _output(self, output: Output) -> None:
+    def _output(self, output: Output, told: frozenset[str]) -> None:
         known = next((result for result in self.task.results if result.identity == output.identity), None)
         if known is not None:
             self._known_again(known, output)
         elif len(self.task.results) >= self.task.expected:
-            self._doubtful("more results than were asked for")
+            self._over_count(output, told)
         elif not self.trusted and output.link is not None and not self.rules.trusted_link(output.link):
             self._doubtful("a link outside the provider's media hosts")
         else:
-            self._add(output)
+            self._add(output, len(self.task.results))
 
-    def _add(self, output: Output) -> None:
+    def _over_count(self, output: Output, told: frozenset[str]) -> None:
+        """Prefer what the provider's own answer names to what only a callback did."""
+        rivals = [r for r in self.task.results if r.via is Via.CALLBACK and r.identity not in told]
+        if not self.trusted or self.was_terminal or not rivals:
+            self._doubtful("more results than were asked for")
+            return
+        rival = rivals[-1]
+        reason = "the provider's own answer does not name it"
+        self.events.append(Event(EventType.RESULT_FAILED, self.now, {"result_id": str(rival.id), "message": reason}))
+        self._add(output, rival.index)
+
+    def _add(self, output: Output, index: int) -> None:
         late = self.was_terminal and self.task.status is not Status.LOST
         result = Result(
             id=self.rules.new_id(),
-            index=len(self.task.results),
+            index=index,
             identity=output.identity,
             via=self.report.via,
             received_at=self.report.received_at,
@@ -217,7 +236,8 @@ class _Settling:
             link_expires_at=self._expiry(output),
             artifact=Artifact(due_at=self.now),
         )
-        self.task = replace(self.task, results=(*self.task.results, result))
+        results = (*self.task.results[:index], result, *self.task.results[index + 1 :])
+        self.task = replace(self.task, results=results)
         data: dict[str, object] = {
             "result_id": str(result.id),
             "index": result.index,
@@ -235,60 +255,82 @@ class _Settling:
 
     def _known_again(self, known: Result, output: Output) -> None:
         same_seed = known.seed is None or output.seed is None or known.seed == output.seed
-        if same_seed and _same_place(known.link, output.link) and (output.inline is not None) == known.inline:
+        same_form = _same_place(known.link, output.link) and (output.inline is not None) == known.inline
+        if self.trusted or (same_seed and same_form):
             self._renew(known, output)
-        elif self.trusted:
-            self._renew(known, replace(output, seed=output.seed if output.seed is not None else known.seed))
         else:
             self.conflict = True
             self.reasons.append("differs from what is known of this result")
             data: dict[str, object] = {"report_id": str(self.report.id), "result_id": str(known.id)}
             self.events.append(Event(EventType.CALLBACK_CONFLICT, self.now, data))
-            self.task = look_now(self.task, self.now)
+            self.ask = True
 
     def _renew(self, known: Result, output: Output) -> None:
         """Fill in what was unknown, and take a fresh link while the audio is still to be had."""
         renewed = replace(
             known,
-            seed=output.seed if known.seed is None or self.trusted else known.seed,
-            cost_micros=output.cost_micros if known.cost_micros is None else known.cost_micros,
+            seed=self._better(known.seed, output.seed),
+            cost_micros=self._better(known.cost_micros, output.cost_micros),
         )
         waiting = known.artifact.status is ArtifactStatus.PENDING
         if waiting and self.trusted and output.link is not None and output.link != known.link:
+            # A link that had died deserves a fresh one at once; later refusals keep their gaps, else a link that is
+            # signed anew for every answer would use them all up in seconds.
+            at_once = known.artifact.refusals <= 1
             renewed = replace(
                 renewed,
+                inline=False,
                 link=output.link,
                 link_expires_at=self._expiry(output),
-                artifact=replace(known.artifact, due_at=self.now),
+                artifact=replace(known.artifact, due_at=self.now if at_once else known.artifact.due_at),
             )
         results = tuple(renewed if result.id == known.id else result for result in self.task.results)
         self.task = replace(self.task, results=results)
+
+    def _better(self, known: int | None, told: int | None) -> int | None:
+        return told if told is not None and (known is None or self.trusted) else known
 
     def _doubtful(self, reason: str) -> None:
         self.reasons.append(reason)
         if self.report.via is Via.CALLBACK:
             data: dict[str, object] = {"report_id": str(self.report.id), "reason": reason}
             self.events.append(Event(EventType.CALLBACK_QUARANTINED, self.now, data))
-            self.task = look_now(self.task, self.now)
+            self.ask = True
 
-    def _found(self) -> None:
+    def _found(self, reading: Reading) -> None:
         found = Event(EventType.TASK_FOUND, self.now, {"results": len(self.task.results)})
         self.events.append(found)
-        self.task = replace(self.task, status=Status.SUBMITTED, completed_at=None, errors=())
+        self.task = replace(
+            self.task,
+            status=Status.SUBMITTED,
+            submitted_at=self.task.submitted_at or self.task.unknown_since or self.now,
+            completed_at=None,
+            errors=tuple(failure.error for failure in reading.failures) if self.trusted else (),
+        )
         self._proceed(finish(self.task, self.now))
 
-    def _failures_told_by_the_provider(self, reading: Reading) -> None:
-        if self.was_terminal or not reading.failures:
+    def _perhaps_failed(self, reading: Reading) -> None:
+        """A callback can be forged, repeated or overtaken: its failure is only a reason to ask."""
+        if self.task.doubt is None:
+            self.task = replace(self.task, doubt=reading.failures[0].error, doubt_since=self.now)
+        self.task = look_now(self.task, self.now)
+
+    def _failed(self, reading: Reading) -> None:
+        """Take the failures of an answer: answers are cumulative, so these replace the former."""
+        ours = tuple(error for error in self.task.errors if error.code is ErrorCode.ARTIFACT_UNAVAILABLE)
+        self.task = replace(self.task, errors=(*ours, *(failure.error for failure in reading.failures)))
+        known = len(self.task.results) + len(reading.failures)
+        if known >= self.task.expected or reading.pending:
             return
-        errors = tuple(failure.error for failure in reading.failures)
-        known = len(self.task.results) + len(errors)
-        self.task = replace(self.task, errors=errors)
-        if known >= self.task.expected:
+        # One error may speak for the whole batch or for one of its results: believed when it stays so.
+        since = self.task.quiet_since if known == self.known_before else None
+        if since is not None and self.now - since >= QUIET:
             self._proceed(finish(self.task, self.now))
-        elif not reading.pending:
-            # One error may speak for the whole batch or for one of its results: believed when it stays so.
-            self.task = replace(self.task, quiet_since=self.now, work=Work.POLL, due_at=self.now + QUIET)
+            return
+        since = since or self.now
+        self.task = replace(self.task, quiet_since=since, work=Work.POLL, due_at=since + QUIET)
 
     def _outcome_known(self) -> None:
-        if self.task.status is Status.SUBMITTED and len(self.task.results) >= self.task.expected:
+        known = len(self.task.results) + _failures_told(self.task)
+        if self.task.status is Status.SUBMITTED and known >= self.task.expected:
             self._proceed(finish(self.task, self.now))

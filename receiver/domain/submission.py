@@ -17,7 +17,7 @@ from receiver.domain.attempt import (
 from receiver.domain.errors import ErrorCode, TaskError
 from receiver.domain.event import Event, EventType
 from receiver.domain.schedule import PollPlan, back_off, next_look
-from receiver.domain.task import Change, Recovery, Status, Task, Work
+from receiver.domain.task import Change, Recovery, Status, Task, Work, at_rest
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,8 @@ class SubmitRules:
 
 #: How soon after a lost answer the provider is asked whether it has the task.
 FIRST_RECOVERY_LOOK = timedelta(seconds=2)
+#: How long after its submit an unheard-of task may be sent again under the same id.
+RESEND_WITHIN = timedelta(minutes=10)
 
 
 def create(task: Task) -> Change:
@@ -64,11 +66,19 @@ def begin(task: Task, now: datetime, rules: SubmitRules, *, pushed: bool) -> Cha
         return interrupt(task, now, rules)
     if task.status is Status.QUEUED and now - task.created_at > rules.queue_max:
         return _not_sent_in_time(task, now, ())
+    if task.status is Status.UNKNOWN and not may_resend(task, now):
+        # Whoever rested meanwhile may have forgotten the id: only asking is safe now.
+        return Change(replace(task, work=Work.POLL, due_at=now))
     attempt = Attempt(ordinal=task.attempts + 1, started_at=now)
     return Change(
         task=replace(task, attempts=attempt.ordinal, attempt_open_since=now, pushed=task.pushed or pushed),
         attempt=attempt,
     )
+
+
+def may_resend(task: Task, now: datetime) -> bool:
+    """Tell whether a submit whose answer was lost is recent enough to be sent again under the same id."""
+    return task.unknown_since is not None and now - task.unknown_since <= RESEND_WITHIN
 
 
 def interrupt(task: Task, now: datetime, rules: SubmitRules) -> Change | None:
@@ -91,14 +101,17 @@ def conclude(task: Task, outcome: SubmitOutcome, now: datetime, rules: SubmitRul
     an attempt and moves only what it can still prove.
     """
     closed, event = _close(outcome, now, attempt)
-    if task.attempts == attempt.ordinal:
+    latest = task.attempts == attempt.ordinal
+    if latest:
         task = replace(task, attempt_open_since=None)
     waiting = task.status in {Status.QUEUED, Status.UNKNOWN}
+    # An early callback that told of a failure alone was only a hint; this is the provider's own word.
+    confirmed = latest and task.status is Status.SUBMITTED and task.doubt is not None and not task.results
     match outcome:
         case Accepted():
             change = _accepted(task, outcome, now, rules, waiting=waiting)
         case Refused():
-            change = fail(task, outcome.error, now) if waiting else Change(task)
+            change = fail(task, outcome.error, now) if waiting or confirmed else Change(task)
         case Paused() | NotSent():
             change = _again(task, outcome, now, rules) if waiting else Change(task)
         case Unclear():
@@ -119,15 +132,11 @@ def evidence(task: Task, now: datetime, plan: PollPlan) -> Change:
 def fail(task: Task, error: TaskError, now: datetime) -> Change:
     """End a task of which nothing was obtained."""
     ended = replace(
-        task,
+        at_rest(task),
         status=Status.FAILED,
         errors=(*task.errors, error),
         completed_at=now,
         settled_at=task.settled_at or now,
-        work=None,
-        due_at=None,
-        doubt=None,
-        doubt_since=None,
     )
     return Change(ended, (Event(EventType.TASK_FAILED, now, {"code": error.code.value, "message": error.message}),))
 
@@ -161,19 +170,27 @@ def _close(outcome: SubmitOutcome, now: datetime, attempt: Attempt) -> tuple[Att
 
 def _accepted(task: Task, outcome: Accepted, now: datetime, rules: SubmitRules, *, waiting: bool) -> Change:
     task = replace(task, provider_task_id=task.provider_task_id or outcome.provider_task_id)
-    return _submitted(task, now, now, rules.plan) if waiting else Change(task)
+    if waiting:
+        return _submitted(task, now, now, rules.plan)
+    if task.status is Status.LOST:
+        # Given up although it arrived: one look may still find its results.
+        task = replace(task, work=Work.POLL, due_at=now)
+    return Change(task)
 
 
 def _submitted(task: Task, submitted_at: datetime, now: datetime, plan: PollPlan) -> Change:
+    deadline_at = submitted_at + timedelta(seconds=task.deadline_seconds)
+    overdue = task.overdue and now >= deadline_at
     task = replace(
         task,
         status=Status.SUBMITTED,
         submitted_at=submitted_at,
-        deadline_at=submitted_at + timedelta(seconds=task.deadline_seconds),
+        deadline_at=deadline_at,
+        overdue=overdue,
         unknown_since=None,
         tries=0,
         work=Work.POLL,
-        due_at=next_look(plan, looks=0, now=now, overdue=False),
+        due_at=next_look(plan, looks=0, now=now, overdue=overdue),
     )
     return Change(task, (Event(EventType.TASK_SUBMITTED, now, {"provider_task_id": task.provider_task_id}),))
 
@@ -182,6 +199,8 @@ def _again(task: Task, outcome: Paused | NotSent, now: datetime, rules: SubmitRu
     if task.status is Status.QUEUED and now - task.created_at > rules.queue_max:
         errors = (outcome.error,) if isinstance(outcome, Paused) else ()
         return _not_sent_in_time(task, now, errors)
+    if task.work is not Work.SUBMIT:
+        return Change(task)
     tries = task.tries + 1
     wait = back_off(tries, rules.jitter)
     if isinstance(outcome, Paused) and outcome.retry_after is not None:

@@ -10,7 +10,7 @@ any non-terminal ──▶ cancelled
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
@@ -138,7 +138,8 @@ class Ruling:
 class Change:
     """What one step does to a task: stored whole, in one transaction, or not at all.
 
-    ``attempt`` is inserted or, if its ordinal exists, replaced. ``report`` is stored with its inbox line.
+    ``attempt`` is inserted or, if its ordinal exists, replaced. ``report`` is stored with its inbox line. A result of
+    another id at the index of a former one takes its place.
     """
 
     task: Task
@@ -146,3 +147,8 @@ class Change:
     attempt: Attempt | None = None
     report: NewReport | None = None
     rulings: tuple[Ruling, ...] = ()
+
+
+def at_rest(task: Task) -> Task:
+    """Return the task with nothing to ask its provider about."""
+    return replace(task, work=None, due_at=None, tries=0, doubt=None, doubt_since=None, quiet_since=None)

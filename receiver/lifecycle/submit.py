@@ -20,6 +20,7 @@ from receiver.domain.errors import (
     FieldProblem,
     InvalidRequestError,
     NotSentError,
+    UnavailableError,
 )
 from receiver.domain.exchange import HttpAnswer
 from receiver.domain.report import NewReport, Via
@@ -118,7 +119,7 @@ async def submit(ports: Ports, task: Task) -> None:
         change = conclude(current, outcome, now, submit_rules, attempt=attempt)
         return replace(change, report=report)
 
-    [change] = await ports.store.apply([Decision(task.key, decide, release=True)])
+    change = await _record(ports, Decision(task.key, decide, release=True))
     ports.system.checkpoint("submit.after_outcome")
     if isinstance(outcome, Paused):
         wait = outcome.retry_after or back_off(task.tries + 1, submit_rules.jitter, base=5.0)
@@ -126,6 +127,19 @@ async def submit(ports: Ports, task: Task) -> None:
     ports.metrics.observe("submit_seconds", (now - started_at).total_seconds(), provider=provider.name)
     if change is not None:
         _wake_for(ports, change)
+
+
+async def _record(ports: Ports, decision: Decision) -> Change | None:
+    """Record an outcome; it is the only trace of a billed job, so a database that is down is waited for."""
+    tries = 0
+    while True:
+        try:
+            [change] = await ports.store.apply([decision])
+        except UnavailableError:
+            tries += 1
+            await ports.system.sleep(back_off(tries, ports.system.jitter(), cap=5.0).total_seconds())
+        else:
+            return change
 
 
 def rules(ports: Ports, provider: Provider, task: Task) -> SubmitRules:

@@ -20,6 +20,7 @@ from receiver.lifecycle.ports.store import (
     RecordedEvent,
     ReportSummary,
     Store,
+    TakenError,
     TaskFilter,
 )
 from receiver.lifecycle.ports.world import (
@@ -60,6 +61,7 @@ __all__ = [
     "Slice",
     "Store",
     "System",
+    "TakenError",
     "TaskFilter",
     "Unanswered",
 ]

@@ -48,7 +48,11 @@ class Unanswered:
 
 @dataclass(frozen=True, slots=True)
 class LogPage:
-    """One page of a provider's log: what was found by our own task id, and whether older rows follow."""
+    """One page of a provider's log: its number of rows, what was found in them by our own task id, and whether
+    older rows follow.
+    """
+
+    rows: int
 
     found: Mapping[str, Found]
     has_more: bool

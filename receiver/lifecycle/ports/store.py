@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Protocol
 from uuid import UUID
 
-from receiver.domain.errors import TaskError
+from receiver.domain.errors import ReceiverError, TaskError
 from receiver.domain.report import NewReport, StoredReport, Verdict, Via
 from receiver.domain.task import Change, Status, Task, Work
 
@@ -113,6 +113,14 @@ class ReportSummary:
     reason: str | None
 
 
+class TakenError(ReceiverError):
+    """Another task already stands for this generation of the provider; ``task_id`` is its public id."""
+
+    def __init__(self, task_id: UUID) -> None:
+        super().__init__(f"task {task_id} already stands for this generation")
+        self.task_id = task_id
+
+
 class Store(Protocol):
     """What we keep. Every write is one transaction, durable (fsynced) when the call returns.
 
@@ -120,7 +128,7 @@ class Store(Protocol):
     """
 
     async def create(self, change: Change) -> None:
-        """Insert a new task with its events."""
+        """Insert a new task with its events. Raises TakenError when its provider task id is another task's."""
 
     async def apply(self, decisions: Sequence[Decision]) -> list[Change | None]:
         """Apply decisions in order, in one transaction, and return what each did.
@@ -154,6 +162,9 @@ class Store(Protocol):
 
     async def lease_inbox(self, *, now: datetime, limit: int, lease: timedelta) -> list[StoredReport]:
         """Claim reports to settle, oldest first, counting the attempt before any body is read."""
+
+    async def defer_report(self, report_id: UUID, due_at: datetime) -> None:
+        """Give a claimed report back until ``due_at``, the attempt uncounted."""
 
     async def lease_artifacts(self, *, now: datetime, limit: int, lease: timedelta) -> list[ArtifactWork]:
         """Claim results to collect, those whose link dies first foremost among the due."""

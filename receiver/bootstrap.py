@@ -1,0 +1,319 @@
+"""The only place where things are joined: settings in, a receiver with every room opened out."""
+
+import asyncio
+import contextlib
+import errno
+import gc
+import logging
+import os
+import socket
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from receiver.domain.errors import UnavailableError
+from receiver.domain.token import SigningKey, TokenSigner
+from receiver.lifecycle.ports import Ports, Provider, System
+from receiver.outbound import AllowedHosts, HttpOutbound
+from receiver.providers import PROVIDERS
+from receiver.settings import Loaded, load
+from receiver.storage import keyfiles
+from receiver.storage.objects import open_objects
+from receiver.storage.probe import probe
+from receiver.storage.store import migrate as migrate_store
+from receiver.storage.store import open_store
+from receiver.system import KillAt, RealSystem, new_secret
+from receiver.telemetry import PrometheusMetrics, configure_logs
+from receiver.web import WebConfig, create_app
+from receiver.web.config import ROLES
+from receiver.web.server import Connections, DrainingServer, guarded
+from receiver.worker import Concurrency, Hints, Worker
+
+_log = logging.getLogger("receiver")
+
+#: A shorter secret could be guessed by asking.
+LEAST_KEY_CHARACTERS = 32
+
+
+class StartError(Exception):
+    """The service cannot start; the message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    """Everything joined and open."""
+
+    loaded: Loaded
+    ports: Ports
+    app: ASGIApp
+    worker: Worker
+    metrics: PrometheusMetrics
+
+
+def load_settings(overrides: Mapping[str, str] | None = None) -> Loaded:
+    """Read the settings of this process. Raises SettingsError."""
+    return load(PROVIDERS.values(), overrides=overrides)
+
+
+@contextlib.asynccontextmanager
+async def opened(
+    loaded: Loaded,
+    *,
+    roles: frozenset[str] = ROLES,
+    loopback: bool = True,
+    draining: Callable[[], bool] = lambda: False,
+) -> AsyncIterator[Receiver]:
+    """Open the store, the artifacts and the network, and hand out a receiver whose worker is not yet started.
+
+    Raises StartError for whatever a person has to mend first.
+    """
+    settings = loaded.settings
+    system: System = RealSystem(KillAt(loaded.kill_at) if loaded.kill_at else None)
+    providers = _providers(loaded)
+    allowed = _allowed_hosts(loaded)
+    keys = _signing_keys(loaded)
+    api_keys = _api_keys(loaded)
+    hints = Hints()
+    metrics = PrometheusMetrics()
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            store = await stack.enter_async_context(open_store(_sqlite_path(loaded)))
+            objects = await stack.enter_async_context(open_objects(_artifact_store(loaded)))
+        except (UnavailableError, OSError, ValueError) as error:
+            raise StartError(str(error)) from error
+        outbound = await stack.enter_async_context(
+            HttpOutbound(allowed=allowed, provider_urls=[options["url"] for options in loaded.options.values()])
+        )
+        ports = Ports(
+            store=store,
+            objects=objects,
+            outbound=outbound,
+            providers=providers,
+            system=system,
+            tokens=_signer(keys, store.installation_id),
+            probe=probe,
+            metrics=metrics,
+            limits=settings.limits(),
+            wake=hints.wake,
+        )
+        config = WebConfig(
+            api_keys=api_keys,
+            roles=ROLES if "all" in roles else roles,
+            max_callback_bytes=settings.max_callback_bytes,
+            callback_body_seconds=settings.callback_body_seconds,
+            callback_room_bytes=max(256 * 1024 * 1024, settings.max_callback_bytes),
+            max_request_bytes=settings.max_request_bytes,
+            request_room_bytes=max(160 * 1024 * 1024, settings.max_request_bytes),
+            api_url=settings.api_url,
+            api_hosts=frozenset(name.strip().lower() for name in settings.api_hosts.split(",") if name.strip()),
+            loopback=loopback,
+            secrets=tuple(loaded.keys.values()),
+            draining=draining,
+        )
+        concurrency = Concurrency(
+            settings.submit_concurrency, settings.poll_concurrency, settings.collect_concurrency
+        )
+        worker = Worker(ports, hints, concurrency, alone=True)
+        yield Receiver(loaded, ports, create_app(ports, config), worker, metrics)
+
+
+async def serve(loaded: Loaded, *, host: str, port: int, roles: frozenset[str], ready: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or SIGINT, then let what is under way end. Raises StartError.
+
+    ``ready`` is called with the base URL once callers are answered; port 0 takes a free one.
+    """
+    configure_logs(loaded.settings.log_level)
+    os.umask(0o077)
+    listening = _listen(host, port)
+    base_url = _base_url(listening)
+    draining = asyncio.Event()
+    with contextlib.closing(listening):
+        async with opened(loaded, roles=roles, loopback=_is_loopback(host), draining=draining.is_set) as receiver:
+            config = uvicorn.Config(
+                receiver.app,
+                http=guarded(Connections(most=loaded.settings.max_connections)),
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                date_header=True,
+                timeout_keep_alive=10,
+                timeout_graceful_shutdown=3,
+                backlog=2048,
+            )
+            server = DrainingServer(config, on_listening=lambda: ready(base_url), draining=draining)
+            works = {"all", "worker"} & roles
+            if works:
+                try:
+                    await receiver.worker.start()
+                except UnavailableError as error:
+                    raise StartError(str(error)) from error
+            # What lives as long as the process is of no interest to the collector.
+            gc.collect()
+            gc.freeze()
+            _log.info("started", extra={"url": base_url, "roles": sorted(roles)})
+            stopping = asyncio.create_task(_stop_worker(receiver, draining)) if works else None
+            try:
+                await server.serve(sockets=[listening])
+            finally:
+                draining.set()
+                if stopping is not None:
+                    await stopping
+            _log.info("stopped")
+
+
+async def _stop_worker(receiver: Receiver, draining: asyncio.Event) -> None:
+    """Stop leasing at the first sign of the end, beside the server that still answers what is under way."""
+    await draining.wait()
+    await receiver.worker.stop(receiver.loaded.settings.stop_seconds)
+
+
+def migrate(loaded: Loaded) -> str:
+    """Bring the schema to its newest form and return its revision. Raises StartError."""
+    try:
+        return migrate_store(_sqlite_path(loaded))
+    except (UnavailableError, OSError) as error:
+        raise StartError(str(error)) from error
+
+
+def api_key_path(loaded: Loaded) -> Path:
+    """Return where the key of the /v1 routes lies when none is configured."""
+    return loaded.settings.data_dir / "api_key"
+
+
+def api_key(loaded: Loaded) -> str:
+    """Return a key that the local service takes, without making one. Raises StartError."""
+    if loaded.settings.api_keys:
+        return loaded.settings.api_keys.split(",")[0].strip()
+    try:
+        return keyfiles.read(api_key_path(loaded))
+    except FileNotFoundError:
+        raise StartError(
+            f"{api_key_path(loaded)} is not there: `receiver serve` makes it on its first start"
+        ) from None
+    except keyfiles.KeyFileError as error:
+        raise StartError(str(error)) from error
+
+
+def new_keys() -> dict[str, str]:
+    """Return a fresh signing key and a fresh API key as they stand in settings."""
+    name = f"k{new_secret(4).hex()}"
+    return {
+        "signing_key": keyfiles.format_signing_key(name, new_secret()),
+        "api_key": f"{name}:{new_secret(24).hex()}",
+    }
+
+
+def rotate_signing_key(loaded: Loaded) -> str:
+    """Put a new signing key first in the key file, keep the old ones for running tasks, and return its name."""
+    if loaded.settings.signing_keys:
+        raise StartError("RECEIVER_SIGNING_KEYS is set: put the new key first there yourself (`receiver keys new`)")
+    path = _signing_key_path(loaded)
+    try:
+        old, _ = keyfiles.read_or_make(path, lambda: new_keys()["signing_key"])
+        fresh = new_keys()["signing_key"]
+        keyfiles.write(path, f"{fresh}\n{old}")
+    except keyfiles.KeyFileError as error:
+        raise StartError(str(error)) from error
+    return fresh.partition(":")[0]
+
+
+def _providers(loaded: Loaded) -> dict[str, Provider]:
+    providers = {}
+    for name, entry in PROVIDERS.items():
+        try:
+            providers[name] = entry.build(loaded.options[name], loaded.keys.get(name))
+        except ValueError as error:
+            raise StartError(str(error)) from error
+    return providers
+
+
+def _allowed_hosts(loaded: Loaded) -> AllowedHosts:
+    try:
+        allowed = AllowedHosts.parse(loaded.settings.allowed_private_hosts)
+    except ValueError as error:
+        raise StartError(f"RECEIVER_ALLOWED_PRIVATE_HOSTS: {error}") from error
+    return allowed
+
+
+def _signing_key_path(loaded: Loaded) -> Path:
+    return loaded.settings.data_dir / "signing_keys"
+
+
+def _signing_keys(loaded: Loaded) -> tuple[SigningKey, ...]:
+    text = loaded.settings.signing_keys
+    try:
+        if text is None:
+            text, _ = keyfiles.read_or_make(_signing_key_path(loaded), lambda: new_keys()["signing_key"])
+        return keyfiles.parse_signing_keys(text)
+    except (keyfiles.KeyFileError, ValueError) as error:
+        raise StartError(f"signing keys: {error}") from error
+
+
+def _signer(keys: tuple[SigningKey, ...], installation: bytes) -> TokenSigner:
+    try:
+        return TokenSigner(keys, installation)
+    except ValueError as error:
+        raise StartError(f"signing keys: {error}") from error
+
+
+def _api_keys(loaded: Loaded) -> tuple[str, ...]:
+    text = loaded.settings.api_keys
+    try:
+        if text is None:
+            text, made = keyfiles.read_or_make(api_key_path(loaded), lambda: new_keys()["api_key"])
+            if made:
+                _log.info("api_key_made", extra={"path": str(api_key_path(loaded))})
+    except keyfiles.KeyFileError as error:
+        raise StartError(str(error)) from error
+    keys = tuple(filter(None, (key.strip() for key in text.replace("\n", ",").split(","))))
+    for number, key in enumerate(keys, 1):
+        if len(key.rpartition(":")[2]) < LEAST_KEY_CHARACTERS:
+            raise StartError(
+                f"RECEIVER_API_KEYS: the secret of key {number} has fewer than {LEAST_KEY_CHARACTERS} characters; "
+                "`receiver keys new` makes one"
+            )
+    return keys
+
+
+def _sqlite_path(loaded: Loaded) -> Path:
+    url = loaded.settings.database_url
+    if url is not None and not url.startswith("sqlite:///"):
+        raise StartError("RECEIVER_DATABASE_URL: only sqlite:///<path> is available yet")
+    path = loaded.settings.sqlite_path
+    try:
+        keyfiles.private_folder(path.parent)
+    except keyfiles.KeyFileError as error:
+        raise StartError(str(error)) from error
+    return path
+
+
+def _artifact_store(loaded: Loaded) -> str:
+    return loaded.settings.artifact_store_url or str(loaded.settings.data_dir / "artifacts")
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise StartError(
+                f"port {port} on {host} is taken: stop what listens there or choose another --port"
+            ) from error
+        raise StartError(f"cannot listen on {host} port {port}: {error.strerror or error}") from error
+    except OverflowError:
+        raise StartError(f"{port} is no port: 0 to 65535") from None
+
+
+def _base_url(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _is_loopback(host: str) -> bool:
+    return host in {"localhost", "::1"} or host.startswith("127.")

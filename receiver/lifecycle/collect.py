@@ -1,0 +1,116 @@
+"""Collect: bring a result's audio into our own storage, checked, before its link dies."""
+
+import base64
+import binascii
+import hashlib
+from pathlib import Path
+
+from anyio import to_thread
+
+from receiver.domain.collection import Kept, collected, interrupted, refused
+from receiver.domain.errors import (
+    MediaInterruptedError,
+    MediaRefusedError,
+    NotFoundError,
+    UnavailableError,
+)
+from receiver.domain.result import Result
+from receiver.domain.task import Task
+from receiver.lifecycle.ports import ArtifactWork, Decide, Decision, Fetched, Ports, Queue
+
+#: What AIMLAPI documents as the sample rate of PCM when none is asked for, in Hz.
+_DEFAULT_SAMPLE_RATE = 44100
+
+
+async def lease(ports: Ports, limit: int) -> list[ArtifactWork]:
+    """Claim results whose audio is to be fetched."""
+    return await ports.store.lease_artifacts(now=ports.system.now(), limit=limit, lease=ports.limits.lease)
+
+
+async def collect(ports: Ports, work: ArtifactWork) -> None:
+    """Fetch, check and keep the audio of one leased result, and record how that went."""
+    task = work.task
+    result = next((result for result in task.results if result.id == work.result_id), None)
+    if result is None:
+        await ports.store.release_artifact(work.result_id)
+        return
+    started = ports.system.monotonic()
+    path = ports.objects.scratch()
+    jitter = ports.system.jitter()
+    try:
+        kept = await _take_in(ports, task, result, path)
+    except MediaRefusedError as error:
+        reason, now = str(error), ports.system.now()
+        await _record(ports, task, lambda current: refused(current, result.id, reason, now))
+        ports.metrics.count("media_refused", provider=task.provider)
+    except (MediaInterruptedError, UnavailableError) as error:
+        reason, now = str(error), ports.system.now()
+        await _record(ports, task, lambda current: interrupted(current, result.id, reason, now, jitter))
+        ports.metrics.count("media_interrupted", provider=task.provider)
+    else:
+        ports.system.checkpoint("collect.after_keep")
+        now = ports.system.now()
+        await _record(ports, task, lambda current: collected(current, result.id, kept, now))
+        ports.metrics.observe("collect_seconds", ports.system.monotonic() - started, provider=task.provider)
+        ports.system.checkpoint("collect.after_record")
+    finally:
+        path.unlink(missing_ok=True)
+    await ports.store.release_artifact(result.id)
+    ports.wake(Queue.POLL)
+
+
+async def _take_in(ports: Ports, task: Task, result: Result, path: Path) -> Kept:
+    if result.inline:
+        fetched = await _inline(ports, task, result, path)
+    elif result.link is not None:
+        fetched = await ports.outbound.fetch(
+            result.link,
+            path,
+            max_bytes=ports.limits.max_media_bytes,
+            timeout_seconds=ports.limits.media_timeout_seconds,
+        )
+    else:
+        raise MediaRefusedError("the provider named neither a link nor inline audio")
+    ports.system.checkpoint("collect.after_fetch")
+    probed = await to_thread.run_sync(ports.probe, fetched.path, _wanted(task))
+    object_key = f"audio/{task.id}/{result.id}.{probed.extension}"
+    await ports.objects.keep_file(fetched.path, object_key)
+    return Kept(object_key, fetched.size, fetched.sha256, probed.media_type, probed.duration_seconds)
+
+
+async def _inline(ports: Ports, task: Task, result: Result, path: Path) -> Fetched:
+    """Decode the audio out of the report that carried it."""
+    report = await ports.store.report(result.report_id)
+    if report is None:
+        raise MediaRefusedError("the report that carried the audio is gone")
+    body = report.body
+    if report.object_key is not None:
+        try:
+            body = await ports.objects.read(report.object_key)
+        except NotFoundError:
+            raise MediaRefusedError("the report that carried the audio is gone") from None
+    reading = await to_thread.run_sync(ports.providers[task.provider].read, body, report.via)
+    text = next((output.inline for output in reading.outputs if output.identity == result.identity), None)
+    if text is None:
+        raise MediaRefusedError("the report that carried the audio no longer shows it")
+    return await to_thread.run_sync(_write, text, path)
+
+
+def _write(text: str, path: Path) -> Fetched:
+    encoded = text.partition(",")[2] if text.startswith("data:") else text
+    try:
+        audio = base64.b64decode(encoded, validate=True)
+    except (binascii.Error, ValueError):
+        raise MediaRefusedError("the inline audio is not whole base64") from None
+    path.write_bytes(audio)
+    return Fetched(path, len(audio), hashlib.sha256(audio).hexdigest())
+
+
+async def _record(ports: Ports, task: Task, decide: Decide) -> None:
+    await ports.store.apply([Decision(task.key, decide)])
+
+
+def _wanted(task: Task) -> tuple[str, int] | None:
+    if (task.request.output_format or "").lower() != "pcm":
+        return None
+    return "pcm", task.request.sample_rate or _DEFAULT_SAMPLE_RATE

@@ -1,0 +1,266 @@
+"""Every setting, its meaning and its default; read once: environment, ``.env`` file, secrets folder."""
+
+import difflib
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from dotenv import dotenv_values
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from receiver.lifecycle.ports import Limits, ProviderEntry
+
+_PREFIX = "RECEIVER_"
+#: What Kubernetes puts into the environment of a pod beside a Service named "receiver".
+_INJECTED = re.compile(
+    r"RECEIVER(_[A-Z0-9_]+)?_(SERVICE_(HOST|PORT(_[A-Z0-9_]+)?)|PORT(_[0-9]+_(TCP|UDP)(_[A-Z]+)?)?)"
+)
+_SECRETS = frozenset({"RECEIVER_SIGNING_KEYS", "RECEIVER_API_KEYS", "RECEIVER_API_KEY"})
+#: Read by the commands that speak HTTP and by the fault harness, not by the service's settings.
+_BESIDES = frozenset({"RECEIVER_URL", "RECEIVER_API_KEY", "RECEIVER_KILL_AT"})
+
+
+class SettingsError(Exception):
+    """The configuration cannot be used; the message names each setting and what to do."""
+
+
+class Settings(BaseSettings):
+    """The settings that are not one provider's. Field names are the variables' names without ``RECEIVER_``."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=_PREFIX, extra="ignore", hide_input_in_errors=True, frozen=True, env_ignore_empty=True
+    )
+
+    public_url: str | None = Field(
+        None,
+        description="where providers reach us, a path allowed; https, except for allowed private hosts. Without it "
+        "Runware tasks carry no webhookURL and are polled",
+    )
+    data_dir: Path = Field(Path("var"), description="folder for the database, the audio and generated keys")
+    database_url: str | None = Field(None, description="database; default: SQLite in the data dir")
+    artifact_store_url: str | None = Field(
+        None, description="where audio is kept: a folder or memory://; default: a folder in the data dir"
+    )
+    signing_keys: str | None = Field(
+        None,
+        description="kid:base64, comma separated; the first signs, all verify. Default: made on the first start",
+    )
+    api_keys: str | None = Field(
+        None, description="keys of the /v1 routes, comma separated, each secret or id:secret. Default: made once"
+    )
+    allowed_private_hosts: str = Field(
+        "", description="host, host:port or CIDR, comma separated, where http and non-public addresses are allowed"
+    )
+    max_callback_bytes: int = Field(96 * 1024 * 1024, ge=1024, description="largest callback taken")
+    callback_body_seconds: float = Field(20.0, gt=0, description="time for a callback's body to arrive")
+    max_request_bytes: int = Field(72 * 1024 * 1024, ge=1024, description="largest body of POST /v1/tasks")
+    max_media_bytes: int = Field(512 * 1024 * 1024, ge=1024, description="largest audio file taken in")
+    deadline_seconds: float = Field(1800.0, gt=0, description="after this a submitted task is overdue")
+    queue_max_seconds: float = Field(86400.0, gt=0, description="after this a task not yet sent has failed")
+    lost_after_seconds: float = Field(86400.0, ge=0, description="how long after its deadline a task is lost")
+    lease_seconds: float = Field(120.0, ge=1, description="how long a worker may hold a piece of work")
+    submit_concurrency: int = Field(8, ge=1, le=256, description="submits under way at once, per provider")
+    poll_concurrency: int = Field(8, ge=1, le=256, description="polls under way at once, per provider")
+    collect_concurrency: int = Field(8, ge=1, le=256, description="audio files fetched at once")
+    stop_seconds: float = Field(8.0, gt=0, le=60, description="time for work under way to end at a stop")
+    max_connections: int = Field(2000, ge=10, description="connections open at once in this process")
+    log_level: str = Field("info", description="debug, info, warning or error")
+    api_url: str | None = Field(None, description="base of the links shown to callers; default: relative links")
+    api_hosts: str = Field("", description="host names of the private side, comma separated; others get 404")
+
+    @field_validator("public_url", "api_url")
+    @classmethod
+    def _is_a_base_url(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        parts = urlsplit(value)
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+            raise ValueError("must be an http(s) URL without query, such as https://hooks.example.org")
+        if parts.username is not None or parts.password is not None:
+            raise ValueError("must not hold a user name or a password")
+        return value.rstrip("/")
+
+    @field_validator("log_level")
+    @classmethod
+    def _is_a_level(cls, value: str) -> str:
+        if value.lower() not in {"debug", "info", "warning", "error"}:
+            raise ValueError("must be debug, info, warning or error")
+        return value.lower()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take values from ``load`` alone, which has merged the sources and knows where each came from."""
+        del settings_cls, env_settings, dotenv_settings, file_secret_settings
+        return (init_settings,)
+
+    @property
+    def sqlite_path(self) -> Path:
+        """The file of the embedded database."""
+        if self.database_url is None:
+            return self.data_dir / "receiver.db"
+        return Path(self.database_url.removeprefix("sqlite:///"))
+
+    def limits(self) -> Limits:
+        """Return what the steps need to know."""
+        return Limits(
+            public_url=self.public_url,
+            deadline=timedelta(seconds=self.deadline_seconds),
+            queue_max=timedelta(seconds=self.queue_max_seconds),
+            lost_after=timedelta(seconds=self.lost_after_seconds),
+            lease=timedelta(seconds=self.lease_seconds),
+            max_callback_bytes=self.max_callback_bytes,
+            max_media_bytes=self.max_media_bytes,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """One setting as ``receiver settings`` shows it. ``value`` is masked where it is a secret."""
+
+    name: str
+    meaning: str
+    default: str
+    value: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The settings, each provider's options and key, and where every value came from.
+
+    ``kill_at`` names the checkpoint at which the fault harness has this process killed.
+    """
+
+    settings: Settings
+    options: Mapping[str, Mapping[str, str]]
+    keys: Mapping[str, str] = field(repr=False)
+    described: tuple[Described, ...] = ()
+    kill_at: str | None = None
+
+
+def load(
+    entries: Iterable[ProviderEntry],
+    *,
+    environ: Mapping[str, str] | None = None,
+    env_file: Path | None = Path(".env"),
+    overrides: Mapping[str, str] | None = None,
+) -> Loaded:
+    """Read all settings; later sources win: secrets folder, ``.env``, environment, ``overrides`` (command line).
+
+    Raises SettingsError naming every variable that is wrong, and every ``RECEIVER_`` name that does not exist with
+    the nearest one that does.
+    """
+    entries = tuple(entries)
+    sources = _sources(environ, env_file, overrides or {})
+    values = {name: (value, origin) for origin, found in sources for name, value in found.items() if value}
+    known = _known(entries)
+    problems = _misspelt(sources, known)
+    ours = {name.lower(): values[_PREFIX + name.upper()][0] for name in Settings.model_fields if _named(values, name)}
+    settings = None
+    try:
+        settings = Settings.model_validate(ours)
+    except ValidationError as error:
+        problems += [
+            f"{_PREFIX}{'_'.join(str(part) for part in item['loc']).upper()}: {item['msg']}"
+            for item in error.errors(include_input=False, include_url=False)
+        ]
+    if settings is None or problems:
+        raise SettingsError("\n".join(problems))
+    options = {
+        entry.name: {
+            option.name: values.get(_variable(entry, option.name), (option.default, ""))[0]
+            for option in entry.options
+        }
+        for entry in entries
+    }
+    keys = {entry.name: values[_key(entry)][0] for entry in entries if _key(entry) in values}
+    described = tuple(_describe(name, meaning, default, values) for name, (meaning, default) in known.items())
+    kill_at = values.get("RECEIVER_KILL_AT", ("", ""))[0] or None
+    return Loaded(settings, options, keys, described, kill_at)
+
+
+def _named(values: Mapping[str, tuple[str, str]], field_name: str) -> bool:
+    return _PREFIX + field_name.upper() in values
+
+
+def _variable(entry: ProviderEntry, option: str) -> str:
+    return f"{_PREFIX}{entry.name}_{option}".upper()
+
+
+def _key(entry: ProviderEntry) -> str:
+    return f"{entry.name}_API_KEY".upper()
+
+
+def _known(entries: Sequence[ProviderEntry]) -> dict[str, tuple[str, str]]:
+    """Return every variable there is with its meaning and default, in the order people read them."""
+    known: dict[str, tuple[str, str]] = {}
+    for name, info in Settings.model_fields.items():
+        default = "" if info.default is None else str(info.default)
+        known[_PREFIX + name.upper()] = (info.description or "", default)
+    for entry in entries:
+        known[_key(entry)] = (f"key of your {entry.name} account; without it {entry.name} takes no tasks", "")
+        for option in entry.options:
+            known[_variable(entry, option.name)] = (option.meaning, option.default)
+    known["RECEIVER_SECRETS_DIR"] = ("folder with one file per secret, named like its variable", "/run/secrets")
+    return known
+
+
+def _sources(
+    environ: Mapping[str, str] | None, env_file: Path | None, overrides: Mapping[str, str]
+) -> list[tuple[str, Mapping[str, str]]]:
+    environment = dict(os.environ if environ is None else environ)
+    dotenv: dict[str, str] = {}
+    if env_file is not None and env_file.is_file():
+        dotenv = {name: value for name, value in dotenv_values(env_file).items() if value is not None}
+    folder = Path(environment.get("RECEIVER_SECRETS_DIR") or dotenv.get("RECEIVER_SECRETS_DIR") or "/run/secrets")
+    return [
+        ("secrets folder", _secret_files(folder)),
+        (str(env_file), dotenv),
+        ("environment", environment),
+        ("command line", overrides),
+    ]
+
+
+def _secret_files(folder: Path) -> dict[str, str]:
+    found: dict[str, str] = {}
+    if not folder.is_dir():
+        return found
+    for path in sorted(folder.iterdir()):
+        name = path.name.upper()
+        if path.is_file() and (name.startswith(_PREFIX) or name.endswith("_API_KEY")):
+            try:
+                found[name] = path.read_text("utf-8").strip()
+            except (OSError, UnicodeDecodeError) as error:
+                raise SettingsError(f"{path}: cannot be read ({type(error).__name__})") from None
+    return found
+
+
+def _misspelt(sources: Sequence[tuple[str, Mapping[str, str]]], known: Mapping[str, object]) -> list[str]:
+    problems = []
+    allowed = {*known, *_BESIDES}
+    for origin, found in sources:
+        for name in found:
+            if not name.startswith(_PREFIX) or name in allowed or _INJECTED.fullmatch(name):
+                continue
+            nearest = difflib.get_close_matches(name, allowed, n=1, cutoff=0.0)
+            problems.append(f"{name} ({origin}) is no setting; did you mean {nearest[0]}?")
+    return problems
+
+
+def _describe(name: str, meaning: str, default: str, values: Mapping[str, tuple[str, str]]) -> Described:
+    value, source = values.get(name, (default, "default"))
+    if value and source != "default" and (name in _SECRETS or name.endswith("_API_KEY")):
+        value = "[set]"
+    return Described(name, meaning, default, value, source)

@@ -1,0 +1,86 @@
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from receiver.lifecycle.ports import Provider, ProviderEntry, ProviderOption
+from receiver.settings import Loaded, SettingsError, load
+
+
+def no_provider(options: Mapping[str, str], key: str | None) -> Provider:
+    raise AssertionError("reading settings makes no provider")
+
+
+ENTRIES = (ProviderEntry("lark", (ProviderOption("poll_seconds", "how often", "15"),), no_provider),)
+
+
+def loaded(environ: Mapping[str, str], env_file: Path | None = None) -> Loaded:
+    return load(ENTRIES, environ={"RECEIVER_SECRETS_DIR": "/nonexistent", **environ}, env_file=env_file)
+
+
+def test_without_any_variable_the_defaults_hold() -> None:
+    settings = loaded({}).settings
+    assert settings.public_url is None
+    assert settings.sqlite_path == Path("var/receiver.db")
+    assert settings.limits().deadline.total_seconds() == 1800
+
+
+def test_a_misspelt_name_is_an_error_that_tells_the_nearest_right_one() -> None:
+    with pytest.raises(SettingsError, match=r"RECEIVER_PUBLIC_ULR \(environment\).*did you mean RECEIVER_PUBLIC_URL"):
+        loaded({"RECEIVER_PUBLIC_ULR": "https://a.example"})
+
+
+def test_a_misspelt_option_of_a_provider_is_an_error_too() -> None:
+    with pytest.raises(SettingsError, match="did you mean RECEIVER_LARK_POLL_SECONDS"):
+        loaded({"RECEIVER_LARK_POLL_SECOND": "3"})
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["RECEIVER_SERVICE_HOST", "RECEIVER_PORT", "RECEIVER_PORT_8080_TCP_ADDR", "RECEIVER_SERVICE_PORT_HTTP"],
+)
+def test_what_kubernetes_injects_for_a_service_is_ignored(name: str) -> None:
+    assert loaded({name: "tcp://10.0.0.1:80"}).settings.public_url is None
+
+
+def test_every_wrong_value_is_named_and_none_is_quoted() -> None:
+    with pytest.raises(SettingsError) as caught:
+        loaded({"RECEIVER_PUBLIC_URL": "ftp://hidden", "RECEIVER_LEASE_SECONDS": "hidden"})
+    assert "RECEIVER_PUBLIC_URL" in str(caught.value)
+    assert "RECEIVER_LEASE_SECONDS" in str(caught.value)
+    assert "hidden" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["hooks.example.org", "https://u:p@hooks.example.org", "https://a.example/?q=1"])
+def test_a_public_url_that_cannot_be_one_is_refused(url: str) -> None:
+    with pytest.raises(SettingsError, match="RECEIVER_PUBLIC_URL"):
+        loaded({"RECEIVER_PUBLIC_URL": url})
+
+
+def test_the_environment_wins_over_the_env_file_and_that_over_the_secrets_folder(tmp_path: Path) -> None:
+    (tmp_path / "RECEIVER_LOG_LEVEL").write_text("error\n")
+    (tmp_path / "lark_api_key").write_text("from-folder\n")
+    env_file = tmp_path / ".env"
+    env_file.write_text("RECEIVER_LOG_LEVEL=warning\nRECEIVER_LEASE_SECONDS=7\n")
+    environ = {"RECEIVER_SECRETS_DIR": str(tmp_path), "RECEIVER_LEASE_SECONDS": "9"}
+    found = load(ENTRIES, environ=environ, env_file=env_file)
+    assert found.settings.log_level == "warning"
+    assert found.settings.lease_seconds == 9
+    assert found.keys == {"lark": "from-folder"}
+
+
+def test_an_empty_variable_is_as_good_as_none() -> None:
+    assert loaded({"RECEIVER_PUBLIC_URL": "", "LARK_API_KEY": ""}).keys == {}
+
+
+def test_a_providers_options_come_with_their_defaults() -> None:
+    assert loaded({}).options["lark"] == {"poll_seconds": "15"}
+    assert loaded({"RECEIVER_LARK_POLL_SECONDS": "2"}).options["lark"] == {"poll_seconds": "2"}
+
+
+def test_what_is_described_masks_secrets_and_names_their_source() -> None:
+    described = {line.name: line for line in loaded({"LARK_API_KEY": "hush", "RECEIVER_API_KEYS": "hush"}).described}
+    assert described["LARK_API_KEY"].value == "[set]"
+    assert described["RECEIVER_API_KEYS"].source == "environment"
+    assert "hush" not in repr(described)
+    assert "hush" not in repr(loaded({"LARK_API_KEY": "hush"}))
