@@ -64,6 +64,9 @@ class Settings(BaseSettings):
     queue_max_seconds: float = Field(86400.0, gt=0, description="after this a task not yet sent has failed")
     lost_after_seconds: float = Field(86400.0, ge=0, description="how long after its deadline a task is lost")
     lease_seconds: float = Field(120.0, ge=1, description="how long a worker may hold a piece of work")
+    refusal_seconds: float = Field(
+        8.0, gt=0, description="first gap after a link was refused; it doubles, and the fifth refusal ends it"
+    )
     submit_concurrency: int = Field(8, ge=1, le=256, description="submits under way at once, per provider")
     poll_concurrency: int = Field(8, ge=1, le=256, description="polls under way at once, per provider")
     collect_concurrency: int = Field(8, ge=1, le=256, description="audio files fetched at once")
@@ -122,6 +125,7 @@ class Settings(BaseSettings):
             lease=timedelta(seconds=self.lease_seconds),
             max_callback_bytes=self.max_callback_bytes,
             max_media_bytes=self.max_media_bytes,
+            refusal_gap=timedelta(seconds=self.refusal_seconds),
         )
 
 

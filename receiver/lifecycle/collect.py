@@ -41,7 +41,7 @@ async def collect(ports: Ports, work: ArtifactWork) -> None:
         kept = await _take_in(ports, task, result, path)
     except MediaRefusedError as error:
         reason, now = str(error), ports.system.now()
-        await _record(ports, task, lambda current: refused(current, result.id, reason, now))
+        await _record(ports, task, lambda current: refused(current, result.id, reason, now, ports.limits.refusal_gap))
         ports.metrics.count("media_refused", provider=task.provider)
     except (MediaInterruptedError, UnavailableError) as error:
         reason, now = str(error), ports.system.now()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 from uuid import UUID
 
+from receiver.domain.collection import FIRST_REFUSAL_GAP
 from receiver.domain.exchange import HttpAnswer, HttpRequest
 from receiver.domain.token import TokenSigner
 from receiver.lifecycle.ports.provider import Provider
@@ -122,6 +123,7 @@ class Limits:
     spool_bytes: int = 256 * 1024
     max_media_bytes: int = 512 * 1024 * 1024
     media_timeout_seconds: float = 300.0
+    refusal_gap: timedelta = FIRST_REFUSAL_GAP
     max_brackets: int = 100_000
 
 

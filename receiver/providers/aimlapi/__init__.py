@@ -1,0 +1,168 @@
+"""AIMLAPI: a submit, an id, and asking until it is done; it calls nobody back."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from urllib.parse import urlencode
+from uuid import UUID
+
+from receiver.domain.attempt import SubmitOutcome
+from receiver.domain.exchange import HttpAnswer, HttpRequest
+from receiver.domain.report import Reading, Via
+from receiver.domain.request import Checked, InlineAudio, TaskRequest
+from receiver.domain.schedule import PollPlan
+from receiver.domain.task import Recovery, Task
+from receiver.lifecycle.ports.provider import Answered, LogPage, ProviderEntry, ProviderOption, Unanswered
+from receiver.providers.aimlapi import answers, reading
+from receiver.providers.aimlapi.request import check, wire_body
+from receiver.providers.wire import calls, links
+
+# docs.aimlapi.com, "music-cover".
+_GENERATIONS = "/v2/generate/audio"
+# docs.aimlapi.com, "Request tracing and cost".
+_LOGS = "/v2/logs"
+_OPTIONS = (
+    ProviderOption("url", "AIMLAPI's base URL", "https://api.aimlapi.com"),
+    # The only host in the samples of "music-cover".
+    ProviderOption(
+        "media_hosts", "hosts a result's link may name, comma separated, *. for all below", "cdn.aimlapi.com"
+    ),
+    # "music-cover": "repeatedly request the result from the server every 15 seconds".
+    ProviderOption("poll_seconds", "seconds between looks at a task", "15"),
+    ProviderOption(
+        "lookup_seconds",
+        "when to search the log for a submit whose answer was lost: seconds from the submit, rising, comma separated",
+        "15,60,300,1800,3600",
+    ),
+)
+_SUBMIT_TIMEOUT_SECONDS = 60.0
+#: 50 MB of audio, the most there may be, are 67 MB of base64.
+_INLINE_TIMEOUT_SECONDS = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Aimlapi:
+    """The adapter; every answer's source is named in the module that reads it."""
+
+    url: str
+    media_hosts: tuple[str, ...]
+    poll_seconds: float
+    lookup_times: tuple[timedelta, ...]
+    key: str | None = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """The word users choose it by."""
+        return "aimlapi"
+
+    @property
+    def pushes(self) -> bool:
+        """No parameter for a callback is documented for audio."""
+        return False
+
+    @property
+    def recovery(self) -> Recovery:
+        """``X-Client-Request-Id`` correlates and does not deduplicate: a second submit is a second, billed job."""
+        return Recovery.LOOKUP
+
+    @property
+    def lookups(self) -> tuple[timedelta, ...]:
+        """Sparse and long: only finished generations are in the log."""
+        return self.lookup_times
+
+    @property
+    def configured(self) -> bool:
+        """Whether a key is set."""
+        return self.key is not None
+
+    @property
+    def most_polled_at_once(self) -> int:
+        """One: the question names a single generation."""
+        return 1
+
+    def check(self, request: TaskRequest) -> Checked:
+        """Judge a request against AIMLAPI's page of the model."""
+        return check(request)
+
+    def provider_task_id(self, task_id: UUID) -> str | None:
+        """AIMLAPI chooses its ids itself."""
+        return None
+
+    def plan(self, request: TaskRequest, *, pushed: bool) -> PollPlan:
+        """Look at the documented pace."""
+        return PollPlan(self.poll_seconds, self.poll_seconds)
+
+    def submit(self, task: Task, *, reference: str, callback_url: str | None) -> HttpRequest:
+        """Build the submit, marked with our task's id, so that AIMLAPI's log can name it."""
+        inline = isinstance(task.request.reference_audio, InlineAudio)
+        return calls.json_call(
+            "POST",
+            self.url + _GENERATIONS,
+            key=self.key,
+            payload=wire_body(task, reference=reference),
+            headers={"X-Client-Request-Id": str(task.id)},
+            timeout_seconds=_INLINE_TIMEOUT_SECONDS if inline else _SUBMIT_TIMEOUT_SECONDS,
+        )
+
+    def read_submit(self, task: Task, answer: HttpAnswer) -> SubmitOutcome:
+        """Say what an answer to ``submit`` means."""
+        return answers.read_submit(answer)
+
+    def batchable(self, task: Task) -> bool:
+        """Each is asked about alone."""
+        return False
+
+    def poll(self, tasks: Sequence[Task]) -> HttpRequest:
+        """Ask about one generation; raises ValueError for a task whose generation is not known."""
+        (task,) = tasks
+        if task.provider_task_id is None:
+            raise ValueError("the task has no generation id to ask about")
+        # Older ids hold ":" and "/".
+        query = urlencode({"generation_id": task.provider_task_id})
+        return calls.json_call("GET", f"{self.url}{_GENERATIONS}?{query}", key=self.key)
+
+    def read_poll(self, tasks: Sequence[Task], answer: HttpAnswer) -> Answered | Unanswered:
+        """Read the answer about one generation."""
+        (task,) = tasks
+        return answers.read_poll(task, answer)
+
+    def read(self, body: bytes, via: Via) -> Reading:
+        """Read a generation object."""
+        return reading.read_generation(reading.parse_body(body))
+
+    def trusts(self, link: str) -> bool:
+        """Tell whether a link lies on AIMLAPI's media host or at the very origin we call."""
+        return links.trusted(link, self.media_hosts, self.url)
+
+    def search(self, since: datetime, until: datetime, offset: int) -> HttpRequest:
+        """Build one page of the log between two moments, newest first; of all models."""
+        asked = {"start": _iso(since), "end": _iso(until), "limit": str(answers.ROWS), "offset": str(offset)}
+        return calls.json_call("GET", f"{self.url}{_LOGS}?{urlencode(asked)}", key=self.key)
+
+    def read_search(self, answer: HttpAnswer) -> LogPage | Unanswered:
+        """Read one page of the log."""
+        return answers.read_search(answer)
+
+
+def _iso(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _lookup_times(value: str) -> tuple[timedelta, ...]:
+    times = [calls.seconds("lookup_seconds", part.strip()) for part in value.split(",")]
+    if times != sorted(set(times)):
+        raise ValueError(f"lookup_seconds: {value!r} does not rise")
+    return tuple(timedelta(seconds=time) for time in times)
+
+
+def _build(options: Mapping[str, str], key: str | None) -> Aimlapi:
+    return Aimlapi(
+        url=calls.endpoint("url", options["url"]),
+        media_hosts=links.host_patterns("media_hosts", options["media_hosts"]),
+        poll_seconds=calls.seconds("poll_seconds", options["poll_seconds"]),
+        lookup_times=_lookup_times(options["lookup_seconds"]),
+        key=calls.api_key("AIMLAPI_API_KEY", key),
+    )
+
+
+ENTRY = ProviderEntry("aimlapi", _OPTIONS, _build)

@@ -1,0 +1,256 @@
+"""What a body of Runware's says: taken apart into items and errors, each read by its words."""
+
+import binascii
+import hashlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from receiver.domain.errors import UnreadableError
+from receiver.domain.report import Failure, Output, Reading, Via
+from receiver.providers.runware.words import DONE, FAILED, PENDING, complains, complaint
+from receiver.providers.wire import links
+from receiver.providers.wire.strict_json import dump, integer, mapping, parse, text
+from receiver.providers.wire.values import first_text, money, word
+
+# runware.ai/docs, "Audio inference": one of the three by outputType.
+_LINK = "audioURL"
+_BASE64, _DATA_URI = "audioBase64Data", "audioDataURI"
+INLINE = frozenset({_BASE64, _DATA_URI})
+_KNOWN = frozenset(
+    {"data", "errors", "error", "errorId", "errorMessage", "code", "message", "taskType", "taskUUID", "status"}
+    | {"audioUUID", _LINK, _BASE64, _DATA_URI}
+)
+_ACKNOWLEDGEMENT = frozenset({"taskType", "taskUUID", "status"})
+#: A task has four results at most; a body that speaks of more than this many is not about one task.
+_MOST_PARTS = 64
+_MOST_ODDITIES = 16
+_LONGEST_RESULT_ID = 128
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """An item or an error of an answer, and the task it names, in lower case."""
+
+    value: Mapping[str, object]
+    is_error: bool
+    task_id: str | None
+
+
+@dataclass(slots=True)
+class _Collected:
+    """A reading being put together; exists only inside ``read_parts``."""
+
+    via: Via
+    outputs: list[Output] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    oddities: list[str] = field(default_factory=list)
+    pending: bool = False
+
+
+def parse_body(body: bytes) -> object:
+    """Return the JSON of a body of Runware's; raises UnreadableError."""
+    return parse(body, inline=INLINE)
+
+
+def read_body(body: bytes, via: Via) -> Reading:
+    """Read a report; raises UnreadableError."""
+    value = parse_body(body)
+    return read_parts(parts_of(value), named_in(value), via)
+
+
+def parts_of(value: object) -> list[Part]:
+    """Take a body apart.
+
+    The forms: ``{"data":[…],"errors":[…]}`` with either key (runware.ai/docs, "Task polling"; callbacks by the README
+    of Runware's Python SDK); the flat task object (callbacks by Runware's "integrate-with-runware" skill); an error
+    alone in ``"error"`` (older pages); a list of any of these. Raises UnreadableError for any other.
+    """
+    envelopes = value if isinstance(value, list) else [value]
+    parts: list[Part] = []
+    for envelope in envelopes:
+        known = mapping(envelope)
+        if not _KNOWN & known.keys():
+            raise UnreadableError(f"{word(envelope)} that is no answer of Runware's")
+        parts.extend(_parts_of(known))
+    return parts
+
+
+def slice_of(parts: Iterable[Part]) -> bytes:
+    """Return the least body that says the same as these parts, in the provider's own form."""
+    parts = list(parts)
+    data = [part.value for part in parts if not part.is_error]
+    errors = [part.value for part in parts if part.is_error]
+    return dump({"data": data, "errors": errors})
+
+
+def named_in(value: object) -> frozenset[str]:
+    """Return every task UUID anywhere in a body, in lower case: a body may nest them in forms we do not know."""
+    found: set[str] = set()
+    waiting: list[object] = [value]
+    while waiting:
+        current = waiting.pop()
+        if isinstance(current, dict):
+            name = text(current.get("taskUUID"))
+            if name is not None:
+                found.add(name.lower() if _UUID.fullmatch(name) else word(name))
+            waiting.extend(current.values())
+        elif isinstance(current, list):
+            waiting.extend(current)
+        if len(found) > _MOST_PARTS:
+            raise UnreadableError(f"names more than {_MOST_PARTS} tasks")
+    return frozenset(found)
+
+
+def read_parts(parts: Sequence[Part], named: frozenset[str], via: Via) -> Reading:
+    """Read the items and errors of one task. Raises UnreadableError for absurd figures and numbers of them."""
+    if len(parts) > _MOST_PARTS:
+        raise UnreadableError(f"more than {_MOST_PARTS} items and errors")
+    collected = _Collected(via)
+    for part in parts:
+        if part.is_error:
+            _read_error(part, collected)
+        else:
+            _read_item(part, collected)
+    return Reading(
+        outputs=tuple(collected.outputs),
+        failures=tuple(collected.failures),
+        pending=collected.pending,
+        oddities=tuple(collected.oddities[:_MOST_ODDITIES]),
+        named=named,
+    )
+
+
+def _parts_of(envelope: Mapping[str, object]) -> Iterable[Part]:
+    if not {"data", "errors"} & envelope.keys():
+        has_audio = any(envelope.get(name) for name in (_LINK, *INLINE))
+        is_error = complains(envelope) and not has_audio and text(envelope.get("status")) is None
+        yield _part(envelope, is_error=is_error)
+        return
+    for value in _objects(envelope.get("data"), "data"):
+        yield _part(value, is_error=False)
+    for value in _objects(envelope.get("errors"), "errors"):
+        yield _part(value, is_error=True)
+    rest = {name: value for name, value in envelope.items() if name not in {"data", "errors"}}
+    if rest.get("error"):
+        yield _part(rest, is_error=True)
+
+
+def _objects(value: object, name: str) -> Iterable[Mapping[str, object]]:
+    for member in value if isinstance(value, list) else [] if value is None else [value]:
+        if name == "errors" and isinstance(member, str):
+            yield {"message": member}
+        elif isinstance(member, dict):
+            yield member
+        else:
+            raise UnreadableError(f"{word(member)} in {name}")
+
+
+def _part(value: Mapping[str, object], *, is_error: bool) -> Part:
+    # An error that wraps its details in ``error`` may carry its task inside.
+    name = first_text(value.get("taskUUID"), mapping(value.get("error")).get("taskUUID"))
+    return Part(value, is_error, None if name is None else name.lower())
+
+
+def belongs(part: Part) -> bool:
+    """Tell whether a part of a poll's answer is about a generation, be it named or the only one asked about.
+
+    Documented errors of a generation carry its UUID; without one, or in the name of ``getResponse``, it may be our
+    question that went wrong.
+    """
+    if not part.is_error:
+        return True
+    judged = complaint(part.value)
+    if judged.of_the_generation or judged.ambiguous:
+        return True
+    return part.task_id is not None and not judged.of_no_task
+
+
+def _read_error(part: Part, collected: _Collected) -> None:
+    judged = complaint(part.value)
+    shown = judged.error.provider_code or "without a code"
+    if judged.unknown_here and collected.via is Via.POLL:
+        # "Not found" is also what a task says that was accepted and is not visible yet: it proves nothing.
+        return
+    if judged.ambiguous:
+        collected.oddities.append(f"error {shown}")
+    elif collected.via is Via.POLL and not belongs(part):
+        collected.oddities.append(f"error of no task: {shown}")
+    else:
+        collected.failures.append(Failure(judged.error, part.task_id))
+
+
+def _read_item(part: Part, collected: _Collected) -> None:
+    status = part.value.get("status")
+    said = status.strip().lower() if isinstance(status, str) else None
+    output = _output(part, collected)
+    unclear = said not in PENDING and said not in DONE and output is None
+    if said == FAILED or (unclear and complains(part.value)):
+        _read_error(part, collected)
+        if output is not None:
+            collected.outputs.append(output)
+    elif said in PENDING:
+        collected.pending = True
+        if output is not None or complains(part.value):
+            collected.oddities.append(f"{'an error' if output is None else 'audio'} while {word(said)}")
+    elif said not in DONE and status is not None:
+        # Never taken for an outcome, and never for progress: kept, shown, and asked about again.
+        collected.oddities.append(f"status {word(status)}")
+    elif output is not None:
+        collected.outputs.append(output)
+    elif status is None and part.value.keys() <= _ACKNOWLEDGEMENT:
+        # The form of an acknowledgement: Runware has the task and tells no outcome.
+        collected.pending = True
+    else:
+        members = ", ".join(word(name) for name in sorted(part.value.keys() - _ACKNOWLEDGEMENT)[:3])
+        collected.oddities.append(f"an item without audio: {word(said) if said else members}")
+
+
+def _output(part: Part, collected: _Collected) -> Output | None:
+    value = part.value
+    found = links.link(value.get(_LINK))
+    inline = None if found is not None else text(value.get(_BASE64)) or text(value.get(_DATA_URI))
+    if found is None and inline is None:
+        if value.get(_LINK):
+            collected.oddities.append(f"{_LINK} is no link")
+        return None
+    result_id = _result_id(value.get("audioUUID"), collected)
+    if result_id is not None:
+        identity = result_id.lower() if _UUID.fullmatch(result_id) else result_id
+    else:
+        identity = links.identity_of(found) if found is not None else _identity_of_audio(inline or "")
+    return Output(
+        identity=identity,
+        provider_task_id=part.task_id,
+        provider_result_id=result_id,
+        link=found,
+        inline=inline,
+        # Not held against the accepted range: a drawn seed comes from the unsigned 32-bit range (the model's page).
+        seed=_figure("seed", integer(value.get("seed")), value, collected),
+        cost_micros=_figure("cost", money(value.get("cost")), value, collected),
+    )
+
+
+def _result_id(value: object, collected: _Collected) -> str | None:
+    if value is None:
+        return None
+    if isinstance(value, str) and 0 < len(value) <= _LONGEST_RESULT_ID and value.isprintable():
+        return value
+    collected.oddities.append("audioUUID is no identifier")
+    return None
+
+
+def _figure(name: str, read: int | None, value: Mapping[str, object], collected: _Collected) -> int | None:
+    if read is None and value.get(name) is not None:
+        collected.oddities.append(f"{name} is {word(value.get(name))}")
+    return read
+
+
+def _identity_of_audio(inline: str) -> str:
+    """Name inline audio by its bytes, so that base64 and data URI of the same audio are one result."""
+    encoded = inline.partition(",")[2] if inline.startswith("data:") else inline
+    try:
+        return hashlib.sha256(binascii.a2b_base64(encoded)).hexdigest()
+    except ValueError:
+        return hashlib.sha256(encoded.encode()).hexdigest()

@@ -1,0 +1,91 @@
+"""Links: which have a form that can be used, which lie on a provider's own hosts, when a signed one dies."""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from urllib.parse import SplitResult, urlsplit
+
+from receiver.providers.wire.values import since_1970
+
+#: Signed links with a session token reach 2,000 characters and more.
+LONGEST_LINK = 8192
+#: What a caller gives us is shorter: the longest URL that every client and proxy takes.
+LONGEST_GIVEN = 2048
+_HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\]")
+_PATTERN = re.compile(r"(\*\.)?[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
+_FOREIGN = re.compile(r"""[\s\\"<>]""")
+_EXPIRES = re.compile(r"(?:^|&)Expires=(\d+)(?=&|$)", re.ASCII)
+_PORTS = {"http": 80, "https": 443}
+
+
+def problem_with(url: str, *, longest: int = LONGEST_GIVEN) -> str | None:
+    """Say what keeps ``url`` from being an http(s) URL with a host and without a user; None when nothing does."""
+    if len(url) > longest:
+        return f"is longer than {longest} characters"
+    # Several parsers drop tabs and line breaks and read a backslash as a slash: none of them belongs in a URL.
+    if _FOREIGN.search(url) or not url.isprintable():
+        return "holds spaces, control characters or others that do not belong in a URL"
+    parts = _split(url)
+    if parts is None or parts.scheme not in _PORTS or not parts.hostname:
+        return "is not a URL that begins with http:// or https:// and names a host"
+    if "@" in parts.netloc:
+        return "must not carry a user name or a password"
+    return None
+
+
+def link(value: object) -> str | None:
+    """Return a provider's link byte for byte, or None for what is not a link we could fetch."""
+    if isinstance(value, str) and problem_with(value, longest=LONGEST_LINK) is None:
+        return value
+    return None
+
+
+def identity_of(found: str) -> str:
+    """Name the object behind a link; a fresh signature in the query is no difference."""
+    return hashlib.sha256(found.partition("#")[0].partition("?")[0].encode()).hexdigest()
+
+
+def expiry(found: str) -> datetime | None:
+    """Return when a link signed in the manner of OSS and S3 (query ``Expires``, seconds since 1970) dies."""
+    expires = _EXPIRES.search(urlsplit(found).query)
+    return None if expires is None else since_1970(expires[1])
+
+
+def host_patterns(option: str, value: str) -> tuple[str, ...]:
+    """Read a comma-separated list of hosts, ``*.example.org`` for every host below; raises ValueError."""
+    patterns = tuple(pattern.strip().lower() for pattern in value.split(",") if pattern.strip())
+    for pattern in patterns:
+        if not _PATTERN.fullmatch(pattern):
+            raise ValueError(f"{option}: {pattern!r} is not a host name or *.host name")
+    return patterns
+
+
+def trusted(found: str, hosts: Sequence[str], own_url: str) -> bool:
+    """Tell whether a link is https on one of ``hosts``, or lies at the very origin of ``own_url``."""
+    if problem_with(found, longest=LONGEST_LINK) is not None:
+        return False
+    parts = urlsplit(found)
+    host = parts.hostname or ""
+    if not _HOST.fullmatch(host if ":" not in host else f"[{host}]"):
+        return False
+    if _origin(parts) == _origin(urlsplit(own_url)):
+        return True
+    return _origin(parts)[::2] == ("https", 443) and any(_matches(host, pattern) for pattern in hosts)
+
+
+def _matches(host: str, pattern: str) -> bool:
+    return host.endswith(pattern[1:]) if pattern.startswith("*.") else host == pattern
+
+
+def _origin(parts: SplitResult) -> tuple[str, str | None, int | None]:
+    return parts.scheme, parts.hostname, parts.port or _PORTS.get(parts.scheme)
+
+
+def _split(url: str) -> SplitResult | None:
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return None
+    return None if port == 0 else parts
