@@ -9,7 +9,9 @@ import os
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -237,7 +239,27 @@ def _allowed_hosts(loaded: Loaded) -> AllowedHosts:
         allowed = AllowedHosts.parse(loaded.settings.allowed_private_hosts)
     except ValueError as error:
         raise StartError(f"RECEIVER_ALLOWED_PRIVATE_HOSTS: {error}") from error
+    _check_public_url(loaded.settings.public_url, allowed)
     return allowed
+
+
+def _check_public_url(url: str | None, allowed: AllowedHosts) -> None:
+    """Refuse plain http where tokens would travel in the open, except to hosts the operator allowed by name."""
+    if url is None or url.startswith("https://"):
+        return
+    parts = urlsplit(url)
+    host, port = parts.hostname or "", parts.port or 80
+    try:
+        address = ip_address(host)
+    except ValueError:
+        fits = any(entry.name == host and entry.may_cover(host, port) for entry in allowed.entries)
+    else:
+        fits = any(entry.covers(host, port, address) for entry in allowed.entries)
+    if not fits:
+        raise StartError(
+            "RECEIVER_PUBLIC_URL must be https: its paths carry tokens. For a host of your own network, name "
+            f"{host}:{port} in RECEIVER_ALLOWED_PRIVATE_HOSTS"
+        )
 
 
 def _signing_key_path(loaded: Loaded) -> Path:
@@ -298,15 +320,22 @@ def _artifact_store(loaded: Loaded) -> str:
 
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # asyncio switches Nagle's delay off (40 ms an answer) only where the protocol is named.
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        return socket.create_server((host, port), family=family, backlog=2048)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        listening.listen(2048)
+        listening.setblocking(False)
     except OSError as error:
+        listening.close()
         if error.errno == errno.EADDRINUSE:
             raise StartError(
                 f"port {port} on {host} is taken: stop what listens there or choose another --port"
             ) from error
         raise StartError(f"cannot listen on {host} port {port}: {error.strerror or error}") from error
     except OverflowError:
+        listening.close()
         raise StartError(f"{port} is no port: 0 to 65535") from None
 
 

@@ -46,6 +46,8 @@ def configure_logs(level: str, stream: TextIO | None = None) -> None:
     root.setLevel(level.upper())
     for name in _SILENCED:
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    # Strangers decide how often this logger speaks; what they send is counted, not told line by line.
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
 
 
 def redact(text: str) -> str:

@@ -119,6 +119,16 @@ class Stack:
         task: dict[str, Any] = answer.json()
         return task
 
+    def submit_until_dead(self, providers: list[str]) -> list[str]:
+        """Submit one after another, and return the ids that were acknowledged before the service died, if it did."""
+        acknowledged = []
+        for provider in providers:
+            try:
+                acknowledged.append(self.submit(provider)["id"])
+            except httpx.TransportError:
+                break
+        return acknowledged
+
     def post(self, path: str, body: object) -> httpx.Response:
         return self.http.post(self.service.url + path, json=body, headers=self._headers())
 

@@ -57,7 +57,9 @@ class GuardedProtocol(HttpToolsProtocol):
     The parser itself bounds neither: 200 MB of headers took 200 MB of memory, half a head stayed open for ever.
     """
 
-    counted: Connections  # set on the subclass that ``guarded`` makes
+    # Set on the subclass that ``guarded`` makes.
+    counted: Connections
+    head_seconds: float
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(cast("asyncio.Transport", transport))
@@ -113,7 +115,7 @@ class GuardedProtocol(HttpToolsProtocol):
             super().on_message_complete()
 
     def _watch_head(self) -> None:
-        self._head_timer = self.loop.call_later(HEAD_SECONDS, self._too_slow)
+        self._head_timer = self.loop.call_later(self.head_seconds, self._too_slow)
 
     def _stop_watching(self) -> None:
         if self._head_timer is not None:
@@ -133,9 +135,9 @@ class GuardedProtocol(HttpToolsProtocol):
             self.transport.close()
 
 
-def guarded(counted: Connections) -> type[GuardedProtocol]:
+def guarded(counted: Connections, *, head_seconds: float = HEAD_SECONDS) -> type[GuardedProtocol]:
     """Return the protocol class for one server, sharing its count of connections."""
-    return type("ServerProtocol", (GuardedProtocol,), {"counted": counted})
+    return type("ServerProtocol", (GuardedProtocol,), {"counted": counted, "head_seconds": head_seconds})
 
 
 class DrainingServer(uvicorn.Server):

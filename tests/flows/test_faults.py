@@ -93,16 +93,14 @@ def test_a_generation_that_never_finishes_is_marked_overdue_and_then_lost(tmp_pa
         balance(stack).assert_exact()
 
 
-def test_a_link_that_dies_before_it_is_fetched_is_renewed_or_named_as_the_reason(tmp_path: Path) -> None:
-    with running(tmp_path) as stack:
+def test_a_link_that_stays_dead_is_asked_for_again_and_then_named_as_the_reason(tmp_path: Path) -> None:
+    with running(tmp_path, settings={"RECEIVER_REFUSAL_SECONDS": "0.2"}) as stack:
         stack.faults(media_seconds=0)
-        task = stack.wait_for(stack.submit("aimlapi")["id"], "collecting")
-        stack.faults()
-        # From now on links live; the next look brings a fresh one.
-        task = stack.wait_for(task["id"], seconds=40)
-        assert task["status"] in {"succeeded", "failed"}
-        if task["status"] == "failed":
-            assert task["errors"][-1]["code"] == "artifact_unavailable"
+        task = stack.wait_for(stack.submit("aimlapi")["id"])
+        assert task["status"] == "failed"
+        assert task["errors"][-1]["code"] == "artifact_unavailable"
+        assert task["results"][0]["artifact"]["status"] == "failed"
+        assert task["polls"] >= 4, "each refusal asks for a fresh link"
         balance(stack).assert_exact()
 
 

@@ -1,0 +1,230 @@
+import json
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+
+from tests.cli.conftest import Said
+from tests.cli.fake_service import RESULT_ID, TASK_ID, Answer, FakeService, result, succeeded, task
+from tests.cli.test_screen import ACTED_UPON
+
+Typed = Callable[..., Said]
+TASK = f"/v1/tasks/{TASK_ID}"
+HOSTILE = "".join(ACTED_UPON.values()) + "[bold red]markup[/] :smile:"
+#: What rich itself writes for colour; anything else that begins with ESC came from outside.
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def ago(**span: float) -> str:
+    return (datetime.now(UTC) - timedelta(**span)).isoformat().replace("+00:00", "Z")
+
+
+def page(*tasks: object, cursor: str | None = None) -> Answer:
+    return Answer(200, {"data": tasks, "next_cursor": cursor})
+
+
+def event(seq: int, kind: str, second: float, **data: object) -> dict[str, object]:
+    at = datetime(2026, 11, 20, 10, 0, tzinfo=UTC) + timedelta(seconds=second)
+    return {"id": seq, "task_id": TASK_ID, "seq": seq, "type": kind, "at": at.isoformat(), "data": data}
+
+
+def harmless(text: str) -> bool:
+    return all(line.isprintable() for line in _COLOUR.sub("", text).split("\n"))
+
+
+def test_the_filters_are_asked_for(receiver: Typed, here: FakeService) -> None:
+    here.says("GET", "/v1/tasks", page())
+    said = receiver(
+        "tasks", "--status", "failed", "--provider", "aimlapi", "--metadata", "a=b", "--metadata", "c=d", "--limit",
+        "7", "--cursor", "x/y",
+    )  # fmt: skip
+    assert said == Said(0, "No tasks.\n", "")
+    assert here.asked[0].query == {
+        "status": ["failed"],
+        "provider": ["aimlapi"],
+        "metadata.a": ["b"],
+        "metadata.c": ["d"],
+        "limit": ["7"],
+        "cursor": ["x/y"],
+    }
+
+
+def test_a_list_on_a_pipe_has_a_line_for_each_task_with_its_whole_error(receiver: Typed, here: FakeService) -> None:
+    error = {"code": "moderation", "message": "no " * 80 + "end", "retryable": False, "provider_code": None}
+    ids = [str(UUID(int=number, version=4)) for number in range(3)]
+    here.says(
+        "GET",
+        "/v1/tasks",
+        page(
+            task("submitted", id=ids[0], overdue=True, created_at=ago(minutes=12, seconds=5)),
+            succeeded(id=ids[1], created_at=ago(hours=3)),
+            task("failed", id=ids[2], created_at=ago(days=2), errors=[error]),
+            cursor="next",
+        ),
+    )
+    said = receiver("tasks")
+    assert said.code == 0
+    assert said.err == "! overdue: past its deadline, and still looked for\nmore with --cursor next\n"
+    assert [" ".join(line.split()) for line in said.out.splitlines()] == [
+        "task provider status age results cost error",
+        f"{ids[0]} runware submitted! 12 min 0/1 –",
+        f"{ids[1]} runware succeeded 3 h 1/1 $0.15",
+        f"{ids[2]} runware failed 2 d 0/1 – moderation: {'no ' * 80}end",
+    ]
+
+
+def test_a_list_fits_80_columns_and_keeps_the_ids_whole(
+    receiver: Typed, here: FakeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = {"code": "moderation", "message": "no " * 80, "retryable": False, "provider_code": None}
+    here.says("GET", "/v1/tasks", page(task("collecting", cost_usd=0.0123), task("failed", errors=[error])))
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "80")
+    said = receiver("tasks")
+    lines = _COLOUR.sub("", said.out).splitlines()
+    assert max(len(line) for line in lines) <= 80
+    assert [line.split()[0] for line in lines] == ["task", TASK_ID, TASK_ID, "moderation:"]
+    assert "\x1b[31mfailed" in said.out
+
+
+def test_a_list_as_json_is_the_page_as_the_service_said_it(receiver: Typed, here: FakeService) -> None:
+    here.says("GET", "/v1/tasks", page(task(), cursor="next"))
+    said = receiver("tasks", "--json")
+    assert said.err == ""
+    assert json.loads(said.out) == {"data": [task()], "next_cursor": "next"}
+
+
+def test_one_task_is_shown_with_its_request_its_results_and_its_timeline(receiver: Typed, here: FakeService) -> None:
+    request = {
+        "provider": "runware",
+        "prompt": "bossa",
+        "lyrics": "[Verse]\none\ntwo",
+        "ttl_seconds": 60,
+        "seed": None,
+    }
+    error = {"code": "moderation", "message": "no", "retryable": True, "provider_code": "contentPolicy"}
+    warning = {"field": "prompt", "message": "long"}
+    shown = succeeded(request=request, errors=[error], warnings=[warning], metadata={"album": "x"}, polls=1)
+    here.says("GET", TASK, Answer(200, shown))
+    events = [
+        event(1, "task.created", 0, provider="runware", model="m", count=2),
+        event(2, "attempt.made", 0.3, attempt=1, outcome="accepted", http_status=200, seconds=0.12, detail=None),
+        event(3, "task.submitted", 0.3, provider_task_id=TASK_ID),
+        event(4, "callback.quarantined", 24.1, report_id="12345678-x", reason="names another task"),
+        event(5, "result.received", 24.1, result_id=RESULT_ID, index=0, via="callback", late=False),
+        event(6, "result.stored", 25, result_id=RESULT_ID, bytes=197000, sha256="x", duration_seconds=12.3),
+        event(7, "task.succeeded", 3725, stored=1, expected=1),
+        event(8, "task.invented", 3725, new={"x": 1}),
+    ]
+    here.says("GET", f"{TASK}/events", Answer(200, {"data": events}))
+    said = receiver("task", TASK_ID)
+    assert said.code == 0
+    head, *sections = said.out.split("\n\n")
+    assert head.splitlines()[0] == f"{TASK_ID}  succeeded"
+    assert "  told by    1 callback, 1 poll\n" in head
+    assert "  cost       $0.15\n" in head
+    assert "  completed  +25.0 s\n" in head
+    assert sections == [
+        "Request\n  prompt     bossa\n  lyrics     [Verse]\n             one\n             two\n  ttl        60 s",
+        "Warnings\n  prompt     long",
+        "Errors\n  moderation  no (the same request may succeed another time; the provider's word: contentPolicy)",
+        (
+            "Results\n"
+            "  0  stored  by callback +24.1 s, 12.3 s, 25 kB, audio/mpeg, $0.15, seed 41\n"
+            f"     id {RESULT_ID}\n"
+            f"     sha256 {result()['artifact']['sha256']}"
+        ),
+        (
+            "Timeline\n"
+            "       +0.0 s  task.created          runware, m, 2 results\n"
+            "       +0.3 s  attempt.made          attempt 1, accepted, HTTP 200, 0.1 s\n"
+            "       +0.3 s  task.submitted\n"
+            "      +24.1 s  callback.quarantined  report 12345678, names another task\n"
+            "      +24.1 s  result.received       result 0, by callback\n"
+            "      +25.0 s  result.stored         result 0, 197 kB, 12.3 s\n"
+            "  +1 h 02 min  task.succeeded        1 of 1 stored\n"
+            '  +1 h 02 min  task.invented         new={"x": 1}\n'
+        ),
+    ]
+
+
+def test_one_task_fits_80_columns(receiver: Typed, here: FakeService, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = "slow bossa nova and brushed drums " * 20
+    error = {"code": "artifact_unavailable", "message": words, "retryable": False, "provider_code": "x"}
+    here.says(
+        "GET", TASK, Answer(200, succeeded(request={"prompt": words, "reference_audio": "x" * 300}, errors=[error]))
+    )
+    here.says("GET", f"{TASK}/events", Answer(200, {"data": [event(1, "callback.quarantined", 9, reason=words)]}))
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "80")
+    said = receiver("task", TASK_ID)
+    assert said.code == 0
+    assert max(len(line) for line in _COLOUR.sub("", said.out).splitlines()) <= 80
+
+
+def test_one_task_as_json_is_the_document_and_its_events(receiver: Typed, here: FakeService) -> None:
+    here.says("GET", TASK, Answer(200, succeeded()))
+    here.says("GET", f"{TASK}/events", Answer(200, {"data": [event(1, "task.created", 0)]}))
+    said = receiver("task", TASK_ID, "--json")
+    assert json.loads(said.out) == {**succeeded(), "events": [event(1, "task.created", 0)]}
+    assert said.out.count("\n") == 1
+
+
+@pytest.mark.parametrize("colour", ["pipe", "terminal"])
+@pytest.mark.parametrize("command", [("tasks",), ("task", TASK_ID), ("task", TASK_ID, "--json"), ("tasks", "--json")])
+def test_nothing_that_a_stranger_wrote_acts_on_the_terminal(
+    receiver: Typed, here: FakeService, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...], colour: str
+) -> None:
+    if colour == "terminal":
+        monkeypatch.setenv("FORCE_COLOR", "1")
+    stored = result(via=HOSTILE)
+    stored["artifact"].update(status=HOSTILE, sha256=HOSTILE, media_type=HOSTILE)
+    hostile = succeeded(
+        provider=HOSTILE,
+        model=HOSTILE,
+        status=HOSTILE,
+        overdue=True,
+        provider_task_id=HOSTILE,
+        metadata={HOSTILE: HOSTILE},
+        request={HOSTILE: HOSTILE, "prompt": HOSTILE, "provider_options": {HOSTILE: [HOSTILE]}},
+        warnings=[{"field": HOSTILE, "message": HOSTILE}],
+        errors=[{"code": HOSTILE, "message": HOSTILE, "retryable": False, "provider_code": HOSTILE}],
+        results=[stored],
+    )
+    events = [event(1, HOSTILE, 1, **{HOSTILE: HOSTILE}), event(2, "task.failed", 1, message=HOSTILE, via=HOSTILE)]
+    here.says("GET", "/v1/tasks", page(hostile, cursor=HOSTILE))
+    here.says("GET", TASK, Answer(200, hostile))
+    here.says("GET", f"{TASK}/events", Answer(200, {"data": events}))
+    said = receiver(*command)
+    assert said.code == 0
+    assert harmless(said.out)
+    assert harmless(said.err)
+    if "--json" not in command:
+        assert "[bold red]markup[/] :smile:" in said.out.replace("\n             ", "")
+
+
+@pytest.mark.parametrize("status", [400, 401, 404, 409, 422, 429, 500])
+def test_nothing_in_a_refusal_acts_on_the_terminal(receiver: Typed, here: FakeService, status: int) -> None:
+    errors = [{"field": HOSTILE, "message": HOSTILE}]
+    body = {"title": HOSTILE, "status": status, "detail": HOSTILE * 2, "errors": errors}
+    here.says("GET", "/v1/tasks", Answer(status, body))
+    said = receiver("tasks")
+    assert said.code == 1
+    assert harmless(said.err)
+
+
+def test_nothing_in_a_redirect_acts_on_the_terminal(receiver: Typed, here: FakeService) -> None:
+    here.says("GET", "/v1/tasks", Answer(302, None, {"location": "http://x\x1b]0;x\x07"}))
+    said = receiver("tasks")
+    assert said.code == 1
+    assert harmless(said.err)
+
+
+@pytest.mark.parametrize("text", ACTED_UPON.values(), ids=ACTED_UPON)
+def test_nothing_that_was_typed_acts_on_the_terminal_when_it_is_quoted(receiver: Typed, text: str) -> None:
+    for arguments in (["tasks", "--limit", text], [text], ["tasks", f"--{text}"], ["submit", "x", "--option", text]):
+        said = receiver(*arguments)
+        assert said.code == 2
+        assert harmless(said.err)

@@ -1,0 +1,56 @@
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from receiver.domain.schedule import back_off, next_look
+from tests.domain.making import PLAN, START
+
+
+def seconds_to(looks: int, *, overdue: bool = False) -> float:
+    return (next_look(PLAN, looks=looks, now=START, overdue=overdue) - START).total_seconds()
+
+
+def test_the_first_look_waits_for_the_callback() -> None:
+    assert seconds_to(0) == 120
+
+
+def test_the_gaps_between_looks_grow_up_to_the_longest() -> None:
+    assert [seconds_to(looks) for looks in range(1, 7)] == [15, 22.5, 33.75, 50.625, 60, 60]
+
+
+def test_a_task_past_its_deadline_is_looked_at_slowly_however_often_it_was() -> None:
+    assert {seconds_to(looks, overdue=True) for looks in (0, 1, 10, 1000)} == {300}
+
+
+def test_a_task_that_is_polled_for_days_overflows_nothing() -> None:
+    eager = replace(PLAN, growth=10.0)
+    assert next_look(eager, looks=10**9, now=START, overdue=False) == START + timedelta(seconds=60)
+
+
+def test_an_interval_longer_than_the_longest_gap_is_kept() -> None:
+    slow = replace(PLAN, interval=600.0, longest=60.0, overdue=300.0)
+    assert next_look(slow, looks=5, now=START, overdue=False) == START + timedelta(seconds=600)
+    assert next_look(slow, looks=5, now=START, overdue=True) == START + timedelta(seconds=600)
+
+
+def test_a_constant_plan_looks_at_a_constant_pace() -> None:
+    steady = replace(PLAN, growth=1.0)
+    assert {next_look(steady, looks=looks, now=START, overdue=False) for looks in range(1, 50)} == {
+        START + timedelta(seconds=15)
+    }
+
+
+@pytest.mark.parametrize(
+    ("tries", "longest"), [(0, 1), (1, 1), (2, 2), (3, 4), (6, 32), (7, 60), (40, 60), (10**6, 60)]
+)
+def test_the_wait_after_failures_doubles_up_to_its_cap(tries: int, longest: float) -> None:
+    assert back_off(tries, 1.0) == timedelta(seconds=longest)
+
+
+@given(tries=st.integers(0, 10**6), jitter=st.floats(0, 1, exclude_max=True), base=st.floats(0.5, 10))
+def test_a_wait_is_never_a_busy_loop_and_never_beyond_its_cap(tries: int, jitter: float, base: float) -> None:
+    wait = back_off(tries, jitter, base=base, cap=60.0).total_seconds()
+    assert base / 10 - 1e-6 <= wait <= 60

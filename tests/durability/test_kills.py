@@ -1,0 +1,68 @@
+"""kill -9 at every checkpoint, then a new start: nothing is lost, nothing is paid twice, and every task ends."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.harness import balance, running, wait_until
+
+#: Every checkpoint, and what makes a run come by it.
+CHECKPOINTS = {
+    "submit.after_intent": {},
+    "submit.before_send": {},
+    "submit.after_send": {},
+    "submit.after_outcome": {},
+    "accept.before_append": {},
+    "accept.after_append": {},
+    "poll.before_send": {},
+    "poll.after_send": {},
+    "poll.after_record": {},
+    "poll.after_look_up": {"lose_submit_answer": 1.0, "only": "aimlapi"},
+    "settle.before_read": {},
+    "settle.after_apply": {},
+    "collect.after_fetch": {},
+    "collect.after_keep": {},
+    "collect.after_record": {},
+}
+
+
+def test_every_checkpoint_in_the_code_is_killed_at() -> None:
+    root = Path(__file__).parents[2] / "receiver"
+    text = "\n".join(path.read_text("utf-8") for path in (root / "lifecycle").rglob("*.py"))
+    assert set(re.findall(r'checkpoint\("([^"]+)"\)', text)) == set(CHECKPOINTS)
+
+
+@pytest.mark.parametrize("name", CHECKPOINTS)
+def test_after_a_kill_at_a_checkpoint_the_balance_is_exact(tmp_path: Path, name: str) -> None:
+    with running(tmp_path, serve=False) as stack:
+        stack.faults(**CHECKPOINTS[name])
+        ordinary = dict(stack.service.environment)
+        # The second time, so that something is already under way.
+        stack.service.environment = {**ordinary, "RECEIVER_KILL_AT": f"{name}:2"}
+        stack.service.start()
+        accepted = stack.submit_until_dead(["runware", "aimlapi", "runware", "aimlapi"])
+        wait_until(lambda: stack.service.dead, 30, f"killed at {name}")
+        assert f"checkpoint {name} reached" in stack.service.words()
+        stack.service.environment = ordinary
+        stack.service.start()
+        tasks = stack.wait_for_all(seconds=60)
+        assert set(accepted) <= {task["id"] for task in tasks}, "a task whose 202 came is gone"
+        exact = balance(stack)
+        exact.assert_exact()
+        assert set(exact.statuses) <= {"succeeded", "lost"}
+        lost = [task for task in tasks if task["status"] == "lost"]
+        assert all(task["provider"] == "aimlapi" for task in lost), "only an unfindable AIMLAPI submit may be lost"
+
+
+def test_a_stop_ends_within_ten_seconds_with_work_under_way_and_loses_nothing(tmp_path: Path) -> None:
+    with running(tmp_path) as stack:
+        stack.faults(seconds=[2, 4])
+        for provider in ("runware", "aimlapi") * 4:
+            stack.submit(provider)
+        assert stack.service.stop(seconds=10) < 10
+        assert stack.service.child is not None
+        assert stack.service.child.returncode == 0
+        stack.service.start()
+        assert {task["status"] for task in stack.wait_for_all()} == {"succeeded"}
+        balance(stack).assert_exact()
