@@ -114,6 +114,7 @@ async def opened(
             loopback=loopback,
             secrets=tuple(loaded.keys.values()),
             draining=draining,
+            metrics_page=metrics.page,
         )
         concurrency = Concurrency(
             settings.submit_concurrency, settings.poll_concurrency, settings.collect_concurrency
@@ -326,7 +327,7 @@ def _listen(host: str, port: int) -> socket.socket:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((host, port))
         listening.listen(2048)
-        listening.setblocking(False)
+        listening.settimeout(0.0)
     except OSError as error:
         listening.close()
         if error.errno == errno.EADDRINUSE:
@@ -337,6 +338,7 @@ def _listen(host: str, port: int) -> socket.socket:
     except OverflowError:
         listening.close()
         raise StartError(f"{port} is no port: 0 to 65535") from None
+    return listening
 
 
 def _base_url(listening: socket.socket) -> str:

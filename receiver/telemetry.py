@@ -7,7 +7,7 @@ from collections.abc import MutableMapping
 from typing import TextIO
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 
 #: A callback URL's token, a signed link's query, a bearer key: whatever looks like one is cut from every line.
 _SECRETS = (
@@ -78,6 +78,10 @@ class PrometheusMetrics:
         self.registry = CollectorRegistry()
         self._counters: dict[str, Counter] = {}
         self._histograms: dict[str, Histogram] = {}
+
+    def page(self) -> bytes:
+        """Return everything in Prometheus' text format."""
+        return generate_latest(self.registry)
 
     def count(self, name: str, amount: int = 1, **labels: str) -> None:
         counter = self._counters.get(name)

@@ -16,7 +16,7 @@ from tests.web.support import config
 
 SUBJECT = UUID("01900000-0000-7000-8000-000000000001")
 #: A loaded machine is no failure of ours.
-QUIETLY = settings(deadline=None, max_examples=80, database=None)
+QUIETLY = settings(deadline=None, max_examples=50, database=None)
 
 scalars = st.one_of(
     st.none(),

@@ -1,0 +1,160 @@
+"""The web side as one ASGI application: the callback door first, everything else behind host, key and router."""
+
+import logging
+
+from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Lifespan, Message, Receive, Scope, Send
+
+from receiver.domain.errors import NotFoundError
+from receiver.lifecycle.ports import Ports
+from receiver.web import audio, events, health, reports, tasks
+from receiver.web.auth import Attempts, Doorkeeper, Hosts, Keys
+from receiver.web.bodies import Lingering, Room
+from receiver.web.callbacks import CallbackDoor
+from receiver.web.config import WebConfig
+from receiver.web.context import TEMPLATE, Context, Gate, route
+from receiver.web.faults import log_fault
+from receiver.web.present import Presenter
+from receiver.web.problems import BrokenOffError, refusal
+from receiver.web.redaction import Redactor
+
+__all__ = ["WebConfig", "create_app"]
+
+_log = logging.getLogger("receiver.web")
+
+
+def create_app(ports: Ports, config: WebConfig, *, lifespan: Lifespan[Starlette] | None = None) -> Starlette:
+    """Return the application for the roles in ``config``; every role serves health and metrics."""
+    opening_secrets = [part for key in config.api_keys for part in (key, key.partition(":")[2])]
+    redactor = Redactor(ports.tokens, ports.providers, (*opening_secrets, *config.secrets))
+    context = Context(
+        ports=ports,
+        config=config,
+        present=Presenter(ports, redactor, (config.api_url or "").rstrip("/")),
+        room=Room(config.request_room_bytes),
+        waits=Gate(config.max_waits),
+    )
+    routes = [*health.routes(ports), *_metrics(context)]
+    if "api" in config.roles:
+        for room in (tasks, events, reports, audio):
+            routes += room.routes(context)
+    door = CallbackDoor(ports, config) if "callbacks" in config.roles else None
+    return _Application(door, context, routes, lifespan)
+
+
+class _Application(Starlette):
+    """Starlette, with the callback door in front of all its layers: it has answers of its own for everything."""
+
+    def __init__(
+        self, door: CallbackDoor | None, context: Context, routes: list[Route], lifespan: Lifespan[Starlette] | None
+    ) -> None:
+        super().__init__(
+            routes=routes,
+            middleware=[Middleware(_PrivateSide, context=context)],
+            exception_handlers={HTTPException: _refuse},
+            lifespan=lifespan,
+        )
+        # A path with a slash too many is not there; a redirect would repeat whatever token stands in it.
+        self.router.redirect_slashes = False
+        self._door = door
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._door is not None and scope["type"] == "http" and scope["path"].lstrip("/").startswith("callbacks"):
+            await self._door(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+
+class _PrivateSide:
+    """Around the router: who may come in, what every answer carries, and the last resort for what went wrong."""
+
+    def __init__(self, app: ASGIApp, context: Context) -> None:
+        self._app = app
+        self._context = context
+        self._hosts = Hosts(context.config.api_hosts, loopback=context.config.loopback)
+        self._doorkeeper = Doorkeeper(Keys(context.config.api_keys), Attempts(context.ports.system.monotonic))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        ports = self._context.ports
+        started = ports.system.monotonic()
+        answering = _Answering(scope, send)
+        try:
+            self._admit(scope)
+            await self._app(scope, receive, answering.send)
+        except BrokenOffError:
+            pass
+        except Exception as error:  # noqa: BLE001 - the last resort: no error reaches the server below
+            await self._refuse(error, scope, receive, answering)
+        template = str(scope.get(TEMPLATE, "other"))
+        status = f"{answering.status // 100}xx" if answering.status else "none"
+        ports.metrics.count("requests", route=template, status=status)
+        ports.metrics.observe("request_seconds", ports.system.monotonic() - started, route=template)
+
+    def _admit(self, scope: Scope) -> None:
+        """Raise what is to be answered to a request that may not come in; nothing of its body is read."""
+        path = scope["path"]
+        if path in health.PATHS:
+            return
+        if not self._hosts.admits(scope):
+            raise NotFoundError
+        is_private = path == "/v1" or path.startswith("/v1/")
+        if is_private and "api" not in self._context.config.roles:
+            raise NotFoundError
+        if not is_private and path != _METRICS:
+            return
+        has_key = any(name == b"authorization" for name, _ in scope["headers"])
+        if has_key or not audio.opened_by_token(self._context.ports, scope):
+            self._doorkeeper.admit(scope)
+
+    async def _refuse(self, error: Exception, scope: Scope, receive: Receive, answering: "_Answering") -> None:
+        refused = refusal(error)
+        if refused.fault:
+            log_fault(_log, "request_fault", error, route=scope.get(TEMPLATE, "other"), status=refused.kind.status)
+        if answering.status is None:
+            send = Lingering(receive, answering.send) if refused.unread else answering.send
+            await refused.response()(scope, receive, send)
+
+
+class _Answering:
+    """A ``send`` that notes the status and adds what every answer carries."""
+
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self._send = send
+        self._storable = scope["path"] in health.PATHS
+        self.status: int | None = None
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = MutableHeaders(scope=message)
+            headers.setdefault("X-Content-Type-Options", "nosniff")
+            if not self._storable:
+                headers.setdefault("Cache-Control", "no-store")
+        await self._send(message)
+
+
+async def _refuse(_: Request, error: Exception) -> Response:
+    return refusal(error).response()
+
+
+_METRICS = "/metrics"
+
+
+def _metrics(context: Context) -> list[Route]:
+    page = context.config.metrics_page
+    if page is None:
+        return []
+
+    async def show(_: Context, __: Request) -> Response:
+        return Response(page(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    return [route(context, _METRICS, GET=show)]

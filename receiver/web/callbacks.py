@@ -1,0 +1,176 @@
+"""The callback door: a token is verified, a body is bounded and made durable, and only then is it acknowledged."""
+
+import logging
+from uuid import UUID
+
+from starlette.types import Message, Receive, Scope, Send
+
+from receiver.domain.errors import TooManyBodiesError
+from receiver.domain.token import Purpose
+from receiver.lifecycle.accept import accept, refuse_oversized
+from receiver.lifecycle.ports import Appended, Ports
+from receiver.web import problems
+from receiver.web.bodies import (
+    Lingering,
+    NoRoomError,
+    Room,
+    TooLargeError,
+    TooSlowError,
+    header,
+    read_body,
+)
+from receiver.web.config import WebConfig
+from receiver.web.faults import log_fault
+
+_log = logging.getLogger("receiver.web")
+#: /callbacks/<provider>/<token> split at its slashes.
+_PARTS = 4
+_LONGEST_CONTENT_TYPE = 200
+
+
+class _Answer:
+    """One answer, made once: the door gives the same few all day."""
+
+    __slots__ = ("body", "closes", "start")
+
+    def __init__(
+        self, status: int, body: bytes, media_type: str, *headers: tuple[str, str], closes: bool = False
+    ) -> None:
+        shown = [
+            ("content-type", media_type),
+            ("content-length", str(len(body))),
+            ("cache-control", "no-store"),
+            ("x-content-type-options", "nosniff"),
+            *headers,
+        ]
+        if not body:
+            shown = shown[2:]
+        if closes:
+            shown.append(("connection", "close"))
+        raw = [(name.encode(), value.encode()) for name, value in shown]
+        self.start: Message = {"type": "http.response.start", "status": status, "headers": raw}
+        self.body: Message = {"type": "http.response.body", "body": body}
+        self.closes = closes
+
+
+def _refusal(kind: problems.Kind, *headers: tuple[str, str], closes: bool = False) -> _Answer:
+    return _Answer(kind.status, problems.render(kind), problems.MEDIA_TYPE, *headers, closes=closes)
+
+
+_LATER = ("retry-after", str(problems.RETRY_AFTER))
+_ACCEPTED = _Answer(200, b'{"status":"accepted"}', "application/json")
+_DUPLICATE = _Answer(200, b'{"status":"duplicate"}', "application/json")
+_ALIVE = _Answer(204, b"", "")
+_NOT_FOUND = _refusal(problems.NOT_FOUND, closes=True)
+_WRONG_METHOD = _refusal(problems.METHOD_NOT_ALLOWED, ("allow", "GET, HEAD, POST"))
+_TOO_SLOW = _refusal(problems.TOO_SLOW, closes=True)
+_TOO_LARGE = _refusal(problems.TOO_LARGE, closes=True)
+_TOO_MANY = _refusal(problems.TOO_MANY_BODIES)
+_FAULT = _refusal(problems.UNAVAILABLE, _LATER)
+#: The same where the body has not been read to its end.
+_FAULT_EARLY = _refusal(problems.UNAVAILABLE, _LATER, closes=True)
+
+
+class CallbackDoor:
+    """The ASGI application behind ``/callbacks/{provider}/{token}``; it judges nothing that a body says."""
+
+    def __init__(self, ports: Ports, config: WebConfig) -> None:
+        """Take what every call needs."""
+        self._ports = ports
+        self._config = config
+        self._room = Room(config.callback_room_bytes)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        named = self._named(scope["raw_path"])
+        if named is None:
+            # One answer for every address that is not ours, before a byte of the body is asked for.
+            self._ports.metrics.count("callbacks_bad_token")
+            await _send(send, _NOT_FOUND)
+            return
+        provider, task_key = named
+        match scope["method"]:
+            case "POST":
+                await self._take(scope, receive, send, provider, task_key)
+            case "GET" | "HEAD":
+                await _send(send, _ALIVE)
+            case _:
+                await _send(send, _WRONG_METHOD)
+
+    def _named(self, raw_path: bytes) -> tuple[str, UUID] | None:
+        """Return the provider and the task's key that the path as sent names, or None."""
+        parts = raw_path.split(b"/")
+        if len(parts) != _PARTS or parts[:2] != [b"", b"callbacks"]:
+            return None
+        try:
+            provider, token = parts[2].decode("ascii"), parts[3].decode("ascii")
+        except UnicodeDecodeError:
+            return None
+        if provider not in self._ports.providers:
+            return None
+        task_key = self._ports.tokens.verify(Purpose.CALLBACK, provider, token, self._ports.system.now())
+        return None if task_key is None else (provider, task_key)
+
+    async def _take(self, scope: Scope, receive: Receive, send: Send, provider: str, task_key: UUID) -> None:
+        started = self._ports.system.monotonic()
+        try:
+            outcome, answer = await self._accept(scope, receive, provider, task_key)
+        except Exception as error:  # noqa: BLE001 - whatever goes wrong here, the provider is asked to come again
+            log_fault(_log, "callback_fault", error, provider=provider)
+            outcome, answer = "fault", _FAULT
+        self._ports.metrics.count("callbacks", provider=provider, outcome=outcome)
+        self._ports.metrics.observe("callback_seconds", self._ports.system.monotonic() - started, provider=provider)
+        if answer is not None:
+            await _send(Lingering(receive, send) if answer.closes else send, answer)
+
+    async def _accept(
+        self, scope: Scope, receive: Receive, provider: str, task_key: UUID
+    ) -> tuple[str, _Answer | None]:
+        """Return the outcome as it is counted, and the answer: None when nobody is left to read one."""
+        limit, seconds = self._config.max_callback_bytes, self._config.callback_body_seconds
+        with self._room.share() as share:
+            try:
+                body = await read_body(scope, receive, share, limit=limit, seconds=seconds)
+            except TooLargeError:
+                return await self._refuse_oversized(provider, task_key)
+            except TooSlowError:
+                return "too_slow", _TOO_SLOW
+            except NoRoomError:
+                return "no_room", _FAULT_EARLY
+            if body is None:
+                return "broken_off", None
+            try:
+                appended = await accept(
+                    self._ports,
+                    provider=provider,
+                    task_key=task_key,
+                    body=body,
+                    content_type=_printable(header(scope, b"content-type")),
+                )
+            except TooManyBodiesError:
+                return "too_many", _TOO_MANY
+        return ("accepted", _ACCEPTED) if appended is Appended.ACCEPTED else ("duplicate", _DUPLICATE)
+
+    async def _refuse_oversized(self, provider: str, task_key: UUID) -> tuple[str, _Answer]:
+        """Refuse for good only once the look that stands in for this callback is written down."""
+        _log.error("callback_too_large", extra={"provider": provider, "limit": self._config.max_callback_bytes})
+        try:
+            await refuse_oversized(self._ports, provider=provider, task_key=task_key)
+        except Exception as error:  # noqa: BLE001 - a fault of ours is never told as one of theirs
+            log_fault(_log, "callback_fault", error, provider=provider)
+            return "fault", _FAULT_EARLY
+        return "too_large", _TOO_LARGE
+
+
+def _printable(content_type: bytes | None) -> str | None:
+    """Return a content type as it can be stored: printable ASCII, not too long."""
+    if content_type is None:
+        return None
+    text = content_type[:_LONGEST_CONTENT_TYPE].decode("ascii", "replace")
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(letter if letter.isascii() and letter.isprintable() else "?" for letter in text)
+
+
+async def _send(send: Send, answer: _Answer) -> None:
+    await send(answer.start)
+    await send(answer.body)

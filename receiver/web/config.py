@@ -1,0 +1,50 @@
+"""What the web side is told once: who may come in, how much it takes, under which names it is reached."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+_MIB = 1024 * 1024
+
+ROLES = frozenset({"callbacks", "api", "worker"})
+
+
+def _never() -> bool:
+    return False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebConfig:
+    """The settings of the web side; sizes in bytes.
+
+    ``api_keys`` are as given, ``secret`` or ``id:secret``. ``secrets`` are further strings that no answer may show,
+    such as the providers' keys. ``api_url`` is the base of links shown to callers, without a slash at its end; None
+    means relative links. With ``api_hosts`` the private side answers to these names only; with ``loopback`` (we
+    listen on a loopback address) to loopback names and these.
+
+    ``callback_room_bytes`` and ``request_room_bytes`` bound what all large bodies under way may take together.
+    ``draining`` turns true when the process is about to stop: whoever waits is answered at once. ``metrics_page``
+    renders the metrics in Prometheus' text format.
+    """
+
+    api_keys: tuple[str, ...] = field(default=(), repr=False)
+    roles: frozenset[str] = ROLES
+    max_callback_bytes: int = 96 * _MIB
+    callback_body_seconds: float = 20.0
+    callback_room_bytes: int = 256 * _MIB
+    max_request_bytes: int = 72 * _MIB
+    request_body_seconds: float = 120.0
+    request_room_bytes: int = 160 * _MIB
+    max_waits: int = 64
+    api_url: str | None = None
+    api_hosts: frozenset[str] = frozenset()
+    loopback: bool = False
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    draining: Callable[[], bool] = _never
+    metrics_page: Callable[[], bytes] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a role that does not exist and a room that one body alone would not fit."""
+        if unknown := self.roles - ROLES:
+            raise ValueError(f"there is no role {', '.join(sorted(unknown))}")
+        if self.callback_room_bytes < self.max_callback_bytes or self.request_room_bytes < self.max_request_bytes:
+            raise ValueError("there must be room for at least one body of the largest size")

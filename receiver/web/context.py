@@ -1,0 +1,86 @@
+"""What every private route shares, and how a route is put on the map."""
+
+import json
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from uuid import UUID
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from receiver.domain.errors import NotFoundError
+from receiver.lifecycle.ports import Ports
+from receiver.web import problems
+from receiver.web.bodies import Room
+from receiver.web.config import WebConfig
+from receiver.web.present import Presenter
+from receiver.web.problems import ProblemError
+
+#: Under this name a request says which route it took, as a template: paths hold ids and tokens.
+TEMPLATE = "receiver.route"
+
+
+class Gate:
+    """How many may be inside at once."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._inside = 0
+
+    @contextmanager
+    def enter(self) -> Iterator[None]:
+        """Be inside for the length of the block; raise ProblemError 429 when it is full."""
+        if self._inside >= self._most:
+            raise ProblemError(problems.TOO_MANY_WAITS, headers={"Retry-After": str(problems.RETRY_AFTER)})
+        self._inside += 1
+        try:
+            yield
+        finally:
+            self._inside -= 1
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a route may use."""
+
+    ports: Ports
+    config: WebConfig
+    present: Presenter
+    room: Room
+    waits: Gate
+
+
+Endpoint = Callable[[Context, Request], Awaitable[Response]]
+
+
+def route(context: Context, path: str, **endpoints: Endpoint) -> Route:
+    """Return one route with an endpoint for each method, named in capitals; HEAD is GET without a body."""
+
+    async def answer(request: Request) -> Response:
+        request.scope[TEMPLATE] = path
+        method = "GET" if request.method == "HEAD" else request.method
+        return await endpoints[method](context, request)
+
+    return Route(path, answer, methods=list(endpoints))
+
+
+def answer_json(
+    content: Mapping[str, object], status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    """Return a JSON answer. A lone surrogate, which UTF-8 cannot carry, becomes a question mark."""
+    body = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8", "replace")
+    return Response(body, status, headers, media_type="application/json")
+
+
+def id_of(request: Request, name: str) -> UUID:
+    """Return an id from the path; raise NotFoundError for what is not spelt as ours are."""
+    text: str = request.path_params[name]
+    try:
+        found = UUID(text)
+    except ValueError:
+        raise NotFoundError from None
+    if str(found) != text.lower():
+        raise NotFoundError
+    return found

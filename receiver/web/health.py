@@ -1,0 +1,63 @@
+"""Whether this process lives and can take work; the answers tell nothing else."""
+
+import asyncio
+import logging
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from receiver.lifecycle.ports import Ports
+from receiver.web import problems
+from receiver.web.context import answer_json
+from receiver.web.faults import log_fault
+
+PATHS = frozenset({"/healthz", "/readyz"})
+#: A look at the store serves all who ask within this time: anybody may ask.
+FRESH_SECONDS = 1.0
+PING_SECONDS = 5.0
+_log = logging.getLogger("receiver.web")
+
+
+class Readiness:
+    """Asks the store whether it would take a write, at most once a second."""
+
+    def __init__(self, ports: Ports) -> None:
+        """Take the store and the clock."""
+        self._ports = ports
+        self._lock = asyncio.Lock()
+        self._looked_at: float | None = None
+        self._ready = False
+
+    async def ready(self) -> bool:
+        """Tell whether the store would take a write now, or would have a moment ago."""
+        async with self._lock:
+            now = self._ports.system.monotonic()
+            if self._looked_at is None or now - self._looked_at >= FRESH_SECONDS:
+                self._ready = await self._look()
+                self._looked_at = self._ports.system.monotonic()
+            return self._ready
+
+    async def _look(self) -> bool:
+        try:
+            async with asyncio.timeout(PING_SECONDS):
+                await self._ports.store.ping()
+        except Exception as error:  # noqa: BLE001 - whatever it is, we are not ready
+            log_fault(_log, "not_ready", error)
+            return False
+        return True
+
+
+def routes(ports: Ports) -> list[Route]:
+    """Return the two routes that need no key."""
+    readiness = Readiness(ports)
+
+    async def healthz(_: Request) -> Response:
+        return answer_json({"status": "ok"})
+
+    async def readyz(_: Request) -> Response:
+        if await readiness.ready():
+            return answer_json({"status": "ready"})
+        return answer_json({"status": "unavailable"}, 503, {"Retry-After": str(problems.RETRY_AFTER)})
+
+    return [Route("/healthz", healthz, methods=["GET"]), Route("/readyz", readyz, methods=["GET"])]

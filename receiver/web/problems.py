@@ -1,0 +1,155 @@
+"""Every refusal as RFC 9457 problem details: one table of kinds, one way from an error to an answer."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from receiver.domain.errors import (
+    AlreadyTerminalError,
+    FieldProblem,
+    InvalidRequestError,
+    NotFoundError,
+    UnavailableError,
+)
+
+MEDIA_TYPE = "application/problem+json"
+#: Seconds after which to come again when the fault is ours.
+RETRY_AFTER = 5
+LATER = MappingProxyType({"Retry-After": str(RETRY_AFTER)})
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of refusal. ``type`` is stable: programs match on it."""
+
+    name: str
+    status: int
+    title: str
+
+    @property
+    def type(self) -> str:
+        """The URI that names this kind."""
+        return f"urn:receiver:problem:{self.name}"
+
+
+INVALID_JSON = Kind("invalid-json", 400, "The body is not JSON")
+UNAUTHORIZED = Kind("unauthorized", 401, "A valid API key is needed")
+NOT_FOUND = Kind("not-found", 404, "There is nothing here")
+NOT_STORED = Kind("not-stored", 404, "The audio is not in our storage")
+METHOD_NOT_ALLOWED = Kind("method-not-allowed", 405, "This address does not take that method")
+TOO_SLOW = Kind("body-too-slow", 408, "The body did not arrive in time")
+ALREADY_TERMINAL = Kind("already-terminal", 409, "The task has already ended")
+TOO_LARGE = Kind("body-too-large", 413, "The body is too large")
+UNSUPPORTED_TYPE = Kind("unsupported-media-type", 415, "The body must be application/json")
+RANGE_NOT_SATISFIABLE = Kind("range-not-satisfiable", 416, "The audio has no such range")
+INVALID_REQUEST = Kind("invalid-request", 422, "The request cannot be accepted as it is")
+NOT_AVAILABLE = Kind("not-available", 422, "The request asks for something that is not available yet")
+TOO_MANY_ATTEMPTS = Kind("too-many-attempts", 429, "Too many wrong API keys came from your address")
+TOO_MANY_BODIES = Kind("too-many-bodies", 429, "This task has received more different callbacks than are kept")
+TOO_MANY_WAITS = Kind("too-many-waits", 429, "Too many callers are waiting already")
+INTERNAL = Kind("internal", 500, "Something went wrong here")
+UNAVAILABLE = Kind("unavailable", 503, "We cannot do this now; try again")
+
+KINDS = tuple(value for value in list(vars().values()) if isinstance(value, Kind))
+_BY_STATUS = {kind.status: kind for kind in (NOT_FOUND, METHOD_NOT_ALLOWED)}
+_BY_ERROR = {NotFoundError: NOT_FOUND, AlreadyTerminalError: ALREADY_TERMINAL}
+
+
+class ProblemError(Exception):
+    """A request that is refused, with what its caller is told.
+
+    ``unread`` says that its body was not read to the end: then the connection is closed after the answer.
+    """
+
+    def __init__(
+        self,
+        kind: Kind,
+        detail: str | None = None,
+        errors: Sequence[FieldProblem] = (),
+        headers: Mapping[str, str] = MappingProxyType({}),
+        *,
+        unread: bool = False,
+    ) -> None:
+        """Keep what the answer is made of."""
+        super().__init__(detail or kind.title)
+        self.kind = kind
+        self.detail = detail
+        self.errors = tuple(errors)
+        self.headers = headers
+        self.unread = unread
+
+
+class BrokenOffError(Exception):
+    """The caller went away before its request was complete: nobody is left to answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What to answer to an error. ``fault`` says that it is ours and belongs into the log."""
+
+    kind: Kind
+    detail: str | None = None
+    errors: tuple[FieldProblem, ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+    unread: bool = False
+    fault: bool = False
+
+    def response(self) -> Response:
+        """Return the answer."""
+        body = render(self.kind, self.detail, self.errors)
+        headers = {**self.headers, **({"Connection": "close"} if self.unread else {})}
+        return Response(body, self.kind.status, headers, media_type=MEDIA_TYPE)
+
+
+def refusal(error: Exception) -> Refusal:
+    """Return what to answer to ``error``; whatever is not known here is a fault of ours, told without details."""
+    if isinstance(error, ProblemError):
+        return Refusal(error.kind, error.detail, error.errors, error.headers, unread=error.unread)
+    if isinstance(error, InvalidRequestError):
+        return Refusal(INVALID_REQUEST, _summary(error.problems), error.problems)
+    if isinstance(error, UnavailableError):
+        return Refusal(UNAVAILABLE, headers=LATER, fault=True)
+    if isinstance(error, HTTPException) and error.status_code in _BY_STATUS:
+        headers = {name: ", ".join(sorted(value.split(", "))) for name, value in (error.headers or {}).items()}
+        return Refusal(_BY_STATUS[error.status_code], headers=headers)
+    kind = next((kind for known, kind in _BY_ERROR.items() if isinstance(error, known)), None)
+    return Refusal(kind) if kind is not None else Refusal(INTERNAL, fault=True)
+
+
+def render(kind: Kind, detail: str | None = None, errors: Sequence[FieldProblem] = ()) -> bytes:
+    """Return the body of a refusal."""
+    content = {
+        "type": kind.type,
+        "title": kind.title,
+        "status": kind.status,
+        "detail": detail or kind.title,
+        "errors": [{"field": problem.field, "message": problem.message} for problem in errors],
+    }
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
+def invalid(field_name: str, message: str) -> ProblemError:
+    """Return the refusal of one field, parameter or header."""
+    problem = FieldProblem(field_name, message)
+    return ProblemError(INVALID_REQUEST, _summary((problem,)), (problem,))
+
+
+def invalid_fields(problems: Sequence[FieldProblem]) -> ProblemError:
+    """Return the refusal of several fields."""
+    return ProblemError(INVALID_REQUEST, _summary(problems), problems)
+
+
+def not_available(field_name: str, message: str = "is not available yet") -> ProblemError:
+    """Return the refusal of something that is promised but not built."""
+    problem = FieldProblem(field_name, message)
+    return ProblemError(NOT_AVAILABLE, _summary((problem,)), (problem,))
+
+
+def _summary(problems: Sequence[FieldProblem]) -> str:
+    first = problems[0]
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return f"{first.field} {first.message}{more}"

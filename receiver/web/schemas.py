@@ -1,0 +1,135 @@
+"""The request of ``POST /v1/tasks`` as pydantic reads it: strict, and with words a person can act on."""
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
+
+from receiver.domain.errors import FieldProblem
+from receiver.domain.request import TaskRequest
+from receiver.lifecycle.submit import Asked
+from receiver.web import problems
+from receiver.web.documents import MOST_PROBLEMS, shown_name
+from receiver.web.problems import ProblemError, invalid_fields
+
+MOST_METADATA = 50
+LONGEST_METADATA_KEY = 40
+LONGEST_METADATA_VALUE = 500
+SHORTEST_DEADLINE_SECONDS = 60
+LONGEST_DEADLINE_SECONDS = 7 * 24 * 3600
+#: Promised, and not to be taken for a misspelling.
+NOT_YET = ("notify_url", "provider_task_id")
+
+
+class NewTask(BaseModel):
+    """What a caller may say of a task. Lengths and ranges that differ between providers are judged by theirs."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    provider: str
+    prompt: str
+    reference_audio: str
+    model: str | None = None
+    lyrics: str | None = None
+    count: int | None = None
+    seed: int | None = None
+    output_format: str | None = None
+    output_type: str | None = None
+    sample_rate: int | None = None
+    bitrate: int | None = None
+    ttl_seconds: int | None = None
+    include_cost: bool | None = None
+    upload_endpoint: str | None = None
+    provider_options: dict[str, object] | None = None
+    metadata: dict[str, str] | None = None
+    deadline_seconds: float | None = Field(
+        None, ge=SHORTEST_DEADLINE_SECONDS, le=LONGEST_DEADLINE_SECONDS, allow_inf_nan=False
+    )
+
+    def asked(self) -> Asked:
+        """Return the request in the words of the lifecycle."""
+        return Asked(
+            TaskRequest(
+                provider=self.provider,
+                prompt=self.prompt,
+                reference_audio=self.reference_audio,
+                model=self.model,
+                lyrics=self.lyrics,
+                count=self.count,
+                seed=self.seed,
+                output_format=self.output_format,
+                output_type=self.output_type,
+                sample_rate=self.sample_rate,
+                bitrate=self.bitrate,
+                ttl_seconds=self.ttl_seconds,
+                include_cost=self.include_cost,
+                upload_endpoint=self.upload_endpoint,
+                provider_options=self.provider_options or {},
+            ),
+            metadata=self.metadata or {},
+            deadline_seconds=self.deadline_seconds,
+        )
+
+
+FIELDS = frozenset(NewTask.model_fields)
+
+_WORDS = {
+    "missing": "is required",
+    "string_type": "must be a string",
+    "int_type": "must be a whole number",
+    "float_type": "must be a number",
+    "bool_type": "must be true or false",
+    "dict_type": "must be an object",
+}
+
+
+def read_task(document: Mapping[str, object]) -> Asked:
+    """Return what a document asks for. Raises ProblemError naming every field at fault."""
+    later = [FieldProblem(name, "is not available yet") for name in NOT_YET if name in document]
+    found = [*later, *_metadata_problems(document.get("metadata"))]
+    new = None
+    try:
+        new = NewTask.model_validate({name: value for name, value in document.items() if name not in NOT_YET})
+    except ValidationError as error:
+        found += [_problem(detail) for detail in error.errors(include_url=False, include_input=False)]
+    if new is None or found:
+        if len(later) == len(found):
+            raise ProblemError(problems.NOT_AVAILABLE, f"{later[0].field} is not available yet", later)
+        raise invalid_fields(found[:MOST_PROBLEMS])
+    return new.asked()
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return the end of a message about a name that does not exist."""
+    near = difflib.get_close_matches(name[:100].lower(), sorted(known), n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _problem(detail: ErrorDetails) -> FieldProblem:
+    name = shown_name(*detail["loc"]) or "body"
+    context = detail.get("ctx", {})
+    match detail["type"]:
+        case "extra_forbidden":
+            return FieldProblem(name, f"is not a field of a task{did_you_mean(str(detail['loc'][-1]), FIELDS)}")
+        case "greater_than_equal":
+            return FieldProblem(name, f"must be at least {context['ge']:g}")
+        case "less_than_equal":
+            return FieldProblem(name, f"must be at most {context['le']:g}")
+        case kind:
+            return FieldProblem(name, _WORDS.get(kind, "has a value of the wrong kind"))
+
+
+def _metadata_problems(metadata: object) -> Iterator[FieldProblem]:
+    """Judge lengths and number; that it is flat text is judged with the types."""
+    if not isinstance(metadata, dict):
+        return
+    if len(metadata) > MOST_METADATA:
+        yield FieldProblem("metadata", f"has {len(metadata)} entries; at most {MOST_METADATA} are kept")
+    for key, value in metadata.items():
+        if not 1 <= len(key) <= LONGEST_METADATA_KEY:
+            yield FieldProblem(
+                shown_name("metadata", key), f"must have a name of 1 to {LONGEST_METADATA_KEY} characters"
+            )
+        if isinstance(value, str) and len(value) > LONGEST_METADATA_VALUE:
+            yield FieldProblem(shown_name("metadata", key), f"must have at most {LONGEST_METADATA_VALUE} characters")
