@@ -57,7 +57,9 @@ def collected(task: Task, result_id: UUID, kept: Kept, now: datetime) -> Change 
     return _ended(task, result, artifact, Event(EventType.RESULT_STORED, now, data), now)
 
 
-def refused(task: Task, result_id: UUID, reason: str, now: datetime) -> Change | None:
+def refused(
+    task: Task, result_id: UUID, reason: str, now: datetime, gap: timedelta = FIRST_REFUSAL_GAP
+) -> Change | None:
     """Count a definite refusal, ask the provider for a fresh link, and give up after the fifth."""
     result = _pending(task, result_id)
     if result is None:
@@ -72,7 +74,7 @@ def refused(task: Task, result_id: UUID, reason: str, now: datetime) -> Change |
     )
     if refusals >= MOST_REFUSALS or result.inline:  # the bytes we hold will not get better
         return _gave_up(task, result, artifact, ArtifactStatus.FAILED, reason, now)
-    artifact = replace(artifact, due_at=now + FIRST_REFUSAL_GAP * 2.0 ** (refusals - 1))
+    artifact = replace(artifact, due_at=now + gap * 2.0 ** (refusals - 1))
     task = _with(task, replace(result, artifact=artifact))
     return Change(look_now(task, now))
 

@@ -47,6 +47,10 @@ async def collect(ports: Ports, work: ArtifactWork) -> None:
         reason, now = str(error), ports.system.now()
         await _record(ports, task, lambda current: interrupted(current, result.id, reason, now, jitter))
         ports.metrics.count("media_interrupted", provider=task.provider)
+    except Exception as error:  # noqa: BLE001 - a file that breaks our own checks must not be fetched for ever
+        reason, now = f"an unexpected fault: {type(error).__name__}", ports.system.now()
+        await _record(ports, task, lambda current: refused(current, result.id, reason, now, ports.limits.refusal_gap))
+        ports.metrics.count("media_broke_us", provider=task.provider)
     else:
         ports.system.checkpoint("collect.after_keep")
         now = ports.system.now()

@@ -12,14 +12,18 @@ from receiver.domain.attempt import (
     Attempt,
     NotSent,
     Paused,
+    Refused,
     SubmitOutcome,
     Unclear,
 )
 from receiver.domain.errors import (
     AnswerLostError,
+    ErrorCode,
     FieldProblem,
     InvalidRequestError,
+    NotFoundError,
     NotSentError,
+    TaskError,
     UnavailableError,
 )
 from receiver.domain.exchange import HttpAnswer
@@ -171,9 +175,16 @@ def _callback_base(ports: Ports, provider: Provider) -> str | None:
 
 async def _ask(ports: Ports, provider: Provider, task: Task) -> tuple[SubmitOutcome, int | None]:
     reference = task.request.reference_audio
-    if isinstance(reference, InlineAudio):
-        reference = (await ports.objects.read(reference.object_key)).decode()
-    request = provider.submit(task, reference=reference, callback_url=callback_url(ports, provider, task))
+    try:
+        if isinstance(reference, InlineAudio):
+            reference = (await ports.objects.read(reference.object_key)).decode()
+        request = provider.submit(task, reference=reference, callback_url=callback_url(ports, provider, task))
+    except NotFoundError:
+        message = "the reference audio is gone from our storage"
+        return Refused(TaskError(ErrorCode.NOT_SENT, message, retryable=True)), None
+    except Exception as error:  # noqa: BLE001 - nothing has left yet, whatever went wrong: it may be tried again
+        ports.metrics.count("submits_not_built", provider=provider.name)
+        return NotSent(f"the request could not be made ({type(error).__name__})"), None
     try:
         answer: HttpAnswer = await ports.outbound.send(provider.name, request)
     except NotSentError as error:

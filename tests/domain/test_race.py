@@ -135,7 +135,7 @@ def test_the_order_in_which_the_same_things_arrive_does_not_matter(
 # ---------------------------------------------------------------- long lives
 
 
-@steadily(600)
+@steadily(300)
 @given(truth=truths, recovery=recoveries, stand=stands, path=paths(STEPS))
 def test_whatever_happens_the_promises_are_kept_and_in_the_end_the_task_ends(
     truth: tuple[bool, ...], recovery: Recovery, stand: str, path: list[str]
@@ -146,7 +146,7 @@ def test_whatever_happens_the_promises_are_kept_and_in_the_end_the_task_ends(
     assert end.task.work is None
 
 
-@steadily(25)
+@steadily(16)
 @given(truth=truths, recovery=recoveries, stand=stands, path=paths(STEPS, 8))
 def test_a_task_ends_even_if_nobody_ever_answers_again(
     truth: tuple[bool, ...], recovery: Recovery, stand: str, path: list[str]
@@ -154,7 +154,7 @@ def test_a_task_ends_even_if_nobody_ever_answers_again(
     drain(run(begun(truth, recovery), [*STANDS[stand], *path]), kind=False)
 
 
-@steadily(400)
+@steadily(300)
 @given(truth=truths, recovery=recoveries, path=paths(HONEST))
 def test_our_own_faults_and_lost_duplicated_or_late_reports_do_not_change_how_a_task_ends(
     truth: tuple[bool, ...], recovery: Recovery, path: list[str]
@@ -166,7 +166,7 @@ def test_our_own_faults_and_lost_duplicated_or_late_reports_do_not_change_how_a_
     assert stored == {f"audio-{number}" for number, comes in enumerate(truth) if comes}
 
 
-@steadily(400)
+@steadily(300)
 @given(truth=truths, recovery=recoveries, path=paths(set(STEPS) - {"a day"}), data=st.data())
 def test_a_sequence_ends_the_same_with_any_of_its_reports_repeated(
     truth: tuple[bool, ...], recovery: Recovery, path: list[str], data: st.DataObject
