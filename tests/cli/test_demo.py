@@ -57,7 +57,7 @@ def all_free(urls: list[str], *, within_seconds: float = 0.0) -> bool:
 
 
 def files(folder: Path) -> dict[str, Path]:
-    return {path.stem: path for path in (folder / "data" / "artifacts" / "audio").glob("*/*")}
+    return {path.stem: path for path in (folder / "artifacts" / "audio").glob("*/*")}
 
 
 def test_every_cover_arrives_whatever_the_surroundings_say_and_a_second_demo_may_follow(
@@ -103,8 +103,8 @@ def test_kept_it_goes_on_serving_until_it_is_told_to_end(folder: Path, number: s
     with demo("--keep", "--data-dir", "shown") as process:
         said = said_until(process, "Try: ")
         url = _URL.findall(said)[-1]
-        key = (folder / "shown" / "data" / "api_key").read_text().strip()
-        assert str(folder / "shown" / "data" / "api_key") in said
+        key = (folder / "shown" / "api_key").read_text().strip()
+        assert str(folder / "shown" / "api_key") in said
         assert key not in said
         listed = httpx.get(f"{url}/v1/tasks", headers={"Authorization": f"Bearer {key}"}, trust_env=False)
         assert len(listed.json()["data"]) == 3

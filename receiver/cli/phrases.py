@@ -1,0 +1,90 @@
+"""What an event of the timeline says, in words where its names are known and as ``name=value`` where they are not."""
+
+import json
+from collections.abc import Callable, Mapping
+
+from receiver.cli.words import amount, span
+
+_SHORT_ID = 8
+
+
+def phrase(data: Mapping[str, object], results: Mapping[str, str]) -> str:
+    """Return the words for an event's data; ``results`` names results by their ids."""
+    told = [_said(name, value, results) for name, value in data.items() if value is not None and value is not False]
+    if {"stored", "expected"} <= data.keys():
+        told.insert(0, f"{_plain(data['stored'])} of {_plain(data['expected'])} stored")
+    return ", ".join(words for words in told if words)
+
+
+def _said(name: str, value: object, results: Mapping[str, str]) -> str:
+    if name == "result_id":
+        return results.get(str(value), f"result {value}")
+    form = _FORMS.get(name)
+    return f"{name}={_plain(value)}" if form is None else form(value)
+
+
+def _plain(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _nothing(value: object) -> str:
+    del value
+    return ""
+
+
+def _after(word: str) -> Callable[[object], str]:
+    return lambda value: f"{word} {_plain(value)}"
+
+
+def _only(word: str) -> Callable[[object], str]:
+    return lambda value: word if value is True else f"{word}={_plain(value)}"
+
+
+def _counted(one: str) -> Callable[[object], str]:
+    return lambda value: "" if value == 0 else f"{_plain(value)} {one}" + ("" if value == 1 else "s")
+
+
+def _short(word: str) -> Callable[[object], str]:
+    return lambda value: f"{word} {_plain(value)[:_SHORT_ID]}"
+
+
+def _size(value: object) -> str:
+    return amount(value) if isinstance(value, int) else _plain(value)
+
+
+def _seconds(value: object) -> str:
+    return span(value) if isinstance(value, int | float) else _plain(value)
+
+
+_FORMS: Mapping[str, Callable[[object], str]] = {
+    "reason": _plain,
+    "message": _plain,
+    "detail": _plain,
+    "outcome": _plain,
+    "media_type": _plain,
+    "code": _plain,
+    "provider": _plain,
+    "model": _plain,
+    "via": _after("by"),
+    "http_status": _after("HTTP"),
+    "attempt": _after("attempt"),
+    "provider_task_id": _after("provider's id"),
+    "report_id": _short("report"),
+    "of": _short("repeats"),
+    "count": _counted("result"),
+    "results": _counted("result"),
+    "outputs": _counted("output"),
+    "failures": _counted("failure"),
+    "pending": _only("pending"),
+    "late": _only("late"),
+    "bytes": _size,
+    "seconds": _seconds,
+    "duration_seconds": _seconds,
+    # Said together.
+    "stored": _nothing,
+    "expected": _nothing,
+    # Stands in the task's own lines already.
+    "index": _nothing,
+    "sha256": _nothing,
+    "deadline_at": _nothing,
+}

@@ -1,0 +1,76 @@
+"""Starts the loop that a command's asynchronous part runs on, and makes Ctrl-C and SIGTERM end it in order.
+
+asyncio is imported where a loop is started, so that `receiver --help` does without it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from typing import TYPE_CHECKING, TypeVar
+
+from receiver.cli.failures import InterruptedByPersonError
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Awaitable, Callable
+
+_STOP_SECONDS = 12.0
+_Result = TypeVar("_Result")
+
+
+def run(work: Callable[[], Awaitable[_Result]]) -> _Result:
+    """Run to the end. Ctrl-C and SIGTERM cancel the work, which may clean up; InterruptedByPersonError follows."""
+    import asyncio
+
+    async def supervised() -> _Result:
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        if task is not None:
+            loop.add_signal_handler(signal.SIGTERM, task.cancel)
+        try:
+            return await work()
+        finally:
+            loop.remove_signal_handler(signal.SIGTERM)
+
+    try:
+        return asyncio.run(supervised())
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        raise InterruptedByPersonError from None
+
+
+def run_server(work: Callable[[], Awaitable[None]]) -> None:
+    """Run what ends itself at Ctrl-C and SIGTERM, on the fastest loop there is. To be stopped is how it ends."""
+    import asyncio
+
+    async def awaited() -> None:
+        await work()
+
+    try:
+        with asyncio.Runner(loop_factory=_fastest_loop()) as runner:
+            runner.run(awaited())
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        return
+
+
+def _fastest_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:  # there is none for Windows
+        return None
+    return uvloop.new_event_loop
+
+
+def end_with_input() -> None:
+    """End this process, as SIGTERM does, when standard input ends: whoever holds its other end is gone then."""
+    threading.Thread(target=_watch_input, name="until-input-ends", daemon=True).start()
+
+
+def _watch_input() -> None:
+    while os.read(sys.stdin.fileno(), 1024):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+    # Nobody is left to be patient with.
+    threading.Event().wait(_STOP_SECONDS)
+    os._exit(1)

@@ -1,0 +1,154 @@
+"""`receiver sandbox`: both providers on this machine, with a flag for every fault."""
+
+import inspect
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+from receiver.cli import options, screen
+from receiver.cli.failures import CommandError, UsageError
+from receiver.sandbox.faults import FaultOption, Kind, fault_options
+
+ABOUT = "Play both providers on this machine, faults on demand."
+_FAULTS = "Faults"
+_METAVARS = {
+    Kind.SHARE: "SHARE",
+    Kind.SECONDS: "SECONDS",
+    Kind.SPAN: "FROM,TO",
+    Kind.COUNT: "COUNT",
+    Kind.STATUS: "STATUS",
+    Kind.CHOICE: "WORD",
+    Kind.TEXT: "TEXT",
+}
+
+
+def command() -> Callable[..., None]:
+    """Return the command. Its fault flags are those that the sandbox says it has."""
+
+    def sandbox(  # what typer fills by name; the faults arrive as texts
+        *,
+        host: str,
+        port: int,
+        seed: int,
+        time_scale: float,
+        as_json: bool,
+        until_input_ends: bool,
+        **faults: str | bool | None,
+    ) -> None:
+        given = {name: _text(value) for name, value in faults.items() if value is not None}
+        _serve(host, port, seed, time_scale, given, as_json=as_json, until_input_ends=until_input_ends)
+
+    parameters = [*_PARAMETERS, *(_flag(option) for option in fault_options())]
+    # Typer reads the options from here; their names are only known now.
+    sandbox.__dict__["__signature__"] = inspect.Signature(parameters)
+    sandbox.__annotations__ = {}
+    return sandbox
+
+
+def _parameter(name: str, kind: object, default: object) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=kind, default=default)
+
+
+_PARAMETERS = (
+    _parameter(
+        "host", Annotated[str, typer.Option("--host", metavar="HOST", help="Address to listen on.")], "127.0.0.1"
+    ),
+    _parameter(
+        "port", Annotated[int, typer.Option("--port", metavar="PORT", min=0, max=65535, help="0: a free one.")], 9090
+    ),
+    _parameter(
+        "seed",
+        Annotated[int, typer.Option("--seed", metavar="NUMBER", help="The same seed, the same fates and audio.")],
+        0,
+    ),
+    _parameter(
+        "time_scale",
+        Annotated[
+            float,
+            typer.Option(
+                "--time-scale", metavar="FACTOR", min=0.0, help="Factor on how long generations take, nothing else."
+            ),
+        ],
+        1.0,
+    ),
+    _parameter("as_json", options.Json, default=False),
+    _parameter("until_input_ends", options.UntilInputEnds, default=False),
+)
+
+
+def _flag(option: FaultOption) -> inspect.Parameter:
+    name = f"--{option.name.replace('_', '-')}"
+    words = f" ({', '.join(option.words)})" if option.words else ""
+    default = "" if option.default is None else f" Default: {_shown(option.default)}."
+    help_text = f"{option.meaning[0].upper()}{option.meaning[1:]}{words}.{default}"
+    if option.kind is Kind.FLAG:
+        negative = f"--no-{option.name.replace('_', '-')}"
+        kind = Annotated[
+            bool | None,
+            typer.Option(f"{name}/{negative}", help=help_text, rich_help_panel=_FAULTS, show_default=False),
+        ]
+        return _parameter(option.name, kind, None)
+    text = Annotated[
+        str | None, typer.Option(name, metavar=_METAVARS[option.kind], help=help_text, rich_help_panel=_FAULTS)
+    ]
+    return _parameter(option.name, text, None)
+
+
+def _shown(default: object) -> str:
+    if isinstance(default, tuple):
+        return ",".join(f"{number:g}" for number in default)
+    return f"{default:g}" if isinstance(default, float) else str(default)
+
+
+def _text(value: str | bool) -> str:
+    return value if isinstance(value, str) else str(value).lower()
+
+
+def _serve(
+    host: str,
+    port: int,
+    seed: int,
+    time_scale: float,
+    typed: dict[str, str],
+    *,
+    as_json: bool,
+    until_input_ends: bool,
+) -> None:
+    from receiver.cli.running import end_with_input, run_server
+    from receiver.sandbox.config import SandboxConfig
+    from receiver.sandbox.faults_reader import FaultsError, faults_from_text
+    from receiver.sandbox.server import run as run_sandbox
+
+    try:
+        faults = faults_from_text(typed)
+    except FaultsError as error:
+        mistakes = [f"--{mistake.field.replace('_', '-')} {mistake.message}" for mistake in error.mistakes]
+        raise UsageError(mistakes[0], *mistakes[1:]) from None
+    if until_input_ends:
+        end_with_input()
+    config = SandboxConfig(seed=seed, time_scale=time_scale, faults=faults)
+    try:
+        run_server(lambda: run_sandbox(host, port, config, lambda url: _ready(url, as_json=as_json)))
+    except OSError as error:
+        raise CommandError(f"cannot listen on {host}:{port} ({error.strerror})") from None
+
+
+def _ready(url: str, *, as_json: bool) -> None:
+    place = url.partition("://")[2]
+    settings = {
+        "RECEIVER_RUNWARE_URL": f"{url}/runware/v1",
+        "RECEIVER_AIMLAPI_URL": f"{url}/aimlapi",
+        "RECEIVER_ALLOWED_PRIVATE_HOSTS": place,
+        "RUNWARE_API_KEY": "sandbox",
+        "AIMLAPI_API_KEY": "sandbox",
+    }
+    if as_json:
+        screen.document({"url": url, "settings": settings})
+        return
+    screen.line("The sandbox listens on ", screen.ours(url, "bold"))
+    screen.line('Settings of a receiver that uses it (the keys may be any text but "invalid"):')
+    for name, value in settings.items():
+        screen.line(f"  {name}={value}")
+    screen.line(f"Faults: PUT {url}/_sandbox/faults")
+    screen.line(f"What really happened: GET {url}/_sandbox/ledger")

@@ -1,0 +1,111 @@
+"""`receiver tasks`: a list of tasks, newest first."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from receiver.cli import options, screen
+from receiver.cli.running import run
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from rich.text import Text
+
+    from receiver.cli.table import Row
+    from receiver.sdk import Page, Task
+
+_FILTERS = "Which tasks"
+
+
+def tasks(
+    status: Annotated[
+        str | None,
+        typer.Option("--status", metavar="STATUS", help="Only with this status.", rich_help_panel=_FILTERS),
+    ] = None,
+    provider: Annotated[
+        str | None,
+        typer.Option("--provider", metavar="PROVIDER", help="Only of this provider.", rich_help_panel=_FILTERS),
+    ] = None,
+    metadata: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--metadata", metavar="NAME=VALUE", help="Only with this note; repeatable.", rich_help_panel=_FILTERS
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option("--limit", metavar="NUMBER", min=1, help="How many at most.", rich_help_panel=_FILTERS),
+    ] = None,
+    cursor: Annotated[
+        str | None,
+        typer.Option("--cursor", metavar="CURSOR", help="Go on where a list ended.", rich_help_panel=_FILTERS),
+    ] = None,
+    *,
+    as_json: options.Json = False,
+    url: options.Url = options.DEFAULT_URL,
+    api_key: options.ApiKey = None,
+    folder: options.KeyFolder = options.DEFAULT_FOLDER,
+) -> None:
+    """List tasks, newest first."""
+    from receiver.cli.service import service
+    from receiver.system import RealSystem
+
+    notes = options.pairs(metadata, "--metadata")
+    speaking_with = service(url, api_key, folder)
+
+    async def asked() -> "Page":
+        async with speaking_with.connect() as client:
+            return await client.tasks(status=status, provider=provider, metadata=notes, limit=limit, cursor=cursor)
+
+    page = run(asked)
+    if as_json:
+        screen.document(page.document)
+        return
+    screen.lines(_list(page, RealSystem().now()))
+    if any(_late(task) for task in page.tasks):
+        screen.line(screen.ours("! overdue: past its deadline, and still looked for", "yellow"), error=True)
+    if page.next_cursor is not None:
+        screen.line("more with --cursor ", screen.foreign(page.next_cursor), error=True)
+
+
+def _list(page: "Page", now: "datetime") -> "list[Text]":
+    from receiver.cli.table import Column, table
+
+    if not page.tasks:
+        return [screen.ours("No tasks.")]
+    columns = (
+        Column("task"),
+        Column("provider"),
+        Column("status"),
+        Column("age", numbers=True),
+        Column("results", numbers=True),
+        Column("cost", numbers=True),
+    )
+    return table(columns, [_row(task, now) for task in page.tasks], long_title="error", width=screen.width())
+
+
+def _row(task: "Task", now: "datetime") -> "Row":
+    from receiver.cli.table import Row
+    from receiver.cli.words import age, money
+
+    status = screen.foreign(task.status, screen.status_style(task.status))
+    if _late(task):
+        status.append("!", "yellow")
+    error = task.errors[0] if task.errors else None
+    return Row(
+        (
+            screen.foreign(task.id),
+            screen.foreign(task.provider),
+            status,
+            screen.ours(age((now - task.created_at).total_seconds())),
+            screen.ours(f"{len(task.results)}/{task.expected}"),
+            screen.ours(money(task.cost_usd)),
+        ),
+        None if error is None else screen.foreign(f"{error.code}: {error.message}", "red"),
+        cut=True,
+    )
+
+
+def _late(task: "Task") -> bool:
+    return task.overdue and not task.ended

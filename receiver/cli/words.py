@@ -1,0 +1,53 @@
+"""Amounts and times in the words of a person."""
+
+from datetime import datetime
+
+_MINUTE = 60
+_HOUR = 60 * _MINUTE
+_DAY = 24 * _HOUR
+_KILO = 1000
+
+
+def age(seconds: float) -> str:
+    """Return a time span in its one largest unit: ``3 s``, ``12 min``, ``5 h``, ``2 d``."""
+    seconds = max(seconds, 0.0)
+    for unit, size in (("d", _DAY), ("h", _HOUR), ("min", _MINUTE)):
+        if seconds >= size:
+            return f"{int(seconds // size)} {unit}"
+    return f"{int(seconds)} s"
+
+
+def span(seconds: float) -> str:
+    """Return a time span to be compared with others: ``1.4 s``, ``3 min 04 s``, ``2 h 05 min``, ``1 d 02 h``."""
+    seconds = max(seconds, 0.0)
+    # Rounded first, so that 59.96 becomes a minute and not "60.0 s".
+    if round(seconds, 1) < _MINUTE:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < _HOUR:
+        return f"{whole // _MINUTE} min {whole % _MINUTE:02d} s"
+    if whole < _DAY:
+        return f"{whole // _HOUR} h {whole % _HOUR // _MINUTE:02d} min"
+    return f"{whole // _DAY} d {whole % _DAY // _HOUR:02d} h"
+
+
+def money(dollars: float | None) -> str:
+    """Return dollars with cents, and with what is smaller than a cent where there is some."""
+    if dollars is None:
+        return "–"
+    whole, _, rest = f"{dollars:.6f}".partition(".")
+    return f"${whole}.{rest[:2]}{rest[2:].rstrip('0')}"
+
+
+def amount(size: int) -> str:
+    """Return a number of bytes: ``812 B``, ``197 kB``, ``3.4 MB``."""
+    if size < _KILO:
+        return f"{size} B"
+    if size < _KILO * _KILO:
+        return f"{size / _KILO:.0f} kB"
+    return f"{size / _KILO / _KILO:.1f} MB"
+
+
+def moment(time: datetime) -> str:
+    """Return a point in time in the zone of the person, to the second."""
+    return time.astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")

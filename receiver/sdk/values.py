@@ -1,0 +1,262 @@
+"""What the service says, as values; read strictly where we act on it, and kept whole besides.
+
+A field that is missing or of another kind raises ValueError, a field that we do not know is no fault: a newer service
+may say more.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TypeVar
+from uuid import UUID
+
+ENDED = frozenset({"succeeded", "partial", "failed", "lost", "cancelled"})
+
+_Kind = TypeVar("_Kind", str, int, bool)
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """A field of a request and what is to be said of it."""
+
+    field: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """The audio of one result in the service's storage. ``size`` in bytes, ``sha256`` in hex."""
+
+    status: str
+    size: int | None
+    sha256: str | None
+    media_type: str | None
+    duration_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One output of a task; ``via`` tells how it first became known: callback, poll or submit."""
+
+    id: str
+    index: int
+    via: str
+    late: bool
+    seed: int | None
+    cost_usd: float | None
+    received_at: datetime
+    artifact: Artifact
+
+
+@dataclass(frozen=True, slots=True)
+class TaskError:
+    """One reason why a task failed. ``retryable``: the same request may succeed another time."""
+
+    code: str
+    message: str
+    retryable: bool
+    provider_code: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One generation. ``document`` is all that the service said of it, as it said it."""
+
+    id: str
+    provider: str
+    model: str
+    status: str
+    overdue: bool
+    created_at: datetime
+    submitted_at: datetime | None
+    settled_at: datetime | None
+    completed_at: datetime | None
+    deadline_at: datetime | None
+    metadata: Mapping[str, object]
+    warnings: tuple[Remark, ...]
+    provider_task_id: str | None
+    request: Mapping[str, object]
+    results: tuple[Result, ...]
+    errors: tuple[TaskError, ...]
+    cost_usd: float | None
+    polls: int
+    callbacks: int
+    document: Mapping[str, object] = field(repr=False)
+
+    @property
+    def ended(self) -> bool:
+        """True when nothing further is waited for."""
+        return self.status in ENDED
+
+    @property
+    def expected(self) -> int:
+        """How many results were asked for."""
+        count = self.request.get("count")
+        return count if isinstance(count, int) else 1
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Tasks, newest first; ``next_cursor`` asks for the following ones."""
+
+    tasks: tuple[Task, ...]
+    next_cursor: str | None
+    document: Mapping[str, object] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of a task's timeline."""
+
+    seq: int
+    type: str
+    at: datetime
+    data: Mapping[str, object]
+    document: Mapping[str, object] = field(repr=False)
+
+
+def document_of(body: bytes) -> Mapping[str, object]:
+    """Read the JSON object of an answer."""
+    return _object({"the body": json.loads(body)}, "the body")
+
+
+def task_of(document: Mapping[str, object]) -> Task:
+    """Read one task."""
+    return Task(
+        id=_identifier(document),
+        provider=_one(document, "provider", str),
+        model=_one(document, "model", str),
+        status=_one(document, "status", str),
+        overdue=_one(document, "overdue", bool),
+        created_at=_time(document, "created_at"),
+        submitted_at=_maybe_time(document, "submitted_at"),
+        settled_at=_maybe_time(document, "settled_at"),
+        completed_at=_maybe_time(document, "completed_at"),
+        deadline_at=_maybe_time(document, "deadline_at"),
+        metadata=_object(document, "metadata"),
+        warnings=tuple(remark_of(item) for item in objects(document, "warnings")),
+        provider_task_id=maybe(document, "provider_task_id", str),
+        request=_object(document, "request"),
+        results=tuple(_result(item) for item in objects(document, "results")),
+        errors=tuple(_error(item) for item in objects(document, "errors")),
+        cost_usd=_maybe_number(document, "cost_usd"),
+        polls=_one(document, "polls", int),
+        callbacks=_one(document, "callbacks", int),
+        document=document,
+    )
+
+
+def page_of(document: Mapping[str, object]) -> Page:
+    """Read one page of tasks."""
+    tasks = tuple(task_of(item) for item in objects(document, "data"))
+    return Page(tasks, maybe(document, "next_cursor", str), document)
+
+
+def events_of(document: Mapping[str, object]) -> tuple[Event, ...]:
+    """Read a timeline."""
+    return tuple(_event(item) for item in objects(document, "data"))
+
+
+def remark_of(document: Mapping[str, object]) -> Remark:
+    """Read what is said of one field."""
+    return Remark(_one(document, "field", str), _one(document, "message", str))
+
+
+def objects(document: Mapping[str, object], name: str) -> tuple[Mapping[str, object], ...]:
+    """Read a list of objects."""
+    value = document.get(name)
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        raise _wrong(name, "no list of objects")
+    return tuple(value)
+
+
+def maybe(document: Mapping[str, object], name: str, kind: type[_Kind]) -> _Kind | None:
+    """Read a value that may be null or absent."""
+    return None if document.get(name) is None else _one(document, name, kind)
+
+
+def _result(document: Mapping[str, object]) -> Result:
+    return Result(
+        id=_identifier(document),
+        index=_one(document, "index", int),
+        via=_one(document, "via", str),
+        late=_one(document, "late", bool),
+        seed=maybe(document, "seed", int),
+        cost_usd=_maybe_number(document, "cost_usd"),
+        received_at=_time(document, "received_at"),
+        artifact=_artifact(_object(document, "artifact")),
+    )
+
+
+def _artifact(document: Mapping[str, object]) -> Artifact:
+    return Artifact(
+        status=_one(document, "status", str),
+        size=maybe(document, "bytes", int),
+        sha256=maybe(document, "sha256", str),
+        media_type=maybe(document, "media_type", str),
+        duration_seconds=_maybe_number(document, "duration_seconds"),
+    )
+
+
+def _error(document: Mapping[str, object]) -> TaskError:
+    return TaskError(
+        code=_one(document, "code", str),
+        message=_one(document, "message", str),
+        retryable=_one(document, "retryable", bool),
+        provider_code=maybe(document, "provider_code", str),
+    )
+
+
+def _event(document: Mapping[str, object]) -> Event:
+    return Event(
+        seq=_one(document, "seq", int),
+        type=_one(document, "type", str),
+        at=_time(document, "at"),
+        data=_object(document, "data"),
+        document=document,
+    )
+
+
+def _one(document: Mapping[str, object], name: str, kind: type[_Kind]) -> _Kind:
+    value = document.get(name)
+    # The very type: True is a number to Python, not to JSON.
+    if isinstance(value, kind) and type(value) is kind:
+        return value
+    raise _wrong(name, f"no {kind.__name__}")
+
+
+def _object(document: Mapping[str, object], name: str) -> Mapping[str, object]:
+    value = document.get(name)
+    if not isinstance(value, dict):
+        raise _wrong(name, "no object")
+    return value
+
+
+def _maybe_number(document: Mapping[str, object], name: str) -> float | None:
+    value = document.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise _wrong(name, "no number")
+    return float(value)
+
+
+def _time(document: Mapping[str, object], name: str) -> datetime:
+    moment = datetime.fromisoformat(_one(document, name, str))
+    if moment.tzinfo is None:
+        raise _wrong(name, "without a time zone")
+    return moment
+
+
+def _maybe_time(document: Mapping[str, object], name: str) -> datetime | None:
+    return None if document.get(name) is None else _time(document, name)
+
+
+def _identifier(document: Mapping[str, object]) -> str:
+    """Read an id of ours: a UUID, and so fit for a path and for the name of a file."""
+    return str(UUID(_one(document, "id", str)))
+
+
+def _wrong(name: str, what: str) -> ValueError:
+    return ValueError(f"{name} is {what}")
