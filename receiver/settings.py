@@ -20,6 +20,7 @@ _PREFIX = "RECEIVER_"
 _INJECTED = re.compile(
     r"RECEIVER(_[A-Z0-9_]+)?_(SERVICE_(HOST|PORT(_[A-Z0-9_]+)?)|PORT(_[0-9]+_(TCP|UDP)(_[A-Z]+)?)?)"
 )
+_USER_INFO = re.compile(r"(://)[^/@\s]*@")
 _SECRETS = frozenset({"RECEIVER_SIGNING_KEYS", "RECEIVER_API_KEYS", "RECEIVER_API_KEY"})
 #: Read by the commands that speak HTTP and by the fault harness, not by the service's settings.
 _BESIDES = frozenset({"RECEIVER_URL", "RECEIVER_API_KEY", "RECEIVER_KILL_AT"})
@@ -267,4 +268,6 @@ def _describe(name: str, meaning: str, default: str, values: Mapping[str, tuple[
     value, source = values.get(name, (default, "default"))
     if value and source != "default" and (name in _SECRETS or name.endswith("_API_KEY")):
         value = "[set]"
+    # A database or store URL may carry a password.
+    value = _USER_INFO.sub(r"\1[set]@", value)
     return Described(name, meaning, default, value, source)

@@ -84,3 +84,8 @@ def test_what_is_described_masks_secrets_and_names_their_source() -> None:
     assert described["RECEIVER_API_KEYS"].source == "environment"
     assert "hush" not in repr(described)
     assert "hush" not in repr(loaded({"LARK_API_KEY": "hush"}))
+
+
+def test_a_password_inside_a_url_is_masked() -> None:
+    described = {line.name: line for line in loaded({"RECEIVER_DATABASE_URL": "postgresql://u:hush@db/x"}).described}
+    assert described["RECEIVER_DATABASE_URL"].value == "postgresql://[set]@db/x"

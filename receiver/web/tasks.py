@@ -7,6 +7,7 @@ from starlette.types import Scope
 
 from receiver.domain.errors import NotFoundError
 from receiver.domain.task import Status, Task
+from receiver.lifecycle import operate
 from receiver.lifecycle.ports import TaskFilter
 from receiver.lifecycle.submit import intend
 from receiver.web import problems
@@ -31,6 +32,8 @@ def routes(context: Context) -> list[Route]:
     return [
         route(context, "/v1/tasks", GET=listing, POST=create),
         route(context, "/v1/tasks/{id}", GET=show),
+        route(context, "/v1/tasks/{id}/cancel", POST=cancel),
+        route(context, "/v1/tasks/{id}/refresh", POST=refresh),
     ]
 
 
@@ -94,6 +97,18 @@ async def show(context: Context, request: Request) -> Response:
         with context.waits.enter():
             task = await _until_terminal(context, request, task, wait)
     return answer_json(context.present.task(task))
+
+
+async def cancel(context: Context, request: Request) -> Response:
+    """Stop waiting for a task."""
+    read_query(request.query_params, ())
+    return answer_json(context.present.task(await operate.cancel(context.ports, id_of(request, "id"))))
+
+
+async def refresh(context: Context, request: Request) -> Response:
+    """Have a task looked at now."""
+    read_query(request.query_params, ())
+    return answer_json(context.present.task(await operate.refresh(context.ports, id_of(request, "id"))))
 
 
 async def _until_terminal(context: Context, request: Request, task: Task, wait: float) -> Task:
