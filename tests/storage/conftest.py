@@ -20,7 +20,7 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def database(tmp_path: Path, empty_database: Path) -> Path:
     """A database of this test alone, closed."""
-    return shutil.copy(empty_database, tmp_path / "receiver.db")
+    return Path(shutil.copy(empty_database, tmp_path / "receiver.db"))
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Tasks, reports and decisions for the tests of the store, in one short call each."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -28,13 +29,13 @@ def new_key() -> UUID:
     return UUID(int=(0x19A_0000_0000 + number) << 80 | 0x7 << 76 | 0x2 << 62 | number)
 
 
-def task(**known: object) -> Task:
-    """A queued task that is due, unless said otherwise."""
+def task(provider: str = "runware") -> Task:
+    """A queued task that is due."""
     task_id = uuid4()
-    plain = Task(
+    return Task(
         key=new_key(),
         id=task_id,
-        request=TaskRequest("runware", "a quiet cover", "https://files.example.org/a.mp3", count=1),
+        request=TaskRequest(provider, "a quiet cover", "https://files.example.org/a.mp3", count=1),
         model="minimax:music@cover",
         created_at=NOW,
         deadline_seconds=1800.0,
@@ -42,19 +43,18 @@ def task(**known: object) -> Task:
         work=Work.SUBMIT,
         due_at=NOW,
     )
-    return replace(plain, **known)  # type: ignore[arg-type]
 
 
-def submitted(**known: object) -> Task:
+def submitted(provider: str = "runware") -> Task:
     """A task the provider has, due for a look."""
-    usual: dict[str, object] = {
-        "status": Status.SUBMITTED,
-        "work": Work.POLL,
-        "pushed": True,
-        "submitted_at": NOW,
-        "deadline_at": NOW + timedelta(seconds=1800),
-    }
-    return task(**{**usual, **known})
+    return replace(
+        task(provider),
+        status=Status.SUBMITTED,
+        work=Work.POLL,
+        pushed=True,
+        submitted_at=NOW,
+        deadline_at=NOW + timedelta(seconds=1800),
+    )
 
 
 def event(kind: EventType = EventType.POLL_ANSWERED, **data: object) -> Event:
@@ -73,8 +73,8 @@ async def stored(store: SqlStore, of: Task) -> Task:
     return found
 
 
-def report(task_key: UUID, body: bytes = b"{}", *, via: Via = Via.CALLBACK, **known: object) -> NewReport:
-    plain = NewReport(
+def report(task_key: UUID, body: bytes = b"{}", *, via: Via = Via.CALLBACK) -> NewReport:
+    return NewReport(
         id=new_key(),
         task_key=task_key,
         provider="runware",
@@ -85,11 +85,11 @@ def report(task_key: UUID, body: bytes = b"{}", *, via: Via = Via.CALLBACK, **kn
         size=len(body),
         content_type="application/json",
     )
-    return replace(plain, **known)  # type: ignore[arg-type]
 
 
-def result(index: int = 0, **known: object) -> Result:
-    plain = Result(
+def result(index: int = 0) -> Result:
+    """A result whose audio is to be collected at once."""
+    return Result(
         id=uuid4(),
         index=index,
         identity=f"output-{index}",
@@ -99,7 +99,6 @@ def result(index: int = 0, **known: object) -> Result:
         link=f"https://media.example.org/{index}.mp3",
         artifact=Artifact(due_at=NOW),
     )
-    return replace(plain, **known)  # type: ignore[arg-type]
 
 
 def settling(of: StoredReport | NewReport, *results: Result) -> Decision:
@@ -113,9 +112,9 @@ def settling(of: StoredReport | NewReport, *results: Result) -> Decision:
     return Decision(of.task_key, decide, reports=(of.id,))
 
 
-def changing(of: Task, **known: object) -> Decision:
-    """A decision that sets fields of a task and adds one event."""
-    return Decision(of.key, lambda current: Change(replace(current, **known), (event(),)))  # type: ignore[arg-type]
+def changing(of: Task, change: Callable[[Task], Task], *, release: bool = False) -> Decision:
+    """A decision that changes a task and adds one event."""
+    return Decision(of.key, lambda current: Change(change(current), (event(),)), release=release)
 
 
 def refusing(of: UUID, *reports: UUID) -> Decision:

@@ -1,0 +1,245 @@
+"""HTTP to providers and to media, through checked addresses, within limits of time and size."""
+
+import io
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import anyio
+import httpx
+
+from receiver.domain.errors import AnswerLostError, MediaInterruptedError, MediaRefusedError, NotSentError
+from receiver.domain.exchange import HttpAnswer, HttpRequest
+from receiver.lifecycle.ports import Fetched
+from receiver.outbound.addresses import AllowedHosts, Purpose, refusal_before_resolving
+from receiver.outbound.faults import FAULTS, in_words
+from receiver.outbound.files import NewFile
+from receiver.outbound.links import ForbiddenError, Link, hosts_of
+from receiver.outbound.network import CheckedBackend, Network, Pool, Rules
+
+_MOST_REDIRECTS = 3
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+#: Refusals that pass: the same link may work in a moment.
+_PASSING = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
+_OUR_HEADERS = {"user-agent": "receiver", "accept": "*/*"}
+
+
+@dataclass(frozen=True, slots=True)
+class CallLimits:
+    """How much of everything. ``connections`` are per provider; times are within a call's own deadline."""
+
+    connections: int = 128
+    media_connections: int = 32
+    answer_bytes: int = 96 * 1024 * 1024
+    connect_seconds: float = 10.0
+    silence_seconds: float = 30.0
+
+
+@dataclass(slots=True)
+class _Departure:
+    """Watches a request leave, by the events that httpcore reports through the ``trace`` extension.
+
+    A request that failed has certainly not arrived if its first byte was never handed to the connection.
+    """
+
+    begun: bool = False
+    headers_gone: bool = False
+
+    async def __call__(self, event: str, _details: Mapping[str, object]) -> None:
+        if event == "http11.send_request_headers.started":
+            self.begun = True
+        elif event == "http11.send_request_headers.complete":
+            self.headers_gone = True
+
+    def may_have_left(self, fault: Exception) -> bool:
+        """Tell whether any byte can be on its way."""
+        if isinstance(fault, httpx.LocalProtocolError):
+            # h11 refuses a bad header after the step began and before it wrote anything.
+            return self.headers_gone
+        return self.begun
+
+
+class HttpOutbound:
+    """The port ``Outbound``, and an asynchronous context manager that closes all connections."""
+
+    def __init__(
+        self,
+        *,
+        allowed: AllowedHosts,
+        provider_urls: Iterable[str],
+        limits: CallLimits | None = None,
+        network: Network | None = None,
+    ) -> None:
+        """``provider_urls`` are the configured ones; raise ValueError for one that is no URL."""
+        self._rules = Rules(allowed, hosts_of(provider_urls))
+        self._limits = limits or CallLimits()
+        self._network = network or Network()
+        self._pools: dict[tuple[Purpose, str, bool], Pool] = {}
+
+    async def __aenter__(self) -> Self:
+        """Return itself; connections are opened when they are needed."""
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close all connections."""
+        while self._pools:
+            _, pool = self._pools.popitem()
+            await pool.aclose()
+
+    async def send(self, provider: str, request: HttpRequest) -> HttpAnswer:
+        """Send to a provider's API and return its whole answer, redirects included.
+
+        Raises NotSentError only when no byte can have left: address refused, no name, no connection, no TLS, no free
+        connection, or a request that cannot be written. Everything after that is AnswerLostError.
+        """
+        departure = _Departure()
+        host = "the provider's URL"
+        try:
+            with anyio.fail_after(request.timeout_seconds):
+                link = self._checked(request.url, Purpose.PROVIDER)
+                host = link.host
+                wire = self._wire(
+                    Purpose.PROVIDER,
+                    link,
+                    request.timeout_seconds,
+                    method=request.method,
+                    headers=request.headers,
+                    body=request.body,
+                )
+                wire.extensions["trace"] = departure
+                async with self._pool(Purpose.PROVIDER, provider, link).answer(wire) as response:
+                    body = await self._body(response, host)
+                    return HttpAnswer(response.status_code, dict(response.headers.items()), body)
+        except ForbiddenError as refusal:
+            raise NotSentError(str(refusal)) from None
+        except FAULTS as fault:
+            message = f"{host}: {in_words(fault)}"
+            if departure.may_have_left(fault):
+                raise AnswerLostError(message) from None
+            raise NotSentError(message) from None
+
+    async def fetch(self, link: str, into: Path, *, max_bytes: int, timeout_seconds: float) -> Fetched:
+        """Download media into a new file, durable on return; on any failure no file is left.
+
+        At most three redirects are followed, each judged like the first link. Raises MediaRefusedError for what
+        another try cannot mend: forbidden address, 4xx, encoded or too large. Else MediaInterruptedError.
+        """
+        host = "the link"
+        try:
+            # The file is the outermost: what fails after the last byte must remove it too.
+            async with NewFile(into) as file:
+                with anyio.fail_after(timeout_seconds):
+                    for _ in range(1 + _MOST_REDIRECTS):
+                        hop = self._checked(link, Purpose.MEDIA)
+                        host = hop.host
+                        wire = self._wire(Purpose.MEDIA, hop, timeout_seconds)
+                        async with self._pool(Purpose.MEDIA, "", hop).answer(wire) as response:
+                            location = _location(response)
+                            if location is None:
+                                await _receive(response, host, file, max_bytes)
+                        if location is None:
+                            return await file.finish()
+                        link = hop.next(location)
+        except ForbiddenError as refusal:
+            raise MediaRefusedError(str(refusal)) from None
+        except FAULTS as fault:
+            raise MediaInterruptedError(f"{host}: {in_words(fault)}") from None
+        raise MediaRefusedError(f"{host}: more than {_MOST_REDIRECTS} redirects")
+
+    def _checked(self, url: str, purpose: Purpose) -> Link:
+        """Take a URL apart and refuse what no address could make right, before anybody's name is looked up."""
+        link = Link.parse(url)
+        entries = self._rules.allowed.for_call(purpose, link.host, self._rules.provider_hosts)
+        reason = refusal_before_resolving(entries, link.host, link.port, secure=link.secure)
+        if reason is not None:
+            raise ForbiddenError(f"{link.host}: {reason}")
+        return link
+
+    def _wire(
+        self,
+        purpose: Purpose,
+        link: Link,
+        timeout_seconds: float,
+        *,
+        method: str = "GET",
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+    ) -> httpx.Request:
+        connecting = min(self._limits.connect_seconds, timeout_seconds)
+        # A submit may be silent until its deadline; media that stop flowing are better asked for again.
+        silence = min(self._limits.silence_seconds, timeout_seconds) if purpose is Purpose.MEDIA else timeout_seconds
+        timeout = httpx.Timeout(timeout_seconds, connect=connecting, pool=connecting, read=silence)
+        together = httpx.Headers(_OUR_HEADERS)
+        together.update(httpx.Headers(headers))
+        together["accept-encoding"] = "identity"
+        extensions = {"timeout": timeout.as_dict(), "target": link.target}
+        return httpx.Request(method, link.url, headers=together, content=body, extensions=extensions)
+
+    def _pool(self, purpose: Purpose, name: str, link: Link) -> Pool:
+        key = (purpose, name, link.secure)
+        if key not in self._pools:
+            backend = CheckedBackend(self._network, self._rules, purpose, secure=link.secure)
+            many = self._limits.media_connections if purpose is Purpose.MEDIA else self._limits.connections
+            self._pools[key] = Pool(self._network, backend, many)
+        return self._pools[key]
+
+    async def _body(self, response: httpx.Response, host: str) -> bytes:
+        most = self._limits.answer_bytes
+        status = response.status_code
+        if _is_encoded(response):
+            raise AnswerLostError(f"{host}: answered {status} in an encoding we did not ask for")
+        body = io.BytesIO()
+        if (_announced_size(response) or 0) <= most:
+            async for chunk in response.aiter_raw():
+                body.write(chunk)
+                if body.tell() > most:
+                    break
+            else:
+                return body.getvalue()
+        raise AnswerLostError(f"{host}: answered {status} with more than {most} bytes")
+
+
+def _location(response: httpx.Response) -> str | None:
+    """Return where a redirect leads, None for every other answer."""
+    return response.headers.get("location") if response.status_code in _REDIRECTS else None
+
+
+async def _receive(response: httpx.Response, host: str, file: NewFile, max_bytes: int) -> None:
+    status = response.status_code
+    if status in _PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        raise MediaInterruptedError(f"{host}: answered {status}")
+    if status != HTTPStatus.OK:
+        raise MediaRefusedError(f"{host}: answered {status}")
+    if _is_encoded(response):
+        raise MediaRefusedError(f"{host}: sent an encoding we did not ask for")
+    announced = _announced_size(response)
+    too_large = MediaRefusedError(f"{host}: sent more than {max_bytes} bytes")
+    if announced is not None and announced > max_bytes:
+        raise too_large
+    await file.create()
+    async for chunk in response.aiter_raw():
+        if file.size + len(chunk) > max_bytes:
+            raise too_large
+        await file.write(chunk)
+    if announced is not None and file.size != announced:
+        raise MediaInterruptedError(f"{host}: sent {file.size} of {announced} bytes")
+
+
+def _is_encoded(response: httpx.Response) -> bool:
+    return response.headers.get("content-encoding", "").strip().lower() not in {"", "identity"}
+
+
+def _announced_size(response: httpx.Response) -> int | None:
+    """Return Content-Length where it counts: beside a transfer coding it is to be ignored (RFC 9112, 6.3)."""
+    size = response.headers.get("content-length", "")
+    if "transfer-encoding" in response.headers or not (size.isascii() and size.isdigit()):
+        return None
+    return int(size)

@@ -1,0 +1,188 @@
+"""Decisions: taken on what is true when they are written, each one standing or falling alone."""
+
+import logging
+from collections.abc import Callable, Sequence
+from itertools import islice
+from uuid import UUID
+
+from sqlalchemy import Connection, Select, select
+
+from receiver.domain.report import Verdict
+from receiver.domain.task import Change, Ruling
+from receiver.lifecycle.ports import Decision, TakenError
+from receiver.storage.faults import fault
+from receiver.storage.loading import load
+from receiver.storage.rows import Held
+from receiver.storage.saving import Batch
+from receiver.storage.statements import Ready, lists, run
+from receiver.storage.tables import tasks
+from receiver.storage.writer import Finish, undone_if_it_fails
+
+_log = logging.getLogger("receiver.storage")
+
+#: How many tasks are loaded, or decided on, between two breaths: some milliseconds.
+_BREATH = 32
+
+_Prepared = tuple[list[Ready], list[Change | None]]
+
+
+def create(connection: Connection, changes: Sequence[Change]) -> list[Exception | None]:
+    """Insert new tasks; one whose provider task id another task has gets TakenError and is left out."""
+    held = _holders(connection, changes)
+    outcomes: list[Exception | None] = []
+    batch = Batch()
+    for change in changes:
+        name = (change.task.provider, change.task.provider_task_id)
+        holder = held.get(name)
+        if holder is not None:
+            outcomes.append(TakenError(holder))
+            continue
+        if change.task.provider_task_id is not None:
+            held[name] = change.task.id
+        batch.create(change)
+        outcomes.append(None)
+    run(connection, batch.ready(connection.dialect))
+    return outcomes
+
+
+def prepare(
+    connection: Connection, asked: Sequence[Sequence[Decision]], owner: UUID, breathe: Callable[[], None]
+) -> Finish[list[Change | None]]:
+    """Take the decisions of several callers in order, and return what writes them.
+
+    Until that is called nobody else may change a task. ``breathe`` is called every few milliseconds. ``owner`` is
+    whose leases may be released. Raises only what is a fault of the database.
+    """
+    decisions = [decision for of_caller in asked for decision in of_caller]
+    prepared = _prepared(connection, decisions, owner, breathe)
+
+    def finish(open_: Connection) -> list[list[Change | None] | Exception]:
+        changes = iter(_write(open_, decisions, owner, prepared))
+        return [list(islice(changes, len(of_caller))) for of_caller in asked]
+
+    return finish
+
+
+def _prepared(
+    connection: Connection, decisions: Sequence[Decision], owner: UUID, breathe: Callable[[], None]
+) -> _Prepared | None:
+    """Return the statements and the changes of all decisions, or None when one of them cannot be put into rows."""
+    statements: list[Ready] = []
+    try:
+        batch, changes = _take(connection, decisions, owner, breathe)
+        for statement in batch.ready(connection.dialect):
+            statements.append(statement)
+            breathe()
+    except Exception as error:
+        if fault(error) is not None:
+            raise
+        return None
+    return statements, changes
+
+
+def _write(
+    connection: Connection, decisions: Sequence[Decision], owner: UUID, prepared: _Prepared | None
+) -> list[Change | None]:
+    """Write what was prepared; when one of the decisions cannot be written, find it and write the others."""
+    if prepared is not None:
+        statements, changes = prepared
+        try:
+            undone_if_it_fails(connection, lambda open_: run(open_, statements))
+        except Exception as error:
+            if fault(error) is not None:
+                raise
+        else:
+            return changes
+    return _by_halves(connection, decisions, owner)
+
+
+def _apply(connection: Connection, decisions: Sequence[Decision], owner: UUID) -> list[Change | None]:
+    """Take and write decisions, those that cannot be written set aside; by halves, so that one costs little."""
+
+    def together(open_: Connection) -> list[Change | None]:
+        batch, changes = _take(open_, decisions, owner, lambda: None)
+        run(open_, batch.ready(open_.dialect))
+        return changes
+
+    if not decisions:
+        return []
+    try:
+        return undone_if_it_fails(connection, together)
+    except Exception as error:
+        if fault(error) is not None:
+            raise
+        if len(decisions) == 1:
+            batch = Batch()
+            _failed(batch, decisions[0], error)
+            run(connection, batch.ready(connection.dialect))
+            return [None]
+    return _by_halves(connection, decisions, owner)
+
+
+def _by_halves(connection: Connection, decisions: Sequence[Decision], owner: UUID) -> list[Change | None]:
+    middle = len(decisions) // 2
+    return _apply(connection, decisions[:middle], owner) + _apply(connection, decisions[middle:], owner)
+
+
+def _take(
+    connection: Connection, decisions: Sequence[Decision], owner: UUID, breathe: Callable[[], None]
+) -> tuple[Batch, list[Change | None]]:
+    keys = list({decision.task_key: None for decision in decisions})
+    held: dict[UUID, Held] = {}
+    for start in range(0, len(keys), 2 * _BREATH):
+        held |= load(connection, keys[start : start + 2 * _BREATH], to_change=True)
+        breathe()
+    batch = Batch()
+    changes: list[Change | None] = []
+    for number, decision in enumerate(decisions, 1):
+        changes.append(_decide(batch, held.get(decision.task_key), decision, owner))
+        if number % _BREATH == 0:
+            breathe()
+    return batch, changes
+
+
+def _decide(batch: Batch, held: Held | None, decision: Decision, owner: UUID) -> Change | None:
+    if held is None:
+        _set_aside(batch, decision, "unknown task")
+        return None
+    try:
+        change = decision.decide(held.task)
+        if change is not None:
+            batch.change(held, change)
+    except Exception as error:  # noqa: BLE001 - whatever a decision raises concerns that decision alone
+        _failed(batch, decision, error)
+        return None
+    batch.close(decision.reports)
+    if decision.release:
+        batch.release(held, owner)
+    return change
+
+
+def _failed(batch: Batch, decision: Decision, error: Exception) -> None:
+    """Quarantine what a failed decision was about. Its lease is kept: the work is tried again when that ends."""
+    _log.error("decision_failed", extra={"task_key": str(decision.task_key)}, exc_info=error)
+    _set_aside(batch, decision, f"error: {type(error).__name__}")
+
+
+def _set_aside(batch: Batch, decision: Decision, reason: str) -> None:
+    batch.close(decision.reports)
+    for report_id in decision.reports:
+        batch.rule(Ruling(report_id, Verdict.QUARANTINED, reason))
+
+
+def holders(provider: str, provider_task_ids: Sequence[str]) -> Select[str | None, UUID]:
+    """Return the statement that finds the tasks which have provider task ids already."""
+    return select(tasks.columns.provider_task_id, tasks.columns.id).where(
+        tasks.columns.provider == provider, tasks.columns.provider_task_id.in_(provider_task_ids)
+    )
+
+
+def _holders(connection: Connection, changes: Sequence[Change]) -> dict[tuple[str, str | None], UUID]:
+    """Return who has the provider task ids that the new tasks bring along."""
+    wanted = [change.task.provider_task_id for change in changes if change.task.provider_task_id is not None]
+    return {
+        (provider, name): task_id
+        for provider in sorted({change.task.provider for change in changes})
+        for part in lists(wanted)
+        for name, task_id in connection.execute(holders(provider, part)).all()
+    }

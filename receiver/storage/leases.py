@@ -1,0 +1,156 @@
+"""Claims on due work: taken by one statement, seen by nobody else until they end."""
+
+import logging
+from collections.abc import Mapping
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Connection, bindparam, func, select, tuple_, update
+
+from receiver.domain.task import Task, Work
+from receiver.lifecycle.ports import ArtifactWork, Decide, Queue
+from receiver.storage.claim import Claim
+from receiver.storage.faults import fault
+from receiver.storage.loading import load
+from receiver.storage.saving import Batch
+from receiver.storage.statements import run
+from receiver.storage.tables import artifacts, inbox, tasks
+
+_log = logging.getLogger("receiver.storage")
+
+
+_DUE_TASKS = (
+    select(tasks.columns.key)
+    .where(
+        tasks.columns.work == bindparam("of_work"),
+        tasks.columns.provider == bindparam("of_provider"),
+        tasks.columns.free_at <= bindparam("now"),
+    )
+    .order_by(tasks.columns.free_at)
+    .limit(bindparam("most"))
+    .with_for_update(skip_locked=True)
+)
+CLAIM_TASKS = (
+    update(tasks)
+    .where(tasks.columns.key.in_(_DUE_TASKS.scalar_subquery()))
+    .values(lease_until=bindparam("until"), lease_owner=bindparam("owner"))
+    .returning(tasks.columns.key)
+)
+_DUE_ARTIFACTS = (
+    select(artifacts.columns.task_key, artifacts.columns.position)
+    .where(artifacts.columns.free_at <= bindparam("now"))
+    .order_by(artifacts.columns.link_expires_at.nulls_last(), artifacts.columns.free_at)
+    .limit(bindparam("most"))
+    .with_for_update(skip_locked=True)
+)
+CLAIM_ARTIFACTS = (
+    update(artifacts)
+    .where(tuple_(artifacts.columns.task_key, artifacts.columns.position).in_(_DUE_ARTIFACTS))
+    .values(lease_until=bindparam("until"), lease_owner=bindparam("owner"))
+    .returning(artifacts.columns.task_key, artifacts.columns.result_id, artifacts.columns.link_expires_at)
+)
+#: The first row of the next kind of work after one: its ``free_at`` is the least of that kind.
+NEXT_KIND = (
+    select(tasks.columns.work, tasks.columns.provider, tasks.columns.free_at)
+    .where(
+        tasks.columns.work.is_not(None),
+        tuple_(tasks.columns.work, tasks.columns.provider) > tuple_(bindparam("of_work"), bindparam("of_provider")),
+    )
+    .order_by(tasks.columns.work, tasks.columns.provider, tasks.columns.free_at)
+    .limit(1)
+)
+NEXT_ARTIFACT = select(func.min(artifacts.columns.free_at)).where(artifacts.columns.free_at.is_not(None))
+NEXT_REPORT = (
+    select(inbox.columns.due_at).where(inbox.columns.lease_until.is_(None)).order_by(inbox.columns.report_id).limit(1)
+)
+
+
+def lease_tasks(connection: Connection, work: Work, provider: str, claim: Claim, decide: Decide | None) -> list[Task]:
+    """Claim due tasks, and change each by ``decide``; return those that are still to be worked on."""
+    claimed = connection.execute(
+        CLAIM_TASKS,
+        {
+            "of_work": work.value,
+            "of_provider": provider,
+            "now": claim.now,
+            "until": claim.until,
+            "owner": claim.owner,
+            "most": claim.limit,
+        },
+    )
+    held = load(connection, [key for (key,) in claimed])
+    leased = sorted(held.values(), key=lambda of_task: of_task.task.due_at or claim.now)
+    if decide is None:
+        return [of_task.task for of_task in leased]
+    batch, kept = Batch(), []
+    for of_task in leased:
+        try:
+            change = decide(of_task.task)
+        except Exception as error:
+            if fault(error) is not None:
+                raise
+            # The claim is kept, so that one bad task comes again later instead of at once and for ever.
+            _log.exception("decision_failed", extra={"task_key": str(of_task.task.key)})
+            continue
+        if change is not None:
+            batch.change(of_task, change)
+        if change is None or change.task.work is not work:
+            batch.release(of_task, claim.owner)
+        else:
+            kept.append(of_task)
+    run(connection, batch.ready(connection.dialect))
+    return [of_task.task for of_task in kept]
+
+
+def lease_artifacts(connection: Connection, claim: Claim) -> list[ArtifactWork]:
+    """Claim results to collect, those whose link dies first foremost."""
+    claimed = connection.execute(
+        CLAIM_ARTIFACTS,
+        {"now": claim.now, "until": claim.until, "owner": claim.owner, "most": claim.limit},
+    ).all()
+    held = load(connection, list({task_key: None for task_key, _, _ in claimed}))
+    urgent = sorted(claimed, key=lambda row: (row[2] is None, row[2]))
+    return [ArtifactWork(held[task_key].task, result_id) for task_key, result_id, _ in urgent]
+
+
+def release_artifact(connection: Connection, result_id: UUID, owner: UUID) -> None:
+    """Give an artifact back, unless somebody else has it by now."""
+    connection.execute(
+        update(artifacts)
+        .where(
+            artifacts.columns.result_id == result_id,
+            artifacts.columns.lease_until.is_not(None),
+            artifacts.columns.lease_owner == owner,
+        )
+        .values(lease_until=None, lease_owner=None)
+    )
+
+
+def void(connection: Connection) -> None:
+    """Forget every lease of every queue."""
+    for table in (tasks, inbox, artifacts):
+        statement = update(table).where(table.columns.lease_until.is_not(None))
+        if table is tasks:
+            # Only a task with work has a lease; the index of due work is smaller than the table.
+            statement = statement.where(tasks.columns.work.is_not(None))
+        connection.execute(statement.values(lease_until=None, lease_owner=None))
+
+
+def next_due(connection: Connection) -> Mapping[Queue, datetime]:
+    """Return when the next work of each queue may be claimed."""
+    due: dict[Queue, datetime] = {}
+
+    def by(queue: Queue, moment: datetime | None) -> None:
+        if moment is not None:
+            due[queue] = min(moment, due.get(queue, moment))
+
+    kind = connection.execute(NEXT_KIND, {"of_work": "", "of_provider": ""}).one_or_none()
+    while kind is not None:
+        work, provider, free_at = kind
+        by(Queue(work), free_at)
+        kind = connection.execute(NEXT_KIND, {"of_work": work, "of_provider": provider}).one_or_none()
+    by(Queue.COLLECT, connection.scalar(NEXT_ARTIFACT))
+    waiting = connection.scalar(NEXT_REPORT)
+    # Claimed and deferred lines are few; a line that nobody has claimed is due already.
+    by(Queue.SETTLE, waiting if waiting is not None else connection.scalar(select(func.min(inbox.columns.lease_until))))
+    return due

@@ -1,0 +1,51 @@
+"""Tasks out of their tables, whole and many at a time."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy import Connection, select
+
+from receiver.domain.result import Result
+from receiver.storage.rows import ARTIFACT_COLUMNS, RESULT_COLUMNS, TASK_FIXED, TASK_MOVING, Held, held_from, result_from
+from receiver.storage.statements import ForKeys
+from receiver.storage.tables import artifacts, requests, results, task_metadata, tasks
+
+_tasks = select(
+    *(tasks.columns[name] for name in (*TASK_FIXED, *TASK_MOVING)),
+    requests.columns.request,
+    requests.columns.warnings,
+).join_from(tasks, requests, requests.columns.task_key == tasks.columns.key)
+_TASKS = ForKeys(_tasks, tasks.columns.key)
+_TASKS_TO_CHANGE = ForKeys(_tasks.with_for_update(of=tasks), tasks.columns.key)
+_RESULTS = ForKeys(
+    select(
+        *(results.columns[name] for name in RESULT_COLUMNS),
+        *(artifacts.columns[name] for name in ARTIFACT_COLUMNS[3:]),
+    )
+    .join_from(
+        results,
+        artifacts,
+        (artifacts.columns.task_key == results.columns.task_key)
+        & (artifacts.columns.position == results.columns.position),
+    )
+    .order_by(results.columns.task_key, results.columns.position),
+    results.columns.task_key,
+)
+_METADATA = ForKeys(
+    select(task_metadata.columns.task_key, task_metadata.columns.name, task_metadata.columns.value),
+    task_metadata.columns.task_key,
+)
+
+
+def load(connection: Connection, keys: Sequence[UUID], *, to_change: bool = False) -> dict[UUID, Held]:
+    """Return the tasks with these keys, by key; ``to_change`` locks their rows where the engine has such locks."""
+    found: dict[UUID, list[Result]] = {}
+    for row in _RESULTS.rows(connection, keys):
+        found.setdefault(row[0], []).append(result_from(row))
+    metadata: dict[UUID, dict[str, str]] = {}
+    for task_key, name, value in _METADATA.rows(connection, keys):
+        metadata.setdefault(task_key, {})[name] = value
+    return {
+        row[0]: held_from(row, tuple(found.get(row[0], ())), metadata.get(row[0], {}))
+        for row in (_TASKS_TO_CHANGE if to_change else _TASKS).rows(connection, keys)
+    }

@@ -1,0 +1,224 @@
+"""What providers said: appended without a look at the task, claimed oldest first, read back whole."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Select, bindparam, or_, select, update
+
+
+from receiver.domain.errors import TooManyBodiesError
+from receiver.domain.report import NewReport, StoredReport, Verdict, Via
+from receiver.lifecycle.ports import Appended, BodyLimits, ReportSummary
+from receiver.storage.claim import Claim
+from receiver.storage.rows import Columns, NewRow, inbox_row, report_row
+from receiver.storage.saving import INBOX, REPORTS
+from receiver.storage.statements import ForKeys, Insert, run
+from receiver.storage.tables import inbox, report_counters, reports, rulings, tasks
+
+_KNOWN = ForKeys(
+    select(
+        reports.columns.task_key,
+        reports.columns.id,
+        reports.columns.via,
+        reports.columns.size,
+        reports.columns.sha256,
+        reports.columns.duplicate_of,
+    ),
+    reports.columns.task_key,
+)
+_COUNT = Insert(
+    report_counters,
+    ("task_key", "extra_duplicates"),
+    lambda new: {"extra_duplicates": report_counters.columns.extra_duplicates + new["extra_duplicates"]},
+)
+
+_original = reports.alias("original")
+_WHOLE = select(
+    reports.columns.id,
+    reports.columns.task_key,
+    reports.columns.provider,
+    reports.columns.via,
+    reports.columns.received_at,
+    reports.columns.size,
+    reports.columns.object_key,
+    reports.columns.duplicate_of,
+    reports.columns.body,
+)
+_BODIES = ForKeys(_WHOLE, reports.columns.id)
+
+_NEXT = (
+    select(inbox.columns.report_id)
+    .where(or_(inbox.columns.lease_until.is_(None), inbox.columns.lease_until <= bindparam("now")))
+    .order_by(inbox.columns.report_id)
+    .limit(bindparam("most"))
+    .with_for_update(skip_locked=True)
+)
+CLAIM = (
+    update(inbox)
+    .where(inbox.columns.report_id.in_(_NEXT.scalar_subquery()))
+    .values(
+        lease_until=bindparam("until"),
+        lease_owner=bindparam("owner"),
+        attempts=inbox.columns.attempts + 1,
+    )
+    .returning(inbox.columns.report_id, inbox.columns.attempts)
+)
+SUMMARIES = (
+    select(
+        reports.columns.id,
+        reports.columns.provider,
+        reports.columns.via,
+        reports.columns.received_at,
+        reports.columns.size,
+        reports.columns.sha256,
+        reports.columns.sliced,
+        reports.columns.duplicate_of,
+        rulings.columns.verdict,
+        rulings.columns.reason,
+    )
+    .join_from(tasks, reports, reports.columns.task_key == tasks.columns.key)
+    .outerjoin(rulings, rulings.columns.report_id == reports.columns.id)
+    .where(tasks.columns.id == bindparam("task_id"))
+    .order_by(reports.columns.received_at, reports.columns.id)
+)
+
+
+@dataclass(slots=True)
+class _Kept:
+    """What is kept of one task's reports; bodies, their bytes and duplicates are counted for callbacks alone."""
+
+    by_digest: dict[bytes, UUID] = field(default_factory=dict)
+    bodies: int = 0
+    size: int = 0
+    duplicates: int = 0
+
+    def add(self, report_id: UUID, via: Via, size: int, digest: bytes, *, repeats: bool) -> None:
+        """Take in a report, be it stored already or about to be."""
+        if not repeats:
+            self.by_digest.setdefault(digest, report_id)
+        if via is Via.CALLBACK and repeats:
+            self.duplicates += 1
+        elif via is Via.CALLBACK:
+            self.bodies += 1
+            self.size += size
+
+
+def append(
+    connection: Connection, asked: Sequence[tuple[NewReport, BodyLimits]]
+) -> list[Appended | Exception]:
+    """Store callbacks with their inbox lines; TooManyBodiesError for each that goes beyond its task's limits."""
+    kept = _kept(connection, {report.task_key for report, _ in asked})
+    outcomes: list[Appended | Exception] = []
+    new_reports: list[NewRow] = []
+    new_lines: list[NewRow] = []
+    uncounted: dict[UUID, int] = {}
+    for report, limits in asked:
+        of_task = kept[report.task_key]
+        first = of_task.by_digest.get(report.sha256)
+        if first is None and (of_task.bodies >= limits.bodies or of_task.size + report.size > limits.size):
+            outcomes.append(TooManyBodiesError())
+            continue
+        outcomes.append(Appended.ACCEPTED if first is None else Appended.DUPLICATE)
+        if first is not None and of_task.duplicates >= limits.duplicates:
+            uncounted[report.task_key] = uncounted.get(report.task_key, 0) + 1
+            continue
+        of_task.add(report.id, report.via, report.size, report.sha256, repeats=first is not None)
+        new_reports.append(report_row(report, first))
+        new_lines.append(inbox_row(report))
+    dialect = connection.dialect
+    run(connection, REPORTS.ready(dialect, new_reports))
+    run(connection, INBOX.ready(dialect, new_lines))
+    run(connection, _COUNT.ready(dialect, list(uncounted.items())))
+    return outcomes
+
+
+def _kept(connection: Connection, task_keys: set[UUID]) -> dict[UUID, _Kept]:
+    kept = {key: _Kept() for key in task_keys}
+    for key, report_id, via, size, digest, duplicate_of in _KNOWN.rows(connection, list(task_keys)):
+        kept[key].add(report_id, Via(via), size, digest, repeats=duplicate_of is not None)
+    return kept
+
+
+def lease(connection: Connection, claim: Claim) -> dict[UUID, int]:
+    """Claim the oldest inbox lines nobody holds; return how often each has been claimed, by report."""
+    claimed = connection.execute(
+        CLAIM, {"now": claim.now, "until": claim.until, "owner": claim.owner, "most": claim.limit}
+    )
+    return {report_id: attempts for report_id, attempts in claimed.all()}
+
+
+def defer(connection: Connection, report_id: UUID, due_at: datetime) -> None:
+    """Put a claimed line off: nobody holds it, and nobody may before ``due_at``."""
+    connection.execute(
+        update(inbox)
+        .where(inbox.columns.report_id == report_id)
+        .values(lease_until=due_at, lease_owner=None, attempts=inbox.columns.attempts - 1)
+    )
+
+
+def bodies(connection: Connection, claimed: dict[UUID, int]) -> list[StoredReport]:
+    """Return claimed reports with their bodies, oldest first; a duplicate has none."""
+    found = [_stored(row, claimed[row[0]]) for row in _BODIES.rows(connection, list(claimed))]
+    return sorted(found, key=lambda report: report.received_at)
+
+
+def one(connection: Connection, report_id: UUID) -> StoredReport | None:
+    """Return a report with its body; a duplicate with the body of the report it repeats."""
+    row = connection.execute(whole(report_id)).one_or_none()
+    if row is None:
+        return None
+    *_, original_key, original_body, attempts = row
+    report = _stored(row, attempts or 0)
+    if report.duplicate_of is None or original_body is None:
+        return report
+    return replace(report, body=original_body, object_key=original_key)
+
+
+def whole(report_id: UUID) -> Select[*tuple[Any, ...]]:
+    """Return the statement that finds one report, the body of the one it repeats, and its line in the inbox."""
+    return (
+        _WHOLE.add_columns(_original.columns.object_key, _original.columns.body, inbox.columns.attempts)
+        .outerjoin(_original, _original.columns.id == reports.columns.duplicate_of)
+        .outerjoin(inbox, inbox.columns.report_id == reports.columns.id)
+        .where(reports.columns.id == report_id)
+    )
+
+
+def summaries(connection: Connection, task_id: UUID) -> list[ReportSummary]:
+    """Return the reports of a task, oldest first, without their bodies."""
+    return [
+        ReportSummary(
+            id=report_id,
+            provider=provider,
+            via=Via(via),
+            received_at=received_at,
+            size=size,
+            sha256=sha256,
+            sliced=sliced,
+            duplicate_of=duplicate_of,
+            verdict=None if verdict is None else Verdict(verdict),
+            reason=reason,
+        )
+        for report_id, provider, via, received_at, size, sha256, sliced, duplicate_of, verdict, reason in (
+            connection.execute(SUMMARIES, {"task_id": task_id})
+        )
+    ]
+
+
+def _stored(row: Columns, attempts: int) -> StoredReport:
+    report_id, task_key, provider, via, received_at, size, object_key, duplicate_of, body, *_ = row
+    return StoredReport(
+        id=report_id,
+        task_key=task_key,
+        provider=provider,
+        via=Via(via),
+        received_at=received_at,
+        body=body,
+        size=size,
+        object_key=object_key,
+        duplicate_of=duplicate_of,
+        attempts=attempts,
+    )

@@ -1,0 +1,179 @@
+"""Changes into rows: what a batch of decisions did, gathered, then written with one statement for each table."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from sqlalchemy import Dialect, case, delete, literal_column, null, or_
+
+from receiver.domain.task import Change, Ruling
+from receiver.storage.rows import (
+    ARTIFACT_COLUMNS,
+    ATTEMPT_COLUMNS,
+    EVENT_COLUMNS,
+    INBOX_COLUMNS,
+    REPORT_COLUMNS,
+    RESULT_COLUMNS,
+    TASK_FIXED,
+    TASK_MOVING,
+    Held,
+    NewRow,
+    artifact_row,
+    attempt_row,
+    event_row,
+    fixed_row,
+    inbox_row,
+    moving_row,
+    report_row,
+    request_row,
+    result_row,
+)
+from receiver.storage.statements import Excluded, ForKeys, Insert, Ready, Update
+from receiver.storage.tables import (
+    artifacts,
+    attempts,
+    events,
+    inbox,
+    reports,
+    requests,
+    results,
+    rulings,
+    task_metadata,
+    tasks,
+)
+
+
+def _renewed_artifact(new: Excluded) -> Mapping[str, object]:
+    """A claim on an artifact ends when its collecting has: at the next attempt or when nothing is left to do.
+
+    A fresh link alone leaves the claim to whoever is fetching; another result in its place does not.
+    """
+    ended = or_(
+        new["status"] != literal_column("'pending'"),
+        new["attempts"] != artifacts.columns.attempts,
+        new["result_id"] != artifacts.columns.result_id,
+    )
+    return {
+        **{name: new[name] for name in ARTIFACT_COLUMNS[2:]},
+        "lease_until": case((ended, null()), else_=artifacts.columns.lease_until),
+        "lease_owner": case((ended, null()), else_=artifacts.columns.lease_owner),
+    }
+
+
+_INSERT_TASKS = Insert(tasks, (*TASK_FIXED, *TASK_MOVING))
+_UPDATE_TASKS = Update(tasks, TASK_MOVING)
+_REQUESTS = Insert(requests, ("task_key", "request", "warnings"))
+_METADATA = Insert(task_metadata, ("task_key", "name", "value"))
+_EVENTS = Insert(events, EVENT_COLUMNS)
+_ATTEMPTS = Insert(attempts, ATTEMPT_COLUMNS, lambda new: {name: new[name] for name in ATTEMPT_COLUMNS[2:]})
+_RESULTS = Insert(results, RESULT_COLUMNS, lambda new: {name: new[name] for name in RESULT_COLUMNS[2:]})
+_ARTIFACTS = Insert(artifacts, ARTIFACT_COLUMNS, _renewed_artifact)
+REPORTS = Insert(reports, REPORT_COLUMNS)
+INBOX = Insert(inbox, INBOX_COLUMNS)
+_RULINGS = Insert(
+    rulings, ("report_id", "verdict", "reason"), lambda new: {name: new[name] for name in ("verdict", "reason")}
+)
+_CLOSE = ForKeys(delete(inbox), inbox.columns.report_id)
+
+
+@dataclass(slots=True)
+class Batch:
+    """What is to be written in one transaction. A task may be changed more than once; its last state is written."""
+
+    _created: dict[UUID, Held] = field(default_factory=dict)
+    _changed: dict[UUID, Held] = field(default_factory=dict)
+    _events: list[NewRow] = field(default_factory=list)
+    _attempts: dict[tuple[UUID, int], NewRow] = field(default_factory=dict)
+    _reports: list[NewRow] = field(default_factory=list)
+    _inbox: list[NewRow] = field(default_factory=list)
+    _rulings: dict[UUID, NewRow] = field(default_factory=dict)
+    _closed: list[UUID] = field(default_factory=list)
+
+    def create(self, change: Change) -> None:
+        """Add a new task."""
+        held = Held(change.task, (), (), 0, None, None)
+        self._created[change.task.key] = held
+        self._follow(held, change)
+
+    def change(self, held: Held, change: Change) -> None:
+        """Let ``change`` happen to a task. Raises ValueError when it is about another one."""
+        if change.task.key != held.task.key:
+            raise ValueError("a decision about one task changed another")
+        if change.task is not held.task:
+            held.task = change.task
+            self._changed[change.task.key] = held
+            if change.task.work is None:
+                # There is nothing left to hold.
+                held.lease_until = held.lease_owner = None
+        self._follow(held, change)
+
+    def release(self, held: Held, owner: UUID) -> None:
+        """Give the lease of a task back, unless somebody else has it by now."""
+        if held.lease_owner == owner:
+            held.lease_until = held.lease_owner = None
+            self._changed[held.task.key] = held
+
+    def rule(self, ruling: Ruling) -> None:
+        self._rulings[ruling.report_id] = (ruling.report_id, ruling.verdict.value, ruling.reason)
+
+    def close(self, report_ids: Sequence[UUID]) -> None:
+        """Take reports out of the inbox."""
+        self._closed.extend(report_ids)
+
+    def ready(self, dialect: Dialect) -> Iterator[Ready]:
+        """Yield the statements that write everything, in an order that suits the references between tables."""
+        created = list(self._created.values())
+        changed = [held for key, held in self._changed.items() if key not in self._created]
+        metadata = [
+            (key, name, value) for key, held in self._created.items() for name, value in held.task.metadata.items()
+        ]
+        new_results, new_artifacts = _changed_results([*created, *changed])
+        yield from _INSERT_TASKS.ready(dialect, [fixed_row(held.task) + moving_row(held) for held in created])
+        yield from _REQUESTS.ready(dialect, [request_row(held.task) for held in created])
+        yield from _METADATA.ready(dialect, metadata)
+        yield from _UPDATE_TASKS.ready(dialect, (((held.task.key,), held.was, moving_row(held)) for held in changed))
+        yield from _RESULTS.ready(dialect, new_results)
+        yield from _ARTIFACTS.ready(dialect, new_artifacts)
+        yield from _EVENTS.ready(dialect, self._events)
+        yield from _ATTEMPTS.ready(dialect, list(self._attempts.values()))
+        yield from REPORTS.ready(dialect, self._reports)
+        yield from INBOX.ready(dialect, self._inbox)
+        yield from _RULINGS.ready(dialect, list(self._rulings.values()))
+        yield from _CLOSE.ready(dialect, self._closed)
+
+    def _follow(self, held: Held, change: Change) -> None:
+        key = held.task.key
+        for event in change.events:
+            held.last_seq += 1
+            self._changed[key] = held
+            self._events.append(event_row(key, held.last_seq, event))
+        if change.attempt is not None:
+            self._attempts[key, change.attempt.ordinal] = attempt_row(key, change.attempt)
+        if change.report is not None:
+            # An answer to our own question is never a mere repeat: a callback with the same bytes was only a hint,
+            # and the same answer may mean something else after another one.
+            self._reports.append(report_row(change.report))
+            self._inbox.append(inbox_row(change.report))
+        for ruling in change.rulings:
+            self.rule(ruling)
+
+
+def _changed_results(touched: Sequence[Held]) -> tuple[list[NewRow], list[NewRow]]:
+    """Return the rows of results and of artifacts that are not yet as they should be."""
+    new_results: list[NewRow] = []
+    new_artifacts: list[NewRow] = []
+    for held in touched:
+        if held.task.results is held.stored:
+            continue
+        before = {result.index: result for result in held.stored}
+        for result in held.task.results:
+            was = before.get(result.index)
+            if was is result:
+                continue
+            row = result_row(held.task.key, result)
+            if was is None or row != result_row(held.task.key, was):
+                new_results.append(row)
+            row = artifact_row(held.task.key, result)
+            if was is None or row != artifact_row(held.task.key, was):
+                new_artifacts.append(row)
+    return new_results, new_artifacts

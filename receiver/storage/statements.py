@@ -1,0 +1,202 @@
+"""Statements for many rows: compiled once for each engine, then fed with plain tuples.
+
+SQLAlchemy would build a dictionary for every row and look up a converter for every value, every time; on the paths
+that take thousands of rows a second that is most of the work. The statements stay SQLAlchemy's, and so do the types.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, TypeVar
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Connection, Delete, Dialect, Select, Table, bindparam, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql import ClauseElement
+from sqlalchemy.sql.base import ReadOnlyColumnCollection
+from sqlalchemy.sql.elements import KeyedColumnElement
+
+Key = TypeVar("Key", UUID, str)
+Converter = Callable[[Any], Any]
+Row = Sequence[object]
+Excluded = ReadOnlyColumnCollection[str, KeyedColumnElement[Any]]
+
+#: Rows of one INSERT. Few sizes, so that their texts stay prepared; many rows at once, because between two rows of an
+#: executemany another thread may take the interpreter, and the writer waits to get it back.
+_SIZES = (64, 8, 1)
+#: Keys of one IN list; a shorter list is filled up with its last key, for the same reason.
+_LISTS = (1, 8, 64, 256)
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A statement with everything the driver needs: one tuple of parameters, or a list of them for as many runs."""
+
+    text: str
+    parameters: tuple[object, ...] | list[tuple[object, ...]]
+
+
+def run(connection: Connection, statements: Iterable[Ready]) -> None:
+    """Execute statements in order."""
+    for statement in statements:
+        connection.exec_driver_sql(statement.text, statement.parameters)
+
+
+class Insert:
+    """An INSERT of many rows into some columns of a table.
+
+    ``overwrite`` makes it an upsert on the primary key: it is given the columns of the row that could not be inserted
+    and returns what to set, by column name.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        columns: Sequence[str],
+        overwrite: Callable[[Excluded], Mapping[str, object]] | None = None,
+    ) -> None:
+        self._table = table
+        self._columns = [table.columns[name] for name in columns]
+        self._overwrite = overwrite
+        self._texts: dict[tuple[str, int], tuple[str, tuple[Converter | None, ...]]] = {}
+
+    def ready(self, dialect: Dialect, rows: Sequence[Row]) -> Iterator[Ready]:
+        """Yield what inserts ``rows``, each a value for each column."""
+        start = 0
+        for size in _SIZES:
+            while len(rows) - start >= size:
+                text, converters = self._text(dialect, size)
+                values = chain.from_iterable(rows[start : start + size])
+                yield Ready(text, _converted(values, converters))
+                start += size
+
+    def _text(self, dialect: Dialect, size: int) -> tuple[str, tuple[Converter | None, ...]]:
+        known = self._texts.get((dialect.name, size))
+        if known is None:
+            known = self._texts[dialect.name, size] = self._compile(dialect, size)
+        return known
+
+    def _compile(self, dialect: Dialect, size: int) -> tuple[str, tuple[Converter | None, ...]]:
+        rows = [
+            {column.name: bindparam(f"{column.name}_{row}", type_=column.type) for column in self._columns}
+            for row in range(size)
+        ]
+        construct = postgresql.insert if dialect.name == "postgresql" else sqlite.insert
+        statement = construct(self._table).values(rows)
+        if self._overwrite is not None:
+            statement = statement.on_conflict_do_update(
+                index_elements=list(self._table.primary_key.columns),
+                set_=self._overwrite(statement.excluded),
+            )
+        names = [f"{column.name}_{row}" for row in range(size) for column in self._columns]
+        return _compiled(statement, dialect, names), _writers(self._columns, dialect) * size
+
+
+class Update:
+    """An UPDATE of rows found by their primary key, each of the columns that changed and no other.
+
+    A column that is set, even to what it was, costs the renewal of every index it is part of.
+    """
+
+    def __init__(self, table: Table, columns: Sequence[str]) -> None:
+        self._table = table
+        self._columns = [table.columns[name] for name in columns]
+        self._keys = list(table.primary_key.columns)
+        self._texts: dict[tuple[str, tuple[int, ...]], tuple[str, tuple[Converter | None, ...]]] = {}
+
+    def ready(self, dialect: Dialect, rows: Iterable[tuple[Row, Row, Row]]) -> Iterator[Ready]:
+        """Yield what changes rows, each given by its key, what its columns were and what they are to be."""
+        alike: dict[tuple[int, ...], list[tuple[object, ...]]] = {}
+        for key, was, is_now in rows:
+            changed = tuple([place for place, old in enumerate(was) if old != is_now[place]])
+            if changed:
+                alike.setdefault(changed, []).append((*(is_now[place] for place in changed), *key))
+        for changed, values in alike.items():
+            text, converters = self._text(dialect, changed)
+            yield Ready(text, [_converted(row, converters) for row in values])
+
+    def _text(self, dialect: Dialect, changed: tuple[int, ...]) -> tuple[str, tuple[Converter | None, ...]]:
+        known = self._texts.get((dialect.name, changed))
+        if known is None:
+            known = self._texts[dialect.name, changed] = self._compile(dialect, changed)
+        return known
+
+    def _compile(self, dialect: Dialect, changed: tuple[int, ...]) -> tuple[str, tuple[Converter | None, ...]]:
+        columns = [self._columns[place] for place in changed]
+        statement = (
+            update(self._table)
+            .where(*(column == bindparam(f"new_{column.name}", type_=column.type) for column in self._keys))
+            .values({column.name: bindparam(f"new_{column.name}", type_=column.type) for column in columns})
+        )
+        names = [f"new_{column.name}" for column in [*columns, *self._keys]]
+        return _compiled(statement, dialect, names), _writers([*columns, *self._keys], dialect)
+
+
+class ForKeys:
+    """A SELECT or DELETE of the rows that belong to many keys, given as a statement without that condition."""
+
+    def __init__(self, statement: Select[*tuple[Any, ...]] | Delete, by: ColumnElement[UUID]) -> None:
+        self._statement = statement
+        self._by = by
+        self._texts: dict[tuple[str, int], tuple[str, Converter | None, tuple[Converter | None, ...]]] = {}
+
+    def ready(self, dialect: Dialect, keys: Sequence[UUID]) -> Iterator[Ready]:
+        """Yield the statement for every few hundred of ``keys``."""
+        for part in lists(keys):
+            text, writer, _ = self._text(dialect, len(part))
+            yield Ready(text, _converted(part, (writer,) * len(part)))
+
+    def rows(self, connection: Connection, keys: Sequence[UUID]) -> Iterator[Sequence[Any]]:
+        """Yield the rows that belong to ``keys``; the order of the statement holds within each 256 of them."""
+        for part in lists(keys):
+            text, writer, readers = self._text(connection.dialect, len(part))
+            # All at once: read one by one, each row would cost a call through every layer.
+            found = connection.exec_driver_sql(text, _converted(part, (writer,) * len(part))).all()
+            for row in found:
+                yield _converted(row, readers)
+
+    def _text(self, dialect: Dialect, size: int) -> tuple[str, Converter | None, tuple[Converter | None, ...]]:
+        known = self._texts.get((dialect.name, size))
+        if known is None:
+            known = self._texts[dialect.name, size] = self._compile(dialect, size)
+        return known
+
+    def _compile(self, dialect: Dialect, size: int) -> tuple[str, Converter | None, tuple[Converter | None, ...]]:
+        names = [f"key_{number}" for number in range(size)]
+        statement = self._statement.where(self._by.in_([bindparam(name, type_=self._by.type) for name in names]))
+        [writer] = _writers([self._by], dialect)
+        read = self._statement.selected_columns if isinstance(self._statement, Select) else ()
+        readers = tuple(column.type.dialect_impl(dialect).result_processor(dialect, None) for column in read)
+        return _compiled(statement, dialect, names), writer, readers
+
+
+def lists(keys: Sequence[Key]) -> Iterator[list[Key]]:
+    """Cut keys into lists for ``column IN (…)``, of few lengths; a key may come twice in one."""
+    longest = _LISTS[-1]
+    for start in range(0, len(keys), longest):
+        part = list(keys[start : start + longest])
+        length = next(length for length in _LISTS if length >= len(part))
+        yield part + part[-1:] * (length - len(part))
+
+
+def _converted(values: Iterable[Any], converters: Iterable[Converter | None]) -> tuple[Any, ...]:
+    return tuple(
+        [
+            value if convert is None else convert(value)
+            for value, convert in zip(values, converters, strict=True)
+        ]
+    )
+
+
+def _writers(columns: Sequence[ColumnElement[Any]], dialect: Dialect) -> tuple[Converter | None, ...]:
+    return tuple(column.type.dialect_impl(dialect).bind_processor(dialect) for column in columns)
+
+
+def _compiled(statement: ClauseElement, dialect: Dialect, names: Sequence[str]) -> str:
+    """Return the text of a statement whose parameters are ``names``, in that order."""
+    compiled = statement.compile(dialect=dialect)
+    if list(getattr(compiled, "positiontup", None) or ()) != list(names):
+        raise AssertionError("the parameters of a statement for many rows are not those of its rows")
+    return str(compiled)
+
+

@@ -1,0 +1,208 @@
+"""The store: every port of the lifecycle on one engine. What a method does lies in the module of its concern."""
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from uuid import UUID
+
+from sqlalchemy import Connection, make_url, select, update
+from sqlalchemy.exc import ArgumentError
+
+from receiver.domain.report import NewReport, StoredReport
+from receiver.domain.settlement import look_now
+from receiver.domain.task import Change, Task, Work
+from receiver.lifecycle.ports import (
+    Appended,
+    ArtifactWork,
+    BodyLimits,
+    Decide,
+    Decision,
+    Pause,
+    Queue,
+    RecordedEvent,
+    ReportSummary,
+    TaskFilter,
+)
+from receiver.storage import deciding, leases, reports, sweeping, views
+from receiver.storage.claim import Claim
+from receiver.storage.engine import Engine, open_sqlite
+from receiver.storage.migrations import upgrade
+from receiver.storage.sqlite import drawn, held, make_private, written
+from receiver.storage.tables import installation
+from receiver.storage.writer import Finish
+
+#: What ``ping`` writes and takes away again: more than the pages a nearly full database has left between its rows.
+_PROBE = bytes(64 * 1024)
+
+
+class SqlStore:
+    """``receiver.lifecycle.ports.Store`` in a database. ``owner`` is the name under which this instance leases."""
+
+    def __init__(self, engine: Engine, installation_id: bytes, owner: UUID) -> None:
+        self._engine = engine
+        self._owner = owner
+        self.installation_id = installation_id
+        # A new task is a dozen rows, a report is two.
+        self._create = engine.gather(deciding.create, weigh=lambda _: 4)
+        self._append = engine.gather(reports.append, urgent=True)
+        self._apply = engine.gather_prepared(self._prepare, weigh=len)
+
+    async def create(self, change: Change) -> None:
+        await self._create(change)
+
+    async def apply(self, decisions: Sequence[Decision]) -> list[Change | None]:
+        return await self._apply(decisions) if decisions else []
+
+    async def append(self, report: NewReport, limits: BodyLimits) -> Appended:
+        return await self._append((report, limits))
+
+    async def lease_tasks(
+        self,
+        work: Work,
+        provider: str,
+        *,
+        now: datetime,
+        limit: int,
+        lease: timedelta,
+        decide: Decide | None = None,
+    ) -> list[Task]:
+        claim = self._claim(now, limit, lease)
+        return await self._engine.write(
+            lambda connection: leases.lease_tasks(connection, work, provider, claim, decide)
+        )
+
+    async def lease_inbox(self, *, now: datetime, limit: int, lease: timedelta) -> list[StoredReport]:
+        claim = self._claim(now, limit, lease)
+        claimed = await self._engine.write(lambda connection: reports.lease(connection, claim))
+        # Large bodies would keep the writer from everybody else.
+        return await self._engine.read(lambda connection: reports.bodies(connection, claimed)) if claimed else []
+
+    async def defer_report(self, report_id: UUID, due_at: datetime) -> None:
+        await self._engine.write(lambda connection: reports.defer(connection, report_id, due_at))
+
+    async def lease_artifacts(self, *, now: datetime, limit: int, lease: timedelta) -> list[ArtifactWork]:
+        claim = self._claim(now, limit, lease)
+        return await self._engine.write(lambda connection: leases.lease_artifacts(connection, claim))
+
+    async def release_artifact(self, result_id: UUID) -> None:
+        await self._engine.write(lambda connection: leases.release_artifact(connection, result_id, self._owner))
+
+    async def next_due(self) -> Mapping[Queue, datetime]:
+        return await self._engine.read(leases.next_due)
+
+    async def void_leases(self) -> None:
+        await self._engine.write(leases.void)
+
+    async def make_due(self, *, provider: str, now: datetime) -> int:
+        made = 0
+        while batch := await self._engine.write(
+            lambda connection: sweeping.make_due(connection, provider=provider, now=now)
+        ):
+            made += batch
+        return made
+
+    async def look_at(self, task_key: UUID, now: datetime) -> None:
+        await self._apply([Decision(task_key, lambda task: Change(look_now(task, now)))])
+
+    async def overdue(self, now: datetime, lost_after: timedelta, limit: int) -> list[UUID]:
+        return await self._engine.read(
+            lambda connection: sweeping.overdue(connection, now=now, lost_before=now - lost_after, limit=limit)
+        )
+
+    async def abandoned(self, older_than: datetime, limit: int) -> list[UUID]:
+        return await self._engine.read(
+            lambda connection: sweeping.abandoned(connection, before=older_than, limit=limit)
+        )
+
+    async def pause(self, pause: Pause) -> None:
+        await self._engine.write(lambda connection: sweeping.pause(connection, pause))
+
+    async def release_pause(self, provider: str) -> None:
+        await self._engine.write(lambda connection: sweeping.release_pause(connection, provider))
+
+    async def pauses(self) -> Mapping[str, Pause]:
+        return await self._engine.read(sweeping.pauses)
+
+    async def task(self, task_id: UUID) -> Task | None:
+        return await self._engine.read(lambda connection: views.task(connection, task_id))
+
+    async def tasks(self, wanted: TaskFilter) -> list[Task]:
+        return await self._engine.read(lambda connection: views.listed(connection, wanted))
+
+    async def events(self, task_id: UUID | None, *, after: int = 0, limit: int = 1000) -> list[RecordedEvent]:
+        return await self._engine.read(
+            lambda connection: views.timeline(connection, task_id, after=after, limit=limit)
+        )
+
+    async def reports(self, task_id: UUID) -> list[ReportSummary]:
+        return await self._engine.read(lambda connection: reports.summaries(connection, task_id))
+
+    async def report(self, report_id: UUID) -> StoredReport | None:
+        return await self._engine.read(lambda connection: reports.one(connection, report_id))
+
+    async def ping(self) -> None:
+        await self._engine.write(_probe)
+
+    def _claim(self, now: datetime, limit: int, lease: timedelta) -> Claim:
+        return Claim(now, now + lease, self._owner, limit)
+
+    def _prepare(
+        self, connection: Connection, asked: Sequence[Sequence[Decision]], breathe: Callable[[], None]
+    ) -> Finish[list[Change | None]]:
+        return deciding.prepare(connection, asked, self._owner, breathe)
+
+
+@asynccontextmanager
+async def open_store(
+    database: str | Path, *, on_commit: Callable[[int], None] | None = None
+) -> AsyncIterator[SqlStore]:
+    """Open the store at a path or a URL (``sqlite:///…``), its schema brought to the newest form.
+
+    ``on_commit`` is told after each commit how many calls it made durable, in another thread. Raises
+    DatabaseInUseError, NewerSchemaError, UnavailableError, and ValueError for a URL that is none or names an engine
+    that is not supported.
+    """
+    async with open_sqlite(_path(database), on_commit=on_commit) as engine:
+        await engine.write(upgrade)
+        installation_id = await engine.write(_installation)
+        owner = await engine.read(drawn)
+        yield SqlStore(engine, installation_id, UUID(bytes=owner))
+
+
+def migrate(database: str | Path) -> str:
+    """Bring the schema to its newest form and return its revision. Raises what ``open_store`` raises."""
+    path = _path(database)
+    make_private(path)
+    with held(path), written(path) as connection:
+        return upgrade(connection)
+
+
+def _path(database: str | Path) -> Path:
+    if isinstance(database, Path):
+        return database
+    if "://" not in database:
+        return Path(database)
+    try:
+        url = make_url(database)
+    except ArgumentError:
+        raise ValueError("the database URL cannot be read") from None
+    if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
+        raise ValueError("the database must be a file: sqlite:///relative/path or sqlite:////absolute/path")
+    return Path(url.database)
+
+
+def _installation(connection: Connection) -> bytes:
+    """Return what tells this installation from every other: drawn when the database is made, then never changed."""
+    known: bytes | None = connection.scalar(select(installation.columns.id))
+    if known is not None:
+        return known
+    made = drawn(connection)
+    connection.execute(installation.insert().values(id=made))
+    return made
+
+
+def _probe(connection: Connection) -> None:
+    """Take room and give it back: a change in place would succeed on a disk that is full."""
+    connection.execute(update(installation).values(probe=_PROBE))
+    connection.execute(update(installation).values(probe=None))

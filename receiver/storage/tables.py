@@ -1,0 +1,283 @@
+"""The tables and their indexes; each index is there for one lease, one sweep or one list.
+
+Small and changing apart from large and unchanging: a row of ``tasks`` is rewritten at every step of its task, so what
+was asked for lies in ``requests``; ``reports`` only grows, so what was made of a report lies in ``rulings``.
+
+Four tables are queues: tasks (submit, poll, look up), inbox (settle), artifacts (collect). A row carries when it is
+due and until when a worker has claimed it; ``free_at``, which the database computes, is the later of the two: the
+one moment that says when the row may be taken, and the end of the index that finds it.
+
+Keys are UUID v7, made in the order of time, and tables whose rows are small are stored in the order of their key
+(``WITHOUT ROWID``): a new row goes to the end instead of a random page.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Computed,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    text,
+)
+
+from receiver.storage.types import Document, Key, Moment
+
+metadata = MetaData()
+
+#: Both moments are null-safe: without a lease the row is free when due, and what is never due is never free.
+FREE_AT = "CASE WHEN lease_until > due_at THEN lease_until ELSE due_at END"
+
+
+def _of_task(*, primary: bool = True) -> Column[object]:
+    """The column of a table whose rows go when their task goes."""
+    return Column(
+        "task_key", Key, ForeignKey("tasks.key", ondelete="CASCADE"), primary_key=primary, nullable=False
+    )
+
+
+installation = Table(
+    "installation",
+    metadata,
+    Column("id", LargeBinary(16), primary_key=True),
+    Column("probe", LargeBinary),
+    sqlite_with_rowid=False,
+)
+
+tasks = Table(
+    "tasks",
+    metadata,
+    Column("key", Key, primary_key=True),
+    Column("id", Key, nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("deadline_seconds", Float, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("overdue", Boolean, nullable=False),
+    Column("provider_task_id", Text),
+    Column("pushed", Boolean, nullable=False),
+    Column("submitted_at", Moment),
+    Column("settled_at", Moment),
+    Column("completed_at", Moment),
+    Column("deadline_at", Moment),
+    Column("told_cost_micros", BigInteger),
+    Column("polls", Integer, nullable=False),
+    Column("callbacks", Integer, nullable=False),
+    Column("errors", Document),
+    Column("work", Text),
+    Column("due_at", Moment),
+    Column("tries", Integer, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("attempt_open_since", Moment),
+    Column("unknown_since", Moment),
+    Column("doubt", Document),
+    Column("doubt_since", Moment),
+    Column("answer_digest", LargeBinary(32)),
+    Column("quiet_since", Moment),
+    Column("last_seq", Integer, nullable=False),
+    Column("lease_until", Moment),
+    Column("lease_owner", Key),
+    Column("free_at", Moment, Computed(FREE_AT, persisted=True)),
+    Index("tasks_id", "id", unique=True),
+    Index(
+        "tasks_provider_task_id",
+        "provider",
+        "provider_task_id",
+        unique=True,
+        sqlite_where=text("provider_task_id IS NOT NULL"),
+        postgresql_where=text("provider_task_id IS NOT NULL"),
+    ),
+    Index(
+        "tasks_work",
+        "work",
+        "provider",
+        "free_at",
+        sqlite_where=text("work IS NOT NULL"),
+        postgresql_where=text("work IS NOT NULL"),
+    ),
+    Index(
+        "tasks_waiting",
+        "overdue",
+        "deadline_at",
+        sqlite_where=text("status IN ('submitted', 'unknown')"),
+        postgresql_where=text("status IN ('submitted', 'unknown')"),
+    ),
+    Index(
+        "tasks_attempt_open",
+        "attempt_open_since",
+        sqlite_where=text("attempt_open_since IS NOT NULL"),
+        postgresql_where=text("attempt_open_since IS NOT NULL"),
+    ),
+    Index("tasks_status", "status", "key"),
+    Index("tasks_provider", "provider", "key"),
+    Index("tasks_created", "created_at"),
+    sqlite_with_rowid=False,
+)
+
+requests = Table(
+    "requests",
+    metadata,
+    _of_task(),
+    Column("request", Document, nullable=False),
+    Column("warnings", Document),
+    sqlite_with_rowid=False,
+)
+
+task_metadata = Table(
+    "task_metadata",
+    metadata,
+    _of_task(),
+    Column("name", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+    Index("task_metadata_value", "name", "value", "task_key"),
+    sqlite_with_rowid=False,
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    _of_task(),
+    Column("ordinal", Integer, primary_key=True, autoincrement=False),
+    Column("started_at", Moment, nullable=False),
+    Column("ended_at", Moment),
+    Column("outcome", Text),
+    Column("http_status", Integer),
+    Column("detail", Text),
+    sqlite_with_rowid=False,
+)
+
+results = Table(
+    "results",
+    metadata,
+    _of_task(),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("id", Key, nullable=False),
+    Column("identity", Text, nullable=False),
+    Column("via", Text, nullable=False),
+    Column("received_at", Moment, nullable=False),
+    Column("report_id", Key, nullable=False),
+    Column("inline", Boolean, nullable=False),
+    Column("late", Boolean, nullable=False),
+    Column("provider_result_id", Text),
+    Column("seed", BigInteger),
+    Column("cost_micros", BigInteger),
+    Column("link", Text),
+    sqlite_with_rowid=False,
+)
+
+artifacts = Table(
+    "artifacts",
+    metadata,
+    _of_task(),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("result_id", Key, nullable=False),
+    Column("link_expires_at", Moment),
+    Column("status", Text, nullable=False),
+    Column("due_at", Moment),
+    Column("attempts", Integer, nullable=False),
+    Column("refusals", Integer, nullable=False),
+    Column("first_refused_at", Moment),
+    Column("object_key", Text),
+    Column("size", BigInteger),
+    Column("sha256", Text),
+    Column("media_type", Text),
+    Column("duration_seconds", Float),
+    Column("error", Text),
+    Column("lease_until", Moment),
+    Column("lease_owner", Key),
+    Column("free_at", Moment, Computed(FREE_AT, persisted=True)),
+    # The second column lets the most urgent of the due be found without a look at the rows themselves.
+    Index(
+        "artifacts_work",
+        "free_at",
+        "link_expires_at",
+        sqlite_where=text("free_at IS NOT NULL"),
+        postgresql_where=text("free_at IS NOT NULL"),
+    ),
+    Index(
+        "artifacts_leased",
+        "result_id",
+        sqlite_where=text("lease_until IS NOT NULL"),
+        postgresql_where=text("lease_until IS NOT NULL"),
+    ),
+    sqlite_with_rowid=False,
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer(), "sqlite"), primary_key=True),
+    _of_task(primary=False),
+    Column("seq", Integer, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("data", Document, nullable=False),
+    Index("events_task", "task_key", "seq", unique=True),
+    # An id is never given twice, not even after the newest event was erased: readers resume by it.
+    sqlite_autoincrement=True,
+)
+
+# No foreign key: a report of a task we do not know (a restored backup) is kept like any other.
+reports = Table(
+    "reports",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("task_key", Key, nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("via", Text, nullable=False),
+    Column("received_at", Moment, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("sha256", LargeBinary(32), nullable=False),
+    Column("object_key", Text),
+    Column("content_type", Text),
+    Column("sliced", Boolean, nullable=False),
+    Column("duplicate_of", Key),
+    # Last, so that the other columns of a large row are read without its overflow pages.
+    Column("body", LargeBinary, nullable=False),
+    Index("reports_task", "task_key", "sha256"),
+)
+
+rulings = Table(
+    "rulings",
+    metadata,
+    Column("report_id", Key, primary_key=True),
+    Column("verdict", Text, nullable=False),
+    Column("reason", Text),
+    sqlite_with_rowid=False,
+)
+
+# Without an index of its own: ids grow with time, so the oldest line is the first, and a line that is claimed or put
+# off is stepped over. A deferred line is one that is claimed by nobody.
+inbox = Table(
+    "inbox",
+    metadata,
+    Column("report_id", Key, primary_key=True),
+    Column("due_at", Moment, nullable=False),
+    Column("lease_until", Moment),
+    Column("lease_owner", Key),
+    Column("attempts", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+report_counters = Table(
+    "report_counters",
+    metadata,
+    Column("task_key", Key, primary_key=True),
+    Column("extra_duplicates", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+provider_pauses = Table(
+    "provider_pauses",
+    metadata,
+    Column("provider", Text, primary_key=True),
+    Column("until", Moment, nullable=False),
+    Column("error", Document, nullable=False),
+)

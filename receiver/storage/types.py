@@ -1,0 +1,113 @@
+"""How our values lie in a column, on either engine: the only place that knows the engines differ in this."""
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BigInteger, DateTime, Dialect, LargeBinary, Text, Uuid
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class Key(TypeDecorator[UUID]):
+    """A UUID: 16 bytes on SQLite, which sort like the UUID itself; the native type on PostgreSQL."""
+
+    impl = LargeBinary
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        if _native(dialect):
+            return dialect.type_descriptor(Uuid())
+        return dialect.type_descriptor(LargeBinary(16))
+
+    # The two processors are replaced whole: on the paths that count, a call saved for each value is a tenth of all.
+    def bind_processor(self, dialect: Dialect) -> Callable[[UUID | None], object] | None:
+        return super().bind_processor(dialect) if _native(dialect) else _bytes_of_key
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], UUID | None] | None:
+        return super().result_processor(dialect, coltype) if _native(dialect) else _key_of_bytes
+
+
+class Moment(TypeDecorator[datetime]):
+    """An aware UTC datetime. Raises TypeError for a naive one.
+
+    On SQLite whole microseconds since 1970 as an integer: exact, eight bytes, compared and indexed as a number, and
+    four times as fast to read as ISO text. ``timestamptz`` on PostgreSQL.
+    """
+
+    impl = BigInteger
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        if _native(dialect):
+            return dialect.type_descriptor(DateTime(timezone=True))
+        return dialect.type_descriptor(BigInteger())
+
+    def bind_processor(self, dialect: Dialect) -> Callable[[datetime | None], object] | None:
+        return super().bind_processor(dialect) if _native(dialect) else _microseconds
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], datetime | None] | None:
+        return super().result_processor(dialect, coltype) if _native(dialect) else _moment
+
+
+class Document(TypeDecorator[object]):
+    """JSON: compact text on SQLite, ``jsonb`` on PostgreSQL; None is NULL. Raises ValueError for NaN and infinity."""
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        if _native(dialect):
+            return dialect.type_descriptor(JSONB(none_as_null=True))
+        return dialect.type_descriptor(Text())
+
+    def bind_processor(self, dialect: Dialect) -> Callable[[object], object] | None:
+        return super().bind_processor(dialect) if _native(dialect) else _text
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], object] | None:
+        return super().result_processor(dialect, coltype) if _native(dialect) else _document
+
+
+def _dictionary(value: object) -> object:
+    """Let JSON take the read-only mappings our values are made of."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"a {type(value).__name__} is no JSON value")
+
+
+#: The text of a JSON value; raises ValueError for NaN and infinity, TypeError for what JSON does not know.
+encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_dictionary).encode
+_decode = json.JSONDecoder().decode
+
+
+def _native(dialect: Dialect) -> bool:
+    return dialect.name == "postgresql"
+
+
+def _bytes_of_key(value: UUID | None) -> bytes | None:
+    return None if value is None else value.int.to_bytes(16)
+
+
+def _key_of_bytes(value: bytes | None) -> UUID | None:
+    return None if value is None else UUID(int=int.from_bytes(value))
+
+
+def _microseconds(value: datetime | None) -> int | None:
+    return None if value is None else (value - _EPOCH) // _MICROSECOND
+
+
+def _moment(value: int | None) -> datetime | None:
+    return None if value is None else _EPOCH + timedelta(0, 0, value)
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else encode(value)
+
+
+def _document(value: str | None) -> object:
+    return None if value is None else _decode(value)

@@ -1,0 +1,132 @@
+"""What people and programs read: a task, a list of tasks, a timeline."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import BindParameter, ColumnElement, Connection, Select, bindparam, func, select
+
+from receiver.domain.task import Task
+from receiver.lifecycle.ports import RecordedEvent, TaskFilter
+from receiver.storage.loading import load
+from receiver.storage.statements import lists
+from receiver.storage.tables import events, report_counters, task_metadata, tasks
+
+_KEYS: BindParameter[Sequence[UUID]] = bindparam("keys", expanding=True)
+_EXTRA = select(report_counters.columns.task_key, report_counters.columns.extra_duplicates).where(
+    report_counters.columns.task_key.in_(_KEYS)
+)
+
+
+def task(connection: Connection, task_id: UUID) -> Task | None:
+    """Return the task with this public id."""
+    key = connection.scalar(select(tasks.columns.key).where(tasks.columns.id == task_id))
+    if key is None:
+        return None
+    [found] = _with_all_callbacks(connection, [load(connection, [key])[key].task])
+    return found
+
+
+def listed(connection: Connection, wanted: TaskFilter) -> list[Task]:
+    """Return tasks by key, newest first."""
+    bounds = None
+    if _created(wanted):
+        first, last = connection.execute(key_bounds(wanted)).one()
+        bounds = (first, last)
+    keys = [key for (key,) in connection.execute(listing(wanted, bounds))]
+    held = load(connection, keys)
+    return _with_all_callbacks(connection, [held[key].task for key in keys])
+
+
+def listing(wanted: TaskFilter, bounds: tuple[UUID, UUID] | None = None) -> Select[UUID]:
+    """Return the statement that finds the keys of a listing; ``bounds`` are those of the time asked for."""
+    metadata = list(wanted.metadata.items())
+    if metadata:
+        # Walks the index of one pair in the order of the list; the table of tasks would be walked whole.
+        key = task_metadata.columns.task_key
+        name, value = metadata.pop(0)
+        statement = (
+            select(key)
+            .join_from(task_metadata, tasks, tasks.columns.key == key)
+            .where(task_metadata.columns.name == name, task_metadata.columns.value == value)
+        )
+    else:
+        key = tasks.columns.key
+        statement = select(key)
+    for name, value in metadata:
+        also = task_metadata.alias()
+        statement = statement.where(
+            select(also.columns.task_key)
+            .where(also.columns.task_key == key, also.columns.name == name, also.columns.value == value)
+            .exists()
+        )
+    if wanted.status is not None:
+        statement = statement.where(tasks.columns.status == wanted.status.value)
+    if wanted.provider is not None:
+        statement = statement.where(tasks.columns.provider == wanted.provider)
+    if bounds is not None:
+        statement = statement.where(key.between(*bounds), *_created(wanted))
+    if wanted.before_key is not None:
+        statement = statement.where(key < wanted.before_key)
+    return statement.order_by(key.desc()).limit(wanted.limit)
+
+
+def key_bounds(wanted: TaskFilter) -> Select[UUID, UUID]:
+    """Return the statement that finds the least and the greatest key of the time asked for, in the index of times.
+
+    Keys follow creation closely, so little else lies between the two. Both are NULL when nothing does.
+    """
+    return select(func.min(tasks.columns.key), func.max(tasks.columns.key)).where(*_created(wanted))
+
+
+def _created(wanted: TaskFilter) -> list[ColumnElement[bool]]:
+    conditions = []
+    if wanted.created_after is not None:
+        conditions.append(tasks.columns.created_at >= wanted.created_after)
+    if wanted.created_before is not None:
+        conditions.append(tasks.columns.created_at < wanted.created_before)
+    return conditions
+
+
+def timeline(connection: Connection, task_id: UUID | None, *, after: int, limit: int) -> list[RecordedEvent]:
+    """Return events with an id above ``after``, of one task or of all, oldest first."""
+    return [
+        RecordedEvent(id=event_id, task_id=of_task, seq=seq, type=kind, at=at, data=data)
+        for event_id, of_task, seq, kind, at, data in connection.execute(timeline_of(task_id, after, limit))
+    ]
+
+
+def timeline_of(
+    task_id: UUID | None, after: int, limit: int
+) -> Select[int, UUID, int, str, datetime, Mapping[str, object]]:
+    """Return the statement that finds a timeline."""
+    statement = (
+        select(
+            events.columns.id,
+            tasks.columns.id,
+            events.columns.seq,
+            events.columns.type,
+            events.columns.at,
+            events.columns.data,
+        )
+        .join_from(events, tasks, tasks.columns.key == events.columns.task_key)
+        .where(events.columns.id > after)
+        .limit(limit)
+    )
+    if task_id is None:
+        return statement.order_by(events.columns.id)
+    # By number within the task, which is the order of ids there: the index of the task's own events serves both.
+    return statement.where(tasks.columns.id == task_id).order_by(events.columns.seq)
+
+
+def _with_all_callbacks(connection: Connection, found: Sequence[Task]) -> list[Task]:
+    """Add the repeats beyond the limit, of which only a number is kept, to the callbacks settling has counted."""
+    extra: dict[UUID, int] = {}
+    for part in lists([of_task.key for of_task in found]):
+        for task_key, number in connection.execute(_EXTRA, {"keys": part}):
+            extra[task_key] = number
+    return [
+        replace(of_task, callbacks=of_task.callbacks + extra[of_task.key]) if of_task.key in extra else of_task
+        for of_task in found
+    ]

@@ -1,0 +1,24 @@
+import pytest
+
+from receiver.domain.errors import UnavailableError
+from receiver.storage.store import SqlStore
+from tests.storage.making import LIMITS, new_key, report
+
+
+async def test_a_ping_writes_and_leaves_nothing(store: SqlStore, commits: list[int]) -> None:
+    await store.ping()
+    await store.ping()
+    assert commits == [1, 1]
+    found = await store._engine.read(
+        lambda connection: connection.exec_driver_sql("SELECT probe IS NULL, length(id) FROM installation").all()
+    )
+    assert [tuple(row) for row in found] == [(1, 16)]
+
+
+@pytest.mark.parametrize("broken", ["PRAGMA query_only = ON", "PRAGMA max_page_count = 1"])
+async def test_a_ping_fails_where_a_write_would_and_succeeds_again_after(store: SqlStore, broken: str) -> None:
+    await store._engine.write(lambda connection: connection.exec_driver_sql(broken))
+    with pytest.raises(UnavailableError):
+        await store.ping()
+    await store.ping()
+    await store.append(report(new_key()), LIMITS)

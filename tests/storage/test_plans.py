@@ -1,0 +1,74 @@
+"""Every lease, sweep and list finds its rows by an index, whatever the size of the tables."""
+
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import ClauseElement, Connection, select
+
+from receiver.domain.task import Status
+from receiver.lifecycle.ports import TaskFilter
+from receiver.storage import deciding, leases, reports, sweeping, views
+from receiver.storage.store import SqlStore
+from receiver.storage.tables import tasks
+from tests.storage.making import NOW
+
+ONE = uuid4()
+STATEMENTS: dict[str, ClauseElement] = {
+    "claim tasks": leases.CLAIM_TASKS,
+    "claim artifacts": leases.CLAIM_ARTIFACTS,
+    "claim reports": reports.CLAIM,
+    "next kind of work": leases.NEXT_KIND,
+    "next artifact": leases.NEXT_ARTIFACT,
+    "next report": leases.NEXT_REPORT,
+    "overdue": sweeping.OVERDUE,
+    "abandoned": sweeping.ABANDONED,
+    "make due": sweeping.MAKE_DUE,
+    "one task": select(tasks.c.key).where(tasks.c.id == ONE),
+    "who has a generation": deciding.holders("runware", ["a", "b"]),
+    "reports of a task": reports.SUMMARIES,
+    "one report": reports.whole(ONE),
+    "events of a task": views.timeline_of(ONE, 5, 10),
+    "events of all": views.timeline_of(None, 5, 10),
+    "time of a list": views.key_bounds(TaskFilter(created_after=NOW)),
+    **{
+        f"list by {name}": views.listing(wanted, bounds)
+        for name, wanted, bounds in (
+            ("nothing", TaskFilter(), None),
+            ("cursor", TaskFilter(before_key=ONE), None),
+            ("status", TaskFilter(status=Status.FAILED), None),
+            ("status and cursor", TaskFilter(status=Status.FAILED, before_key=ONE), None),
+            ("provider", TaskFilter(provider="runware"), None),
+            ("time", TaskFilter(created_after=NOW), (ONE, ONE)),
+            ("metadata", TaskFilter(metadata={"a": "b", "c": "d"}), None),
+        )
+    },
+}
+#: What these walk from one end of a table until they have enough, in the order that is asked for.
+WALKS = {
+    "claim reports": "SCAN inbox",
+    "next report": "SCAN inbox",
+    "list by nothing": "SCAN tasks",
+}
+#: What is sorted: the urgent among the due, and the few reports of one task.
+SORTED = {"claim artifacts", "reports of a task"}
+
+
+def plan(connection: Connection, statement: ClauseElement) -> list[str]:
+    compiled = statement.compile(connection, compile_kwargs={"render_postcompile": True})
+    order = getattr(compiled, "positiontup", None) or ()
+    rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled}", tuple(None for _ in order))
+    return [row[3] for row in rows]
+
+
+@pytest.mark.parametrize("name", STATEMENTS)
+async def test_rows_are_found_by_an_index(store: SqlStore, name: str) -> None:
+    steps = await store._engine.read(lambda connection: plan(connection, STATEMENTS[name]))
+    walks = [step for step in steps if step.startswith("SCAN") and step != WALKS.get(name)]
+    assert walks == []
+    assert name in SORTED or not any("TEMP B-TREE" in step for step in steps)
+
+
+async def test_the_keys_of_a_list_alone_are_read_from_its_index(store: SqlStore) -> None:
+    names = ("list by status and cursor", "list by provider", "list by metadata", "time of a list")
+    plans = await store._engine.read(lambda connection: {name: plan(connection, STATEMENTS[name]) for name in names})
+    assert [name for name, steps in plans.items() if "COVERING INDEX" not in steps[0]] == []

@@ -1,0 +1,130 @@
+from collections.abc import Iterator, Sequence
+from uuid import UUID
+
+import pytest
+from sqlalchemy import (
+    Column,
+    Connection,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    create_engine,
+    delete,
+    event,
+    make_url,
+    select,
+)
+
+from receiver.storage.statements import ForKeys, Insert, Update, lists, run
+from receiver.storage.types import Key
+
+notes = Table(
+    "notes",
+    MetaData(),
+    Column("key", Key, primary_key=True),
+    Column("number", Integer, nullable=False),
+    Column("word", Text),
+)
+COLUMNS = ("key", "number", "word")
+ALL = select(notes.c.key, notes.c.number, notes.c.word).order_by(notes.c.number)
+
+
+def key(number: int) -> UUID:
+    return UUID(int=number)
+
+
+def rows(amount: int) -> list[tuple[object, ...]]:
+    return [(key(number), number, f"word {number}") for number in range(amount)]
+
+
+@pytest.fixture
+def executed() -> list[str]:
+    """The texts that went to the database, in order."""
+    return []
+
+
+@pytest.fixture
+def connection(executed: list[str]) -> Iterator[Connection]:
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        executed.append(statement)
+
+    engine = create_engine("sqlite://")
+    with engine.connect() as opened:
+        notes.create(opened)
+        event.listen(opened, "before_cursor_execute", note)
+        yield opened
+    engine.dispose()
+
+
+def everything(connection: Connection) -> Sequence[tuple[object, ...]]:
+    return [tuple(row) for row in connection.execute(ALL)]
+
+
+@pytest.mark.parametrize("amount", [0, 1, 7, 8, 63, 64, 65, 200])
+def test_any_number_of_rows_is_inserted_in_few_statements(
+    connection: Connection, executed: list[str], amount: int
+) -> None:
+    run(connection, Insert(notes, COLUMNS).ready(connection.dialect, rows(amount)))
+    assert len(executed) <= amount // 64 + 14
+    assert everything(connection) == rows(amount)
+
+
+def test_an_overwriting_insert_changes_what_is_there(connection: Connection) -> None:
+    insert = Insert(notes, COLUMNS, lambda new: {"number": notes.c.number + new["number"]})
+    for _ in range(2):
+        run(connection, insert.ready(connection.dialect, [(key(1), 5, "first"), (key(2), 7, "second")]))
+    assert everything(connection) == [(key(1), 10, "first"), (key(2), 14, "second")]
+
+
+def test_an_update_names_only_the_columns_that_changed(connection: Connection, executed: list[str]) -> None:
+    run(connection, Insert(notes, COLUMNS).ready(connection.dialect, rows(3)))
+    executed.clear()
+    changes = [
+        ((key(0),), (0, "word 0"), (0, "other")),
+        ((key(1),), (1, "word 1"), (10, "word 1")),
+        ((key(2),), (2, "word 2"), (2, "word 2")),
+    ]
+    run(connection, Update(notes, ("number", "word")).ready(connection.dialect, changes))
+    assert executed == [
+        'UPDATE notes SET word=? WHERE notes."key" = ?',
+        'UPDATE notes SET number=? WHERE notes."key" = ?',
+    ]
+    assert everything(connection) == [(key(0), 0, "other"), (key(2), 2, "word 2"), (key(1), 10, "word 1")]
+
+
+@pytest.mark.parametrize("amount", [0, 1, 2, 9, 65, 300])
+def test_rows_are_found_by_any_number_of_keys_once_each(connection: Connection, amount: int) -> None:
+    run(connection, Insert(notes, COLUMNS).ready(connection.dialect, rows(310)))
+    found = ForKeys(ALL, notes.c.key).rows(connection, [key(number) for number in range(amount)])
+    assert [tuple(row) for row in found] == rows(amount)
+
+
+def test_rows_are_deleted_by_their_keys(connection: Connection) -> None:
+    run(connection, Insert(notes, COLUMNS).ready(connection.dialect, rows(300)))
+    run(connection, ForKeys(delete(notes), notes.c.key).ready(connection.dialect, [key(n) for n in range(1, 300)]))
+    assert everything(connection) == rows(1)
+
+
+def test_lists_of_keys_come_in_few_lengths_and_hold_every_key() -> None:
+    for amount in range(600):
+        keys = [key(number) for number in range(amount)]
+        cut = list(lists(keys))
+        assert {len(part) for part in cut} <= {1, 8, 64, 256}
+        assert {each for part in cut for each in part} == set(keys)
+
+
+def test_the_same_statements_are_made_for_postgresql() -> None:
+    dialect = make_url("postgresql+asyncpg://").get_dialect()()
+    [insert] = Insert(notes, COLUMNS, lambda new: {"word": new["word"]}).ready(dialect, rows(1))
+    assert insert.text.endswith("ON CONFLICT (key) DO UPDATE SET word = excluded.word")
+    assert insert.parameters == (key(0), 0, "word 0")
+    [changed] = Update(notes, ("number", "word")).ready(dialect, [((key(0),), (0, "a"), (1, "a"))])
+    assert changed.text == "UPDATE notes SET number=$1::INTEGER WHERE notes.key = $2::UUID"
+    assert changed.parameters == [(1, key(0))]
+
+
+def test_a_statement_with_parameters_of_its_own_is_refused() -> None:
+    broken = Insert(notes, COLUMNS, lambda _: {"word": "a constant"})
+    with pytest.raises(AssertionError, match="not those of its rows"):
+        list(broken.ready(make_url("sqlite+pysqlite://").get_dialect()(), rows(1)))
