@@ -129,8 +129,8 @@ class Stack:
                 break
         return acknowledged
 
-    def post(self, path: str, body: object) -> httpx.Response:
-        return self.http.post(self.service.url + path, json=body, headers=self._headers())
+    def post(self, path: str, body: object, headers: Mapping[str, str] | None = None) -> httpx.Response:
+        return self.http.post(self.service.url + path, json=body, headers={**self._headers(), **(headers or {})})
 
     def get(self, path: str) -> httpx.Response:
         return self.http.get(self.service.url + path, headers=self._headers())

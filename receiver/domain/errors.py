@@ -6,6 +6,7 @@ The exceptions:
     ├── InvalidRequestError       the caller's request cannot be accepted; names each field
     ├── NotFoundError             nothing by that name
     ├── AlreadyTerminalError      the task has ended, the action no longer applies
+    ├── ReusedKeyError            an idempotency key that stands for another request
     ├── TooManyBodiesError        one task received more different callbacks than we keep
     ├── UnavailableError          a fault of ours: try again later, nothing was recorded
     ├── UnreadableError           bytes from a provider that its adapter cannot read: kept raw, quarantined
@@ -85,6 +86,10 @@ class NotFoundError(ReceiverError):
 
 class AlreadyTerminalError(ReceiverError):
     """The task has already ended."""
+
+
+class ReusedKeyError(ReceiverError):
+    """This idempotency key was used for another request within the last day."""
 
 
 class TooManyBodiesError(ReceiverError):

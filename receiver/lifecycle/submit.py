@@ -3,8 +3,9 @@
 import base64
 import binascii
 import hashlib
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
 
 from receiver.domain.attempt import (
@@ -33,7 +34,7 @@ from receiver.domain.schedule import back_off
 from receiver.domain.submission import SubmitRules, begin, conclude, create
 from receiver.domain.task import Change, Status, Task, Work
 from receiver.domain.token import Purpose
-from receiver.lifecycle.ports import Decision, Pause, Ports, Provider, Queue
+from receiver.lifecycle.ports import Decision, Once, Pause, Ports, Provider, Queue
 
 #: A callback may come as late as this after the task was given up; its URL stays valid until then.
 TOKEN_GRACE = timedelta(days=7)
@@ -52,10 +53,19 @@ class Asked:
     deadline_seconds: float | None = None
 
 
-async def intend(ports: Ports, asked: Asked) -> Task:
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, by the id of the API key, and the idempotency key under which asking again is no new task."""
+
+    id: str
+    idempotency_key: str
+
+
+async def intend(ports: Ports, asked: Asked, caller: Caller | None = None) -> tuple[Task, bool]:
     """Check a request, make its intent durable and return the queued task.
 
-    Raises InvalidRequestError naming every field at fault, UnavailableError when it cannot be stored.
+    With a ``caller``, asking the same again within a day returns the first task, and True beside it. Raises
+    InvalidRequestError naming every field at fault, ReusedKeyError, UnavailableError when it cannot be stored.
     """
     provider = ports.providers.get(asked.request.provider)
     if provider is None:
@@ -86,11 +96,18 @@ async def intend(ports: Ports, asked: Asked) -> Task:
         provider_task_id=provider.provider_task_id(task_id),
     )
     change = create(task)
-    await ports.store.create(change)
+    earlier = await ports.store.create(change, _once(caller, task))
+    if earlier is not None:
+        if inline is not None:
+            await ports.objects.remove(f"inputs/{task_id}")
+        first = await ports.store.task(earlier)
+        if first is None:
+            raise UnavailableError("the task this idempotency key stands for is being erased")
+        return first, True
     ports.system.checkpoint("submit.after_intent")
     ports.metrics.count("tasks_created", provider=provider.name)
     ports.wake(Queue.SUBMIT)
-    return change.task
+    return change.task, False
 
 
 async def lease(ports: Ports, provider: Provider, limit: int) -> list[Task]:
@@ -216,6 +233,23 @@ def _wake_for(ports: Ports, change: Change) -> None:
     if change.task.status is Status.UNKNOWN:
         ports.wake(Queue.LOOKUP)
     ports.wake(Queue.POLL)
+
+
+def _once(caller: Caller | None, task: Task) -> Once | None:
+    """Name what is asked by its digest, inline audio by its hash: where we keep that differs each time."""
+    if caller is None:
+        return None
+    request = {part.name: getattr(task.request, part.name) for part in fields(task.request)}
+    if isinstance(task.request.reference_audio, InlineAudio):
+        request["reference_audio"] = {"sha256": task.request.reference_audio.sha256}
+    said = {
+        **request,
+        "provider_options": dict(task.request.provider_options),
+        "metadata": dict(task.metadata),
+        "deadline_seconds": task.deadline_seconds,
+    }
+    text = json.dumps(said, sort_keys=True, default=dict)
+    return Once(caller.id, caller.idempotency_key, hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest())
 
 
 def _take_inline(request: TaskRequest, object_key: str) -> tuple[TaskRequest, bytes | None]:

@@ -153,7 +153,7 @@ class _Stream(httpcore.AsyncNetworkStream):
         return self._stream.get_extra_info(info)
 
 
-class _Transport(httpx.AsyncHTTPTransport):  # noqa: TID251 this file owns the HTTP client
+class _Transport(httpx.AsyncHTTPTransport):
     """httpx's transport on a pool that connects through our backend; httpx has no parameter for it."""
 
     def __init__(self, network: Network, backend: CheckedBackend, connections: int) -> None:

@@ -12,6 +12,7 @@ from receiver.domain.task import Change, Ruling
 from receiver.lifecycle.ports import Decision, TakenError
 from receiver.storage.faults import fault
 from receiver.storage.loading import load
+from receiver.storage.naming import Asked, Names
 from receiver.storage.rows import Held
 from receiver.storage.saving import Batch
 from receiver.storage.statements import Ready, lists, run
@@ -26,22 +27,32 @@ _BREATH = 32
 _Prepared = tuple[list[Ready], list[Change | None]]
 
 
-def create(connection: Connection, changes: Sequence[Change]) -> list[Exception | None]:
-    """Insert new tasks; one whose provider task id another task has gets TakenError and is left out."""
-    held = _holders(connection, changes)
-    outcomes: list[Exception | None] = []
+def create(connection: Connection, asked: Sequence[Asked]) -> list[UUID | Exception | None]:
+    """Insert new tasks; one whose name stands for a task already is left out, and that task's id returned.
+
+    So is one whose provider task id another task has (TakenError), or whose name stands for another request.
+    """
+    held = _holders(connection, [change for change, _ in asked])
+    names = Names(connection, asked)
+    outcomes: list[UUID | Exception | None] = []
     batch = Batch()
-    for change in changes:
+    for change, once in asked:
+        known = names.stands_for(once)
         name = (change.task.provider, change.task.provider_task_id)
         holder = held.get(name)
+        if known is not None:
+            outcomes.append(known)
+            continue
         if holder is not None:
             outcomes.append(TakenError(holder))
             continue
         if change.task.provider_task_id is not None:
             held[name] = change.task.id
         batch.create(change)
+        names.give(once, change)
         outcomes.append(None)
     run(connection, batch.ready(connection.dialect))
+    names.write(connection)
     return outcomes
 
 

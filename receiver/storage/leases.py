@@ -152,5 +152,8 @@ def next_due(connection: Connection) -> Mapping[Queue, datetime]:
     by(Queue.COLLECT, connection.scalar(NEXT_ARTIFACT))
     waiting = connection.scalar(NEXT_REPORT)
     # Claimed and deferred lines are few; a line that nobody has claimed is due already.
-    by(Queue.SETTLE, waiting if waiting is not None else connection.scalar(select(func.min(inbox.columns.lease_until))))
+    by(
+        Queue.SETTLE,
+        waiting if waiting is not None else connection.scalar(select(func.min(inbox.columns.lease_until))),
+    )
     return due

@@ -6,7 +6,15 @@ from uuid import UUID
 from sqlalchemy import Connection, select
 
 from receiver.domain.result import Result
-from receiver.storage.rows import ARTIFACT_COLUMNS, RESULT_COLUMNS, TASK_FIXED, TASK_MOVING, Held, held_from, result_from
+from receiver.storage.rows import (
+    ARTIFACT_COLUMNS,
+    RESULT_COLUMNS,
+    TASK_FIXED,
+    TASK_MOVING,
+    Held,
+    held_from,
+    result_from,
+)
 from receiver.storage.statements import ForKeys
 from receiver.storage.tables import artifacts, requests, results, task_metadata, tasks
 

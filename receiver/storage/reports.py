@@ -8,7 +8,6 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Select, bindparam, or_, select, update
 
-
 from receiver.domain.errors import TooManyBodiesError
 from receiver.domain.report import NewReport, StoredReport, Verdict, Via
 from receiver.lifecycle.ports import Appended, BodyLimits, ReportSummary
@@ -106,9 +105,7 @@ class _Kept:
             self.size += size
 
 
-def append(
-    connection: Connection, asked: Sequence[tuple[NewReport, BodyLimits]]
-) -> list[Appended | Exception]:
+def append(connection: Connection, asked: Sequence[tuple[NewReport, BodyLimits]]) -> list[Appended | Exception]:
     """Store callbacks with their inbox lines; TooManyBodiesError for each that goes beyond its task's limits."""
     kept = _kept(connection, {report.task_key for report, _ in asked})
     outcomes: list[Appended | Exception] = []

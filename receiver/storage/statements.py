@@ -181,10 +181,7 @@ def lists(keys: Sequence[Key]) -> Iterator[list[Key]]:
 
 def _converted(values: Iterable[Any], converters: Iterable[Converter | None]) -> tuple[Any, ...]:
     return tuple(
-        [
-            value if convert is None else convert(value)
-            for value, convert in zip(values, converters, strict=True)
-        ]
+        [value if convert is None else convert(value) for value, convert in zip(values, converters, strict=True)]
     )
 
 
@@ -198,5 +195,3 @@ def _compiled(statement: ClauseElement, dialect: Dialect, names: Sequence[str]) 
     if list(getattr(compiled, "positiontup", None) or ()) != list(names):
         raise AssertionError("the parameters of a statement for many rows are not those of its rows")
     return str(compiled)
-
-

@@ -18,6 +18,7 @@ from receiver.lifecycle.ports import (
     BodyLimits,
     Decide,
     Decision,
+    Once,
     Pause,
     Queue,
     RecordedEvent,
@@ -48,8 +49,8 @@ class SqlStore:
         self._append = engine.gather(reports.append, urgent=True)
         self._apply = engine.gather_prepared(self._prepare, weigh=len)
 
-    async def create(self, change: Change) -> None:
-        await self._create(change)
+    async def create(self, change: Change, once: Once | None = None) -> UUID | None:
+        return await self._create((change, once))
 
     async def apply(self, decisions: Sequence[Decision]) -> list[Change | None]:
         return await self._apply(decisions) if decisions else []

@@ -46,9 +46,7 @@ _NOT_YET_DUE = (
     )
     .limit(DUE_AT_ONCE)
 )
-MAKE_DUE = (
-    update(tasks).where(tasks.columns.key.in_(_NOT_YET_DUE.scalar_subquery())).values(due_at=bindparam("now"))
-)
+MAKE_DUE = update(tasks).where(tasks.columns.key.in_(_NOT_YET_DUE.scalar_subquery())).values(due_at=bindparam("now"))
 _PAUSE = Insert(
     provider_pauses, ("provider", "until", "error"), lambda new: {"until": new["until"], "error": new["error"]}
 )

@@ -37,9 +37,7 @@ FREE_AT = "CASE WHEN lease_until > due_at THEN lease_until ELSE due_at END"
 
 def _of_task(*, primary: bool = True) -> Column[object]:
     """The column of a table whose rows go when their task goes."""
-    return Column(
-        "task_key", Key, ForeignKey("tasks.key", ondelete="CASCADE"), primary_key=primary, nullable=False
-    )
+    return Column("task_key", Key, ForeignKey("tasks.key", ondelete="CASCADE"), primary_key=primary, nullable=False)
 
 
 installation = Table(
@@ -280,4 +278,16 @@ provider_pauses = Table(
     Column("provider", Text, primary_key=True),
     Column("until", Moment, nullable=False),
     Column("error", Document, nullable=False),
+)
+
+idempotency = Table(
+    "idempotency",
+    metadata,
+    Column("caller", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("digest", LargeBinary(32), nullable=False),
+    Column("task_id", Key, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Index("idempotency_created", "created_at"),
+    sqlite_with_rowid=False,
 )

@@ -80,7 +80,7 @@ class _Single(Generic[T]):
     def run(self, connection: Connection) -> list[_Answer]:
         try:
             value = undone_if_it_fails(connection, self._work)
-        except BaseException as error:  # noqa: BLE001 - the thread outlives whatever a caller's function raises
+        except BaseException as error:
             if fault(error) is not None:
                 raise
             return [_Answer(self._future, error=error)]

@@ -18,7 +18,7 @@ from receiver.web.auth import Attempts, Doorkeeper, Hosts, Keys
 from receiver.web.bodies import Lingering, Room
 from receiver.web.callbacks import CallbackDoor
 from receiver.web.config import WebConfig
-from receiver.web.context import TEMPLATE, Context, Gate, route
+from receiver.web.context import CALLER, TEMPLATE, Context, Gate, route
 from receiver.web.faults import log_fault
 from receiver.web.present import Presenter
 from receiver.web.problems import BrokenOffError, refusal
@@ -113,7 +113,7 @@ class _PrivateSide:
             return
         has_key = any(name == b"authorization" for name, _ in scope["headers"])
         if has_key or not audio.opened_by_token(self._context.ports, scope):
-            self._doorkeeper.admit(scope)
+            scope[CALLER] = self._doorkeeper.admit(scope)
 
     async def _refuse(self, error: Exception, scope: Scope, receive: Receive, answering: "_Answering") -> None:
         refused = refusal(error)

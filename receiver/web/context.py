@@ -20,6 +20,8 @@ from receiver.web.problems import ProblemError
 
 #: Under this name a request says which route it took, as a template: paths hold ids and tokens.
 TEMPLATE = "receiver.route"
+#: Under this name it says whose key opened it.
+CALLER = "receiver.caller"
 
 
 class Gate:

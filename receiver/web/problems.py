@@ -13,6 +13,7 @@ from receiver.domain.errors import (
     FieldProblem,
     InvalidRequestError,
     NotFoundError,
+    ReusedKeyError,
     UnavailableError,
 )
 
@@ -48,6 +49,7 @@ UNSUPPORTED_TYPE = Kind("unsupported-media-type", 415, "The body must be applica
 RANGE_NOT_SATISFIABLE = Kind("range-not-satisfiable", 416, "The audio has no such range")
 INVALID_REQUEST = Kind("invalid-request", 422, "The request cannot be accepted as it is")
 NOT_AVAILABLE = Kind("not-available", 422, "The request asks for something that is not available yet")
+REUSED_KEY = Kind("idempotency-key-reused", 422, "This Idempotency-Key was used for another request")
 TOO_MANY_ATTEMPTS = Kind("too-many-attempts", 429, "Too many wrong API keys came from your address")
 TOO_MANY_BODIES = Kind("too-many-bodies", 429, "This task has received more different callbacks than are kept")
 TOO_MANY_WAITS = Kind("too-many-waits", 429, "Too many callers are waiting already")
@@ -56,7 +58,7 @@ UNAVAILABLE = Kind("unavailable", 503, "We cannot do this now; try again")
 
 KINDS = tuple(value for value in list(vars().values()) if isinstance(value, Kind))
 _BY_STATUS = {kind.status: kind for kind in (NOT_FOUND, METHOD_NOT_ALLOWED)}
-_BY_ERROR = {NotFoundError: NOT_FOUND, AlreadyTerminalError: ALREADY_TERMINAL}
+_BY_ERROR = {NotFoundError: NOT_FOUND, AlreadyTerminalError: ALREADY_TERMINAL, ReusedKeyError: REUSED_KEY}
 
 
 class ProblemError(Exception):

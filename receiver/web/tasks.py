@@ -1,5 +1,7 @@
 """Asking for generations and looking at them."""
 
+import re
+
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -9,13 +11,13 @@ from receiver.domain.errors import NotFoundError
 from receiver.domain.task import Status, Task
 from receiver.lifecycle import operate
 from receiver.lifecycle.ports import TaskFilter
-from receiver.lifecycle.submit import intend
+from receiver.lifecycle.submit import Caller, intend
 from receiver.web import problems
 from receiver.web.bodies import NoRoomError, TooLargeError, TooSlowError, header, read_body
-from receiver.web.context import Context, answer_json, id_of, route
+from receiver.web.context import CALLER, Context, answer_json, id_of, route
 from receiver.web.documents import read_document, shown_name
 from receiver.web.present import task_path
-from receiver.web.problems import BrokenOffError, ProblemError, invalid, not_available
+from receiver.web.problems import BrokenOffError, ProblemError, invalid
 from receiver.web.queries import METADATA, cursor, cursor_for, moment, read_query, seconds, whole_number
 from receiver.web.schemas import LONGEST_METADATA_KEY, MOST_METADATA, read_task
 
@@ -41,6 +43,7 @@ async def create(context: Context, request: Request) -> Response:
     """Take a request; its intent is durable before the answer says so."""
     read_query(request.query_params, ())
     _check_headers(request.scope)
+    caller = _caller(request)
     config = context.config
     with context.room.share() as share:
         try:
@@ -61,9 +64,11 @@ async def create(context: Context, request: Request) -> Response:
         if body is None:
             raise BrokenOffError
         asked = read_task(read_document(body, most_values=context.ports.limits.max_brackets))
-        task = await intend(context.ports, asked)
-    location = context.present.base + task_path(task.id)
-    return answer_json(context.present.task(task), 202, {"Location": location})
+        task, replayed = await intend(context.ports, asked, caller)
+    headers = {"Location": context.present.base + task_path(task.id)}
+    if replayed:
+        headers["Idempotent-Replayed"] = "true"
+    return answer_json(context.present.task(task), 202, headers)
 
 
 async def listing(context: Context, request: Request) -> Response:
@@ -127,10 +132,8 @@ async def _until_terminal(context: Context, request: Request, task: Task, wait: 
 
 
 def _check_headers(scope: Scope) -> None:
-    """Refuse what would be ignored at the caller's cost, and what is not JSON."""
+    """Refuse what is not plain JSON."""
     names = {name for name, _ in scope["headers"]}
-    if b"idempotency-key" in names:
-        raise not_available("Idempotency-Key")
     if header(scope, b"content-encoding") not in {None, b"identity"}:
         raise ProblemError(problems.UNSUPPORTED_TYPE, "the body must not be compressed", unread=True)
     if b"content-type" not in names:
@@ -141,6 +144,18 @@ def _check_headers(scope: Scope) -> None:
         raise ProblemError(problems.UNSUPPORTED_TYPE, unread=True)
 
 
+def _caller(request: Request) -> Caller | None:
+    """Return under whose name, and which, the same task may be asked for again."""
+    keys = request.headers.getlist(_IDEMPOTENCY_KEY)
+    if not keys:
+        return None
+    if len(keys) > 1 or _KEY.fullmatch(keys[0]) is None:
+        raise invalid(_IDEMPOTENCY_KEY, "must be given once, as 1 to 255 printable ASCII characters")
+    return Caller(str(request.scope[CALLER]), keys[0])
+
+
+_IDEMPOTENCY_KEY = "Idempotency-Key"
+_KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
 _UTF_8 = frozenset({b"charset=utf-8", b'charset="utf-8', b"charset=us-ascii"})
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.harness import Stack, balance, running, wait_until
+from tests.harness import Stack, balance, basic, running, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -55,3 +55,16 @@ def test_operating_on_what_does_not_exist_is_a_404(stack: Stack) -> None:
 def test_the_balance_is_exact(stack: Stack) -> None:
     stack.wait_for_all()
     balance(stack).assert_exact()
+
+
+def test_a_submit_repeated_under_one_key_is_one_generation(stack: Stack) -> None:
+    stack.faults()
+    before = len(stack.ledger())
+    headers = {"Idempotency-Key": "order-17"}
+    first = stack.post("/v1/tasks", basic("aimlapi"), headers)
+    again = stack.post("/v1/tasks", basic("aimlapi"), headers)
+    assert again.json()["id"] == first.json()["id"]
+    assert again.headers["idempotent-replayed"] == "true"
+    assert stack.post("/v1/tasks", {**basic("aimlapi"), "prompt": "another prompt"}, headers).status_code == 422
+    stack.wait_for(first.json()["id"])
+    assert len(stack.ledger()) == before + 1

@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import Any, cast
 from uuid import UUID, uuid4
 
-from receiver.domain.errors import FieldProblem, FieldWarning, NotFoundError, TooManyBodiesError, UnavailableError
+from receiver.domain.errors import (
+    FieldProblem,
+    FieldWarning,
+    NotFoundError,
+    ReusedKeyError,
+    TooManyBodiesError,
+    UnavailableError,
+)
 from receiver.domain.report import NewReport, StoredReport, Via
 from receiver.domain.request import Checked, TaskRequest
 from receiver.domain.result import Artifact, ArtifactStatus, Result
@@ -21,6 +28,7 @@ from receiver.lifecycle.ports import (
     BodyLimits,
     Limits,
     Objects,
+    Once,
     Outbound,
     Ports,
     Probed,
@@ -152,12 +160,20 @@ class MemoryStore:
         self.bodies: dict[UUID, tuple[UUID, StoredReport]] = {}
         self.pings = 0
         self.fault: Exception | None = None
+        self.named: dict[tuple[str, str], tuple[bytes, UUID]] = {}
 
-    async def create(self, change: Change) -> None:
+    async def create(self, change: Change, once: Once | None = None) -> UUID | None:
         self._check()
+        if once is not None:
+            digest, task_id = self.named.setdefault((once.caller, once.name), (once.digest, change.task.id))
+            if digest != once.digest:
+                raise ReusedKeyError
+            if task_id != change.task.id:
+                return task_id
         self.put(change.task)
         for event in change.events:
             self.record(change.task.id, event.type, dict(event.data), event.at)
+        return None
 
     async def append(self, report: NewReport, limits: BodyLimits) -> Appended:
         self._check()

@@ -225,11 +225,34 @@ async def test_a_compressed_body_is_415(world: World) -> None:
     assert (await post(world, COVER, Content_Encoding="gzip")).status_code == 415
 
 
-async def test_an_idempotency_key_is_refused_and_not_ignored(world: World) -> None:
-    answer = await post(world, COVER, Idempotency_Key="once")
-    assert (answer.status_code, answer.json()["type"]) == (422, problems.NOT_AVAILABLE.type)
-    assert named(answer) == {"Idempotency-Key": "is not available yet"}
-    assert world.store.by_id == {}
+async def test_the_same_key_and_body_give_the_same_task_however_often(world: World) -> None:
+    first = await post(world, COVER, Idempotency_Key="once")
+    again = await post(world, {**COVER, "count": None}, Idempotency_Key="once")
+    assert (first.status_code, again.status_code) == (202, 202)
+    assert again.json() == first.json()
+    assert "idempotent-replayed" not in first.headers
+    assert again.headers["idempotent-replayed"] == "true"
+    assert len(world.store.by_id) == 1
+
+
+async def test_the_same_key_with_another_body_is_refused_by_a_type_of_its_own(world: World) -> None:
+    await post(world, COVER, Idempotency_Key="once")
+    for other in ({"prompt": "another prompt altogether"}, {"metadata": {"a": "b"}}, {"deadline_seconds": 99}):
+        answer = await post(world, {**COVER, **other}, Idempotency_Key="once")
+        assert (answer.status_code, answer.json()["type"]) == (422, problems.REUSED_KEY.type)
+    assert len(world.store.by_id) == 1
+
+
+async def test_a_request_that_was_refused_uses_no_key_up(world: World) -> None:
+    assert (await post(world, {**COVER, "prompt": 5}, Idempotency_Key="once")).status_code == 422
+    assert (await post(world, COVER, Idempotency_Key="once")).status_code == 202
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256, "tab\tinside"])
+async def test_an_idempotency_key_that_cannot_be_one_is_named(world: World, key: str) -> None:
+    answer = await post(world, COVER, Idempotency_Key=key)
+    assert answer.status_code == 422
+    assert set(named(answer)) == {"Idempotency-Key"}
 
 
 async def test_a_body_over_the_limit_is_413(world: World) -> None:

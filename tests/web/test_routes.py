@@ -136,6 +136,7 @@ def test_the_types_of_problems_are_a_contract() -> None:
         "unsupported-media-type": 415,
         "range-not-satisfiable": 416,
         "invalid-request": 422,
+        "idempotency-key-reused": 422,
         "not-available": 422,
         "too-many-attempts": 429,
         "too-many-bodies": 429,

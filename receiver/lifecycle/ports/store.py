@@ -121,14 +121,30 @@ class TakenError(ReceiverError):
         self.task_id = task_id
 
 
+@dataclass(frozen=True, slots=True)
+class Once:
+    """A name under which one caller may ask for one task any number of times within a day.
+
+    ``digest`` is the sha256 of what was asked, after validation and defaults.
+    """
+
+    caller: str
+    name: str
+    digest: bytes
+
+
 class Store(Protocol):
     """What we keep. Every write is one transaction, durable (fsynced) when the call returns.
 
     All writes raise UnavailableError when the database cannot take them; then nothing was written.
     """
 
-    async def create(self, change: Change) -> None:
-        """Insert a new task with its events. Raises TakenError when its provider task id is another task's."""
+    async def create(self, change: Change, once: Once | None = None) -> UUID | None:
+        """Insert a new task with its events, or return the id of the task that ``once`` already stands for.
+
+        Raises TakenError when its provider task id is another task's, ReusedKeyError when ``once`` stands for a
+        request with another digest.
+        """
 
     async def apply(self, decisions: Sequence[Decision]) -> list[Change | None]:
         """Apply decisions in order, in one transaction, and return what each did.
