@@ -57,6 +57,10 @@ demo: setup ## the main job on this machine, no keys, no configuration
 test: setup ## run the tests; make test ARGS="tests/domain -x" for some
 	@$(bin)/python -m pytest $(ARGS)
 
+.PHONY: drill
+drill: setup ## the loss proof: load, faults, 100 times kill -9, and the balance; make drill ARGS="--kills 20"
+	@$(bin)/python -m tests.durability.drill $(ARGS)
+
 .PHONY: check
 check: setup ## every gate: format, lint, types, architecture
 	@$(bin)/ruff format --check .

@@ -130,10 +130,10 @@ class Stack:
         return acknowledged
 
     def post(self, path: str, body: object, headers: Mapping[str, str] | None = None) -> httpx.Response:
-        return self.http.post(self.service.url + path, json=body, headers={**self._headers(), **(headers or {})})
+        return self.http.post(self.service.url + path, json=body, headers={**self.headers(), **(headers or {})})
 
     def get(self, path: str) -> httpx.Response:
-        return self.http.get(self.service.url + path, headers=self._headers())
+        return self.http.get(self.service.url + path, headers=self.headers())
 
     def task(self, task_id: str) -> dict[str, Any]:
         answer = self.get(f"/v1/tasks/{task_id}")
@@ -186,7 +186,7 @@ class Stack:
         answer = self.http.put(f"{self.sandbox.url}/_sandbox/faults", json={"seconds": [0.3, 0.6], **faults})
         assert answer.status_code == 200, answer.text
 
-    def _headers(self) -> dict[str, str]:
+    def headers(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {API_KEY.partition(':')[2]}"}
 
 
