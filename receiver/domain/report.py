@@ -30,7 +30,8 @@ class NewReport:
     """A report to be stored: ``body`` is verbatim (``sliced``: cut from a batched answer for this task).
 
     A body too large for the database is put into the object store first; then ``body`` is empty,
-    ``object_key`` names it, and ``size`` and ``sha256`` are still those of the body.
+    ``object_key`` names it, and ``size`` and ``sha256`` are still those of the body. ``doubt`` says why a callback
+    is not genuine, where the provider signs: it is kept and never settled.
     """
 
     id: UUID
@@ -44,6 +45,7 @@ class NewReport:
     object_key: str | None = None
     content_type: str | None = None
     sliced: bool = False
+    doubt: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,7 @@ class StoredReport:
     object_key: str | None
     duplicate_of: UUID | None
     attempts: int
+    doubt: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

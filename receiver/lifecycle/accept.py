@@ -1,6 +1,7 @@
 """Accept one callback: make its bytes durable, and nothing else, before the provider is answered."""
 
 import hashlib
+from collections.abc import Mapping
 from uuid import UUID
 
 from anyio import to_thread
@@ -13,15 +14,18 @@ from receiver.lifecycle.ports import Appended, BodyLimits, Ports, Queue
 _HASHED_AT_ONCE = 1024 * 1024
 
 
-async def accept(ports: Ports, *, provider: str, task_key: UUID, body: bytes, content_type: str | None) -> Appended:
+async def accept(ports: Ports, *, provider: str, task_key: UUID, body: bytes, headers: Mapping[str, str]) -> Appended:
     """Store a callback for the task its token names and return what it was.
 
-    Nothing is parsed: a body that cannot be read is found out later and kept all the same. Raises
-    TooManyBodiesError for a task's 65th different body and UnavailableError for every fault of ours.
+    ``headers`` have lower-case names. Nothing is parsed: a body that cannot be read is found out later and kept all
+    the same. Raises TooManyBodiesError for a task's 65th different body and UnavailableError for every fault of ours.
     """
     report_id = ports.system.new_key()
     object_key = None
-    digest = await _digest(body)
+    now = ports.system.now()
+    doubt = ports.providers[provider].doubts(headers, body, now)
+    # A doubted body must not make the genuine one, which may follow with the same bytes, a mere repeat.
+    digest = await _digest(body if doubt is None else b"not genuine: " + body)
     if len(body) > ports.limits.spool_bytes:
         # A large body in the database would stall everybody who shares the commit.
         object_key = f"reports/{report_id}"
@@ -31,12 +35,13 @@ async def accept(ports: Ports, *, provider: str, task_key: UUID, body: bytes, co
         task_key=task_key,
         provider=provider,
         via=Via.CALLBACK,
-        received_at=ports.system.now(),
+        received_at=now,
         body=b"" if object_key else body,
         sha256=digest,
         size=len(body),
         object_key=object_key,
-        content_type=content_type,
+        content_type=headers.get("content-type"),
+        doubt=doubt,
     )
     ports.system.checkpoint("accept.before_append")
     try:

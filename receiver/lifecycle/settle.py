@@ -52,13 +52,15 @@ async def settle_reports(ports: Ports, reports: Sequence[StoredReport]) -> None:
 
 
 async def _read(ports: Ports, report: StoredReport) -> _Read | None:
+    """Understand a report, or say why it is set aside; None when its body cannot be had now."""
     if report.duplicate_of is not None:
         return _Read(report, None)
-    if report.attempts >= MOST_ATTEMPTS:
-        return _Read(report, None, "reading it was begun twice and never finished")
     provider = ports.providers.get(report.provider)
-    if provider is None:
-        return _Read(report, None, "its provider is no longer known")
+    reason = report.doubt
+    if reason is None and report.attempts >= MOST_ATTEMPTS:
+        reason = "reading it was begun twice and never finished"
+    if reason is not None or provider is None:
+        return _Read(report, None, reason or "its provider is no longer known")
     body = report.body
     if report.object_key is not None:
         try:

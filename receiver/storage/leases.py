@@ -49,14 +49,12 @@ CLAIM_ARTIFACTS = (
     .values(lease_until=bindparam("until"), lease_owner=bindparam("owner"))
     .returning(artifacts.columns.task_key, artifacts.columns.result_id, artifacts.columns.link_expires_at)
 )
-#: The first row of the next kind of work after one: its ``free_at`` is the least of that kind.
-NEXT_KIND = (
-    select(tasks.columns.work, tasks.columns.provider, tasks.columns.free_at)
-    .where(
-        tasks.columns.work.is_not(None),
-        tuple_(tasks.columns.work, tasks.columns.provider) > tuple_(bindparam("of_work"), bindparam("of_provider")),
-    )
-    .order_by(tasks.columns.work, tasks.columns.provider, tasks.columns.free_at)
+#: The first row of the next provider after one, for a kind of work: its ``free_at`` is that provider's least. To step
+#: from provider to provider reads a row of each; a minimum over all would read every task with work.
+NEXT_PROVIDER = (
+    select(tasks.columns.provider, tasks.columns.free_at)
+    .where(tasks.columns.work == bindparam("of_work"), tasks.columns.provider > bindparam("after"))
+    .order_by(tasks.columns.provider, tasks.columns.free_at)
     .limit(1)
 )
 NEXT_ARTIFACT = select(func.min(artifacts.columns.free_at)).where(artifacts.columns.free_at.is_not(None))
@@ -144,11 +142,12 @@ def next_due(connection: Connection) -> Mapping[Queue, datetime]:
         if moment is not None:
             due[queue] = min(moment, due.get(queue, moment))
 
-    kind = connection.execute(NEXT_KIND, {"of_work": "", "of_provider": ""}).one_or_none()
-    while kind is not None:
-        work, provider, free_at = kind
-        by(Queue(work), free_at)
-        kind = connection.execute(NEXT_KIND, {"of_work": work, "of_provider": provider}).one_or_none()
+    for work in Work:
+        row = connection.execute(NEXT_PROVIDER, {"of_work": work.value, "after": ""}).one_or_none()
+        while row is not None:
+            provider, free_at = row
+            by(Queue(work.value), free_at)
+            row = connection.execute(NEXT_PROVIDER, {"of_work": work.value, "after": provider}).one_or_none()
     by(Queue.COLLECT, connection.scalar(NEXT_ARTIFACT))
     waiting = connection.scalar(NEXT_REPORT)
     # Claimed and deferred lines are few; a line that nobody has claimed is due already.

@@ -44,6 +44,7 @@ _WHOLE = select(
     reports.columns.size,
     reports.columns.object_key,
     reports.columns.duplicate_of,
+    reports.columns.doubt,
     reports.columns.body,
 )
 _BODIES = ForKeys(_WHOLE, reports.columns.id)
@@ -144,7 +145,7 @@ def lease(connection: Connection, claim: Claim) -> dict[UUID, int]:
     claimed = connection.execute(
         CLAIM, {"now": claim.now, "until": claim.until, "owner": claim.owner, "most": claim.limit}
     )
-    return {report_id: attempts for report_id, attempts in claimed.all()}
+    return dict(claimed.all())
 
 
 def defer(connection: Connection, report_id: UUID, due_at: datetime) -> None:
@@ -206,7 +207,7 @@ def summaries(connection: Connection, task_id: UUID) -> list[ReportSummary]:
 
 
 def _stored(row: Columns, attempts: int) -> StoredReport:
-    report_id, task_key, provider, via, received_at, size, object_key, duplicate_of, body, *_ = row
+    report_id, task_key, provider, via, received_at, size, object_key, duplicate_of, doubt, body, *_ = row
     return StoredReport(
         id=report_id,
         task_key=task_key,
@@ -218,4 +219,5 @@ def _stored(row: Columns, attempts: int) -> StoredReport:
         object_key=object_key,
         duplicate_of=duplicate_of,
         attempts=attempts,
+        doubt=doubt,
     )

@@ -98,6 +98,7 @@ REPORT_COLUMNS = (
     "content_type",
     "sliced",
     "duplicate_of",
+    "doubt",
     "body",
 )
 
@@ -364,6 +365,7 @@ def report_row(report: NewReport, duplicate_of: UUID | None = None) -> NewRow:
         report.content_type,
         report.sliced,
         duplicate_of,
+        report.doubt,
         b"" if repeats else report.body,
     )
 

@@ -237,6 +237,7 @@ reports = Table(
     Column("content_type", Text),
     Column("sliced", Boolean, nullable=False),
     Column("duplicate_of", Key),
+    Column("doubt", Text),
     # Last, so that the other columns of a large row are read without its overflow pages.
     Column("body", LargeBinary, nullable=False),
     Index("reports_task", "task_key", "sha256"),

@@ -5,17 +5,17 @@ from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import BindParameter, ColumnElement, Connection, Select, bindparam, func, select
+from sqlalchemy import ColumnElement, Connection, Select, func, select
 
 from receiver.domain.task import Task
 from receiver.lifecycle.ports import RecordedEvent, TaskFilter
 from receiver.storage.loading import load
-from receiver.storage.statements import lists
+from receiver.storage.statements import ForKeys
 from receiver.storage.tables import events, report_counters, task_metadata, tasks
 
-_KEYS: BindParameter[Sequence[UUID]] = bindparam("keys", expanding=True)
-_EXTRA = select(report_counters.columns.task_key, report_counters.columns.extra_duplicates).where(
-    report_counters.columns.task_key.in_(_KEYS)
+_EXTRA = ForKeys(
+    select(report_counters.columns.task_key, report_counters.columns.extra_duplicates),
+    report_counters.columns.task_key,
 )
 
 
@@ -122,10 +122,8 @@ def timeline_of(
 
 def _with_all_callbacks(connection: Connection, found: Sequence[Task]) -> list[Task]:
     """Add the repeats beyond the limit, of which only a number is kept, to the callbacks settling has counted."""
-    extra: dict[UUID, int] = {}
-    for part in lists([of_task.key for of_task in found]):
-        for task_key, number in connection.execute(_EXTRA, {"keys": part}):
-            extra[task_key] = number
+    counted = _EXTRA.rows(connection, [of_task.key for of_task in found])
+    extra: dict[UUID, int] = {row[0]: row[1] for row in counted}
     return [
         replace(of_task, callbacks=of_task.callbacks + extra[of_task.key]) if of_task.key in extra else of_task
         for of_task in found

@@ -1,4 +1,4 @@
-"""The one thread that writes to a SQLite file: what is queued shares a transaction, and is answered after its commit."""
+"""The one thread that writes to a SQLite file: what is queued shares a transaction, answered after its commit."""
 
 import asyncio
 import contextlib

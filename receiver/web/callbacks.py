@@ -16,7 +16,6 @@ from receiver.web.bodies import (
     Room,
     TooLargeError,
     TooSlowError,
-    header,
     read_body,
 )
 from receiver.web.config import WebConfig
@@ -144,7 +143,7 @@ class CallbackDoor:
                     provider=provider,
                     task_key=task_key,
                     body=body,
-                    content_type=_printable(header(scope, b"content-type")),
+                    headers=_headers(scope),
                 )
             except TooManyBodiesError:
                 return "too_many", _TOO_MANY
@@ -161,11 +160,16 @@ class CallbackDoor:
         return "too_large", _TOO_LARGE
 
 
-def _printable(content_type: bytes | None) -> str | None:
-    """Return a content type as it can be stored: printable ASCII, not too long."""
-    if content_type is None:
-        return None
-    text = content_type[:_LONGEST_CONTENT_TYPE].decode("ascii", "replace")
+def _headers(scope: Scope) -> dict[str, str]:
+    """Return the headers by lower-case name, the content type as it can be stored; of several alike the last."""
+    headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+    content_type = headers.get("content-type")
+    if content_type is not None:
+        headers["content-type"] = _printable(content_type[:_LONGEST_CONTENT_TYPE])
+    return headers
+
+
+def _printable(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     return "".join(letter if letter.isascii() and letter.isprintable() else "?" for letter in text)

@@ -17,7 +17,7 @@ STATEMENTS: dict[str, ClauseElement] = {
     "claim tasks": leases.CLAIM_TASKS,
     "claim artifacts": leases.CLAIM_ARTIFACTS,
     "claim reports": reports.CLAIM,
-    "next kind of work": leases.NEXT_KIND,
+    "next work of a provider": leases.NEXT_PROVIDER,
     "next artifact": leases.NEXT_ARTIFACT,
     "next report": leases.NEXT_REPORT,
     "overdue": sweeping.OVERDUE,

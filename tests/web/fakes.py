@@ -289,6 +289,9 @@ class FakeProvider:
     def provider_task_id(self, task_id: UUID) -> str | None:
         return str(task_id) if self.name == "runware" else None
 
+    def doubts(self, headers: Mapping[str, str], body: bytes, now: datetime) -> str | None:
+        return None
+
 
 @dataclass(slots=True)
 class World:

@@ -137,6 +137,12 @@ class Provider(Protocol):
     def read(self, body: bytes, via: Via) -> Reading:
         """Read a report; raise UnreadableError for a body without any known form."""
 
+    def doubts(self, headers: Mapping[str, str], body: bytes, now: datetime) -> str | None:
+        """Return why a callback is not genuine, or None when it is or the provider signs nothing.
+
+        ``headers`` have lower-case names; ``body`` is as received. The task's own token has been verified before.
+        """
+
     def trusts(self, link: str) -> bool:
         """Tell whether a link lies on this provider's own media hosts."""
 

@@ -130,6 +130,10 @@ class Aimlapi:
         """Read a generation object."""
         return reading.read_generation(reading.parse_body(body))
 
+    def doubts(self, headers: Mapping[str, str], body: bytes, now: datetime) -> str | None:
+        """Return None: nothing is signed."""
+        return None
+
     def trusts(self, link: str) -> bool:
         """Tell whether a link lies on AIMLAPI's media host or at the very origin we call."""
         return links.trusted(link, self.media_hosts, self.url)

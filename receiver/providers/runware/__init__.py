@@ -122,6 +122,10 @@ class Runware:
         """Read a report in any of the forms seen."""
         return reading.read_body(body, via)
 
+    def doubts(self, headers: Mapping[str, str], body: bytes, now: datetime) -> str | None:
+        """Return None: nothing is signed."""
+        return None
+
     def trusts(self, link: str) -> bool:
         """Tell whether a link lies on Runware's media hosts or at the very origin we call."""
         return links.trusted(link, self.media_hosts, self.url)

@@ -64,6 +64,7 @@ def upgrade() -> None:
         sa.Column("content_type", sa.Text()),
         sa.Column("sliced", sa.Boolean(), nullable=False),
         sa.Column("duplicate_of", Key()),
+        sa.Column("doubt", sa.Text()),
         sa.Column("body", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
