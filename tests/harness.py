@@ -172,6 +172,15 @@ class Stack:
             raise AssertionError(f"{error}\n{story}\n{self.service.words()[-2000:]}") from None
         return last
 
+    def wait_for_attempt(self, task_id: str) -> dict[str, Any]:
+        """Wait until a task's first attempt has ended, and return that event."""
+
+        def made() -> list[dict[str, Any]]:
+            return [event for event in self.events(task_id) if event["type"] == "attempt.made"]
+
+        wait_until(lambda: bool(made()), 20, f"{task_id} was tried")
+        return made()[0]
+
     def wait_for_all(self, seconds: float = 60.0) -> list[dict[str, Any]]:
         """Wait until every task has ended."""
         wait_until(lambda: all(task["status"] in TERMINAL for task in self.tasks()), seconds, "every task has ended")

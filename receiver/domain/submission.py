@@ -34,6 +34,9 @@ class SubmitRules:
     jitter: float
 
 
+#: How soon a task may be sent again once its provider takes something from us again.
+AFTER_PAUSE = timedelta(seconds=1)
+_OURS_TO_MEND = frozenset({ErrorCode.AUTH, ErrorCode.BALANCE})
 #: How soon after a lost answer the provider is asked whether it has the task.
 FIRST_RECOVERY_LOOK = timedelta(seconds=2)
 #: How long after its submit an unheard-of task may be sent again under the same id.
@@ -203,8 +206,9 @@ def _again(task: Task, outcome: Paused | NotSent, now: datetime, rules: SubmitRu
         return Change(task)
     tries = task.tries + 1
     wait = back_off(tries, rules.jitter)
-    if isinstance(outcome, Paused) and outcome.retry_after is not None:
-        wait = max(wait, outcome.retry_after)
+    if isinstance(outcome, Paused):
+        # The provider as a whole rests until its pause ends; what waits for a new key must then go on at once.
+        wait = outcome.retry_after or (AFTER_PAUSE if outcome.error.code in _OURS_TO_MEND else wait)
     return Change(replace(task, tries=tries, due_at=now + wait))
 
 
