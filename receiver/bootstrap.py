@@ -73,6 +73,7 @@ async def opened(
     Raises StartError for whatever a person has to mend first.
     """
     settings = loaded.settings
+    _check_data_folder(settings.data_dir)
     system: System = RealSystem(KillAt(loaded.kill_at) if loaded.kill_at else None)
     providers = _providers(loaded)
     allowed = _allowed_hosts(loaded)
@@ -223,6 +224,18 @@ def rotate_signing_key(loaded: Loaded) -> str:
     except keyfiles.KeyFileError as error:
         raise StartError(str(error)) from error
     return fresh.partition(":")[0]
+
+
+def _check_data_folder(path: Path) -> None:
+    """Say what is wrong with the data folder in its own name, before one of the files in it is blamed."""
+    try:
+        keyfiles.private_folder(path)
+    except keyfiles.KeyFileError as error:
+        raise StartError(f"the data folder {error}") from error
+    if not path.is_dir():
+        raise StartError(f"the data folder {path} is not a folder")
+    if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+        raise StartError(f"the data folder {path} is not readable and writable for this user")
 
 
 def _providers(loaded: Loaded) -> dict[str, Provider]:

@@ -171,14 +171,14 @@ def load(
     sources = _sources(environ, env_file, overrides or {})
     values = {name: (value, origin) for origin, found in sources for name, value in found.items() if value}
     known = _known(entries)
-    problems = _misspelt(sources, known)
+    problems = _misspelt(sources, known) + _nearly_keys(sources, entries)
     ours = {name.lower(): values[_PREFIX + name.upper()][0] for name in Settings.model_fields if _named(values, name)}
     settings = None
     try:
         settings = Settings.model_validate(ours)
     except ValidationError as error:
         problems += [
-            f"{_PREFIX}{'_'.join(str(part) for part in item['loc']).upper()}: {item['msg']}"
+            f"{_PREFIX}{'_'.join(str(part) for part in item['loc']).upper()}: {_plain(item['type'], item['msg'])}"
             for item in error.errors(include_input=False, include_url=False)
         ]
     if settings is None or problems:
@@ -262,6 +262,28 @@ def _misspelt(sources: Sequence[tuple[str, Mapping[str, str]]], known: Mapping[s
             nearest = difflib.get_close_matches(name, allowed, n=1, cutoff=0.0)
             problems.append(f"{name} ({origin}) is no setting; did you mean {nearest[0]}?")
     return problems
+
+
+def _nearly_keys(sources: Sequence[tuple[str, Mapping[str, str]]], entries: Sequence[ProviderEntry]) -> list[str]:
+    """Name variables that can only be meant as a provider's key: without it that provider takes nothing."""
+    problems = []
+    for origin, found in sources:
+        for entry in entries:
+            beginning, right = f"{entry.name}_".upper(), _key(entry)
+            for name in found:
+                is_near = name.startswith(beginning) and "KEY" in name and name != right
+                if is_near and difflib.get_close_matches(name, [right], cutoff=0.75):
+                    problems.append(f"{name} ({origin}) is no setting; did you mean {right}?")
+    return problems
+
+
+def _plain(kind: str, message: str) -> str:
+    """Return what is wrong with a value in our words instead of the validator's."""
+    if kind.startswith("int"):
+        return "must be a whole number"
+    if kind.startswith("float"):
+        return "must be a number"
+    return message.removeprefix("Value error, ").replace("Input should be", "must be")
 
 
 def _describe(name: str, meaning: str, default: str, values: Mapping[str, tuple[str, str]]) -> Described:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -213,7 +213,7 @@ class Worker:
         while True:
             rest = LONGEST_REST
             try:
-                self._pauses = dict(await self._ports.store.pauses())
+                self._heed(await self._ports.store.pauses())
                 now = self._ports.system.now()
                 for queue, due_at in (await self._ports.store.next_due()).items():
                     if due_at <= now:
@@ -231,7 +231,20 @@ class Worker:
                 _log.exception("step_failed", extra={"step": "time"})
             await self._ports.system.sleep(max(rest, SHORTEST_REST))
 
+    def _heed(self, pauses: Mapping[str, Pause]) -> None:
+        """Take over the pauses as they are stored, and say each time that a provider begins to rest."""
+        now = self._ports.system.now()
+        for name, pause in pauses.items():
+            known = self._pauses.get(name)
+            if pause.until > now and (known is None or known.until <= now):
+                details = {"provider": name, "code": pause.error.code.value, "reason": pause.error.message}
+                _log.warning("provider_paused", extra={**details, "until": pause.until.isoformat()})
+        self._pauses = dict(pauses)
+
     def _paused(self, provider: Provider, *, polling: bool) -> bool:
+        if not provider.configured:
+            # Without a key every call would be refused; what waits is shown as waiting for one.
+            return True
         pause = self._pauses.get(provider.name)
         if pause is None or pause.until <= self._ports.system.now():
             return False

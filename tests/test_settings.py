@@ -89,3 +89,27 @@ def test_what_is_described_masks_secrets_and_names_their_source() -> None:
 def test_a_password_inside_a_url_is_masked() -> None:
     described = {line.name: line for line in loaded({"RECEIVER_DATABASE_URL": "postgresql://u:hush@db/x"}).described}
     assert described["RECEIVER_DATABASE_URL"].value == "postgresql://[set]@db/x"
+
+
+@pytest.mark.parametrize("name", ["LARK_APIKEY", "LARK_API_KEYS", "LARK_KEY", "LARK_APY_KEY"])
+def test_a_name_that_can_only_be_meant_as_a_providers_key_is_an_error(name: str) -> None:
+    with pytest.raises(SettingsError, match="did you mean LARK_API_KEY"):
+        loaded({name: "hush"})
+
+
+def test_other_names_that_begin_like_a_provider_are_left_alone() -> None:
+    assert loaded({"LARK_HOME": "x", "LARK_KEYBOARD_LAYOUT": "y"}).keys == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("RECEIVER_LEASE_SECONDS", "soon", "must be a number"),
+        ("RECEIVER_MAX_CALLBACK_BYTES", "4.5", "must be a whole number"),
+        ("RECEIVER_LEASE_SECONDS", "0", "must be greater than or equal to 1"),
+        ("RECEIVER_LOG_LEVEL", "loud", "must be debug, info, warning or error"),
+    ],
+)
+def test_what_is_wrong_is_said_in_plain_words(name: str, value: str, words: str) -> None:
+    with pytest.raises(SettingsError, match=f"{name}: {words}"):
+        loaded({name: value})

@@ -6,9 +6,10 @@ import os
 import shutil
 import stat
 import tempfile
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from io import FileIO
+from io import BufferedReader, FileIO
 from pathlib import Path
 from typing import Self
 
@@ -22,7 +23,7 @@ _LEFTOVER_AFTER_SECONDS = 86400
 _PIECE = 256 * 1024
 _PRIVATE_FILE = 0o600
 _PRIVATE_FOLDER = 0o700
-# How often a folder that somebody emptied and removed between two of our steps is made again.
+# How often a folder that another process emptied and removed between two of our steps is made again.
 _TRIES = 3
 #: What file systems without hard links answer.
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
@@ -40,6 +41,8 @@ class FolderObjects:
         self._root = root
         self._prefix = prefix
         self._numbers = itertools.count()
+        # An emptied folder must not vanish between making it and putting a file into it.
+        self._changing_folders = threading.Lock()
 
     @classmethod
     def open(cls, root: Path) -> Self:
@@ -162,9 +165,10 @@ class FolderObjects:
         folders = self._folders(target)
         for remaining in reversed(range(_TRIES)):
             try:
-                for folder in folders:
-                    folder.mkdir(mode=_PRIVATE_FOLDER, exist_ok=True)
-                _link(path, target)
+                with self._changing_folders:
+                    for folder in folders:
+                        folder.mkdir(mode=_PRIVATE_FOLDER, exist_ok=True)
+                    _link(path, target)
             except FileNotFoundError:
                 if not remaining or not path.exists():
                     raise
@@ -188,11 +192,9 @@ class FolderObjects:
         except IsADirectoryError:
             return
         _sync_folder(path.parent)
-        for folder in reversed(self._folders(path)):
-            try:
+        with self._changing_folders, suppress(OSError):
+            for folder in reversed(self._folders(path)):
                 folder.rmdir()
-            except OSError:
-                break
 
 
 @contextmanager
@@ -248,7 +250,7 @@ def _link(path: Path, target: Path) -> None:
 
 def _same(path: Path, target: Path) -> bool:
     try:
-        with path.open("rb", buffering=0) as ours, _open_to_read(target) as theirs:
+        with path.open("rb") as ours, BufferedReader(_open_to_read(target)) as theirs:
             if os.fstat(ours.fileno()).st_size != os.fstat(theirs.fileno()).st_size:
                 return False
             while piece := ours.read(_PIECE):

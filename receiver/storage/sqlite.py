@@ -120,7 +120,7 @@ def held(path: Path) -> Iterator[None]:
         except BlockingIOError:
             holder = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip() or "unknown"
             raise DatabaseInUseError(
-                f"{path} is in use by process {holder}: SQLite serves one process, stop that one or use PostgreSQL"
+                f"{path} is in use by process {holder}: it serves one process at a time, so stop that one first"
             ) from None
         # A disk that is full must not keep us from starting; then the number is missing, the lock is not.
         with contextlib.suppress(OSError):

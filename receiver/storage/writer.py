@@ -33,8 +33,6 @@ Finish = Callable[[Connection], Sequence[Outcome | Exception]]
 #: Reads and thinks, calling its last argument every few milliseconds, and returns what then writes.
 Prepare = Callable[[Connection, Sequence[Item], Callable[[], None]], Finish[Outcome]]
 
-Waiting = Sequence["asyncio.Future[object]"]
-
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
@@ -46,20 +44,28 @@ class _Answer:
 
 
 class _Job(Protocol):
-    """Work for the writer; ``take``, ``prepare`` and ``run`` are called in this order, once each time."""
+    """Something to be written, for callers who are known."""
 
     @property
-    def long(self) -> bool:
-        """Whether it prepares, and so is written by itself."""
-
-    def take(self) -> Waiting:
-        """Settle what is done now, and say who waits for it."""
+    def waiting(self) -> Sequence["asyncio.Future[object]"]:
+        """Who waits for it."""
 
     def prepare(self, connection: Connection, breathe: Callable[[], None]) -> None:
         """Read and think, before the transaction."""
 
     def run(self, connection: Connection) -> list[_Answer]:
         """Write, and undo what fails of it. Raises only what is a fault of the database."""
+
+
+class _Source(Protocol):
+    """What lies in the queue: a call for the writer to come and take a job."""
+
+    @property
+    def long(self) -> bool:
+        """Whether its jobs prepare, and so are written by themselves."""
+
+    def take(self) -> _Job | None:
+        """Return what is to be done by now, None when another call has fetched it already."""
 
 
 class _Single(Generic[T]):
@@ -69,22 +75,58 @@ class _Single(Generic[T]):
 
     def __init__(self, work: Callable[[Connection], T], future: "asyncio.Future[object]") -> None:
         self._work = work
-        self._future = future
+        self.waiting = (future,)
 
-    def take(self) -> Waiting:
-        return (self._future,)
+    def take(self) -> _Job:
+        return self
 
     def prepare(self, connection: Connection, breathe: Callable[[], None]) -> None:
         """Do nothing: a single function is short."""
 
     def run(self, connection: Connection) -> list[_Answer]:
+        [future] = self.waiting
         try:
             value = undone_if_it_fails(connection, self._work)
         except BaseException as error:
             if fault(error) is not None:
                 raise
-            return [_Answer(self._future, error=error)]
-        return [_Answer(self._future, value)]
+            return [_Answer(future, error=error)]
+        return [_Answer(future, value)]
+
+
+class _Share(Generic[Item, Outcome]):
+    """One call of a function for the many callers who waited when it was taken."""
+
+    def __init__(
+        self, prepare: Prepare[Item, Outcome], items: Sequence[Item], waiting: Sequence["asyncio.Future[object]"]
+    ) -> None:
+        self._prepare = prepare
+        self._items = items
+        self.waiting = waiting
+        self._finish: Finish[Outcome] | None = None
+
+    def prepare(self, connection: Connection, breathe: Callable[[], None]) -> None:
+        self._finish = self._prepare(connection, self._items, breathe)
+
+    def run(self, connection: Connection) -> list[_Answer]:
+        finish = self._finish or self._prepare(connection, self._items, _no_breath)
+        try:
+            outcomes = undone_if_it_fails(connection, finish)
+        except Exception as error:
+            if fault(error) is not None:
+                raise
+            if len(self._items) == 1:
+                return [_Answer(self.waiting[0], error=error)]
+            # One of them cannot be written: each by itself finds out which.
+            return [
+                answer
+                for item, future in zip(self._items, self.waiting, strict=True)
+                for answer in _Share(self._prepare, [item], [future]).run(connection)
+            ]
+        return [
+            _Answer(future, error=outcome) if isinstance(outcome, Exception) else _Answer(future, outcome)
+            for future, outcome in zip(self.waiting, outcomes, strict=True)
+        ]
 
 
 class Gathered(Generic[Item, Outcome]):
@@ -101,62 +143,34 @@ class Gathered(Generic[Item, Outcome]):
         self._prepare = prepare
         self._weigh = weigh
         # Filled by the event loop, emptied by the writer; append and popleft of a deque are atomic.
-        self._waiting: deque[tuple[Item, asyncio.Future[object]]] = deque()
+        self._asked: deque[tuple[Item, asyncio.Future[object]]] = deque()
         self._queued = False
-        self._taken: list[tuple[Item, asyncio.Future[object]]] = []
-        self._finish: Finish[Outcome] | None = None
 
     @property
     def waited_for(self) -> bool:
-        return bool(self._waiting)
+        return bool(self._asked)
 
     def ask(self, item: Item) -> "asyncio.Future[object]":
         future = self._writer.future()
-        self._waiting.append((item, future))
+        self._asked.append((item, future))
         self._queue()
         return future
 
-    def take(self) -> Waiting:
-        # Before the deque is emptied: an item that comes later queues the job again.
+    def take(self) -> _Job | None:
+        # Before the deque is emptied: an item that comes later queues this again. So this may lie in the queue twice,
+        # and what one call takes must be nothing the next one can touch.
         self._queued = False
-        self._taken = []
+        items: list[Item] = []
+        waiting: list[asyncio.Future[object]] = []
         weight = 0
-        while self._waiting and weight < MOST_WEIGHT:
-            entry = self._waiting.popleft()
-            weight += self._weigh(entry[0])
-            self._taken.append(entry)
-        if self._waiting:
+        while self._asked and weight < MOST_WEIGHT:
+            item, future = self._asked.popleft()
+            items.append(item)
+            waiting.append(future)
+            weight += self._weigh(item)
+        if self._asked:
             self._queue()
-        return [future for _, future in self._taken]
-
-    def prepare(self, connection: Connection, breathe: Callable[[], None]) -> None:
-        self._finish = self._prepare(connection, [item for item, _ in self._taken], breathe)
-
-    def run(self, connection: Connection) -> list[_Answer]:
-        if not self._taken or self._finish is None:
-            return []
-        try:
-            outcomes = undone_if_it_fails(connection, self._finish)
-        except Exception as error:
-            if fault(error) is not None:
-                raise
-            if len(self._taken) == 1:
-                return [_Answer(self._taken[0][1], error=error)]
-            # One of them cannot be written: each by itself finds out which.
-            return [answer for item, future in self._taken for answer in self._alone(connection, item, future)]
-        return [
-            _Answer(future, error=outcome) if isinstance(outcome, Exception) else _Answer(future, outcome)
-            for (_, future), outcome in zip(self._taken, outcomes, strict=True)
-        ]
-
-    def _alone(self, connection: Connection, item: Item, future: "asyncio.Future[object]") -> list[_Answer]:
-        def work(open_: Connection) -> Outcome | Exception:
-            return self._prepare(open_, [item], lambda: None)(open_)[0]
-
-        return [
-            _Answer(future, error=answer.value) if isinstance(answer.value, Exception) else answer
-            for answer in _Single(work, future).run(connection)
-        ]
+        return _Share(self._prepare, items, waiting) if items else None
 
     def _queue(self) -> None:
         if not self._queued:
@@ -177,7 +191,7 @@ class Writer:
     #: What a long job lets pass every few milliseconds while it prepares, each time in a transaction of its own.
     urgent: list[Gathered[object, object]] = field(default_factory=list)
     _loop: asyncio.AbstractEventLoop = field(init=False)
-    _jobs: "SimpleQueue[_Job | None]" = field(init=False, default_factory=SimpleQueue)
+    _queue: "SimpleQueue[_Source | None]" = field(init=False, default_factory=SimpleQueue)
     _thread: threading.Thread = field(init=False)
     _connection: Connection | None = field(init=False, default=None)
     _closed: bool = field(init=False, default=False)
@@ -191,7 +205,7 @@ class Writer:
     async def stop(self) -> None:
         """Write what is queued, move the log into the database, close."""
         self._closed = True
-        self._jobs.put(None)
+        self._queue.put(None)
         await asyncio.to_thread(self._thread.join)
 
     def future(self) -> "asyncio.Future[object]":
@@ -200,41 +214,42 @@ class Writer:
             raise unavailable("it is closed")
         return self._loop.create_future()
 
-    def put(self, job: _Job) -> None:
-        self._jobs.put(job)
+    def put(self, source: _Source) -> None:
+        self._queue.put(source)
 
     def single(self, work: Callable[[Connection], object]) -> "asyncio.Future[object]":
         future = self.future()
-        self._jobs.put(_Single(work, future))
+        self._queue.put(_Single(work, future))
         return future
 
     def _serve(self) -> None:
         going = True
         while going:
-            jobs: list[_Job] = []
-            job = self._jobs.get()
-            while job is not None:
-                jobs.append(job)
-                if len(jobs) >= MOST_JOBS or self._jobs.empty():
+            sources: list[_Source] = []
+            source = self._queue.get()
+            while source is not None:
+                sources.append(source)
+                if len(sources) >= MOST_JOBS or self._queue.empty():
                     break
-                job = self._jobs.get()
-            going = job is not None
-            self._write_in_turn(jobs)
-        # A gathered job may have queued itself again behind the end.
-        while not self._jobs.empty():
-            if (job := self._jobs.get()) is not None:
-                self._write_in_turn([job])
+                source = self._queue.get()
+            going = source is not None
+            self._write_in_turn(sources)
+        # What was gathered may have queued itself again behind the end.
+        while not self._queue.empty():
+            if (source := self._queue.get()) is not None:
+                self._write_in_turn([source])
         self._close(checkpoint=True)
 
-    def _write_in_turn(self, jobs: Sequence[_Job]) -> None:
+    def _write_in_turn(self, sources: Sequence[_Source]) -> None:
         """Write what is short together, then each long job by itself."""
-        self._write([job for job in jobs if not job.long])
-        for job in jobs:
-            if job.long:
-                self._write([job])
+        self._write([source for source in sources if not source.long])
+        for source in sources:
+            if source.long:
+                self._write([source])
 
-    def _write(self, jobs: Sequence[_Job]) -> None:
-        waiting = [future for job in jobs for future in job.take()]
+    def _write(self, sources: Sequence[_Source]) -> None:
+        jobs = [job for source in sources if (job := source.take()) is not None]
+        waiting = [future for job in jobs for future in job.waiting]
         if not waiting:
             return
         try:
@@ -261,7 +276,7 @@ class Writer:
 
     def _breathe(self) -> None:
         """Write what is urgent, between two parts of a preparation; nothing is written then that it has read."""
-        if not any(job.waited_for for job in self.urgent):
+        if not any(gathered.waited_for for gathered in self.urgent):
             return
         connection = self._connection
         self._write(self.urgent)
@@ -302,6 +317,10 @@ def undone_if_it_fails(connection: Connection, work: Callable[[Connection], T]) 
         raise
     connection.exec_driver_sql("RELEASE SAVEPOINT step")
     return value
+
+
+def _no_breath() -> None:
+    """Let nothing pass: inside a transaction there is nothing that could."""
 
 
 def _tell(answers: Sequence[_Answer]) -> None:

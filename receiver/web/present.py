@@ -1,7 +1,7 @@
 """Tasks, results, events and reports as every route shows them: what is unknown is null, never absent."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -10,7 +10,8 @@ from receiver.domain.request import InlineAudio, TaskRequest
 from receiver.domain.result import ArtifactStatus, Result
 from receiver.domain.task import Task
 from receiver.domain.token import Purpose
-from receiver.lifecycle.ports import Ports, RecordedEvent, ReportSummary
+from receiver.domain.waiting import Resting, waiting
+from receiver.lifecycle.ports import Pause, Ports, RecordedEvent, ReportSummary
 from receiver.web.redaction import MASK, Redactor
 
 #: How long a link made for a player works.
@@ -28,8 +29,18 @@ class Presenter:
     redactor: Redactor
     base: str = ""
 
-    def task(self, task: Task) -> dict[str, object]:
-        """Return a task; its download links are made anew and live 15 minutes."""
+    async def tasks(self, tasks: Sequence[Task]) -> list[dict[str, object]]:
+        """Return tasks; their download links are made anew and live 15 minutes."""
+        under_way = any(not task.status.terminal for task in tasks)
+        pauses = await self.ports.store.pauses() if under_way else {}
+        return [self._task(task, pauses.get(task.provider)) for task in tasks]
+
+    async def task(self, task: Task) -> dict[str, object]:
+        """Return one task."""
+        [shown] = await self.tasks([task])
+        return shown
+
+    def _task(self, task: Task, pause: Pause | None) -> dict[str, object]:
         shown: dict[str, object] = {
             "id": str(task.id),
             "provider": task.provider,
@@ -41,6 +52,7 @@ class Presenter:
             "settled_at": time(task.settled_at),
             "completed_at": time(task.completed_at),
             "deadline_at": time(task.deadline_at),
+            "waiting": self._waiting(task, pause),
             "metadata": dict(task.metadata),
             "warnings": [{"field": warning.field, "message": warning.message} for warning in task.warnings],
             "provider_task_id": task.provider_task_id,
@@ -62,6 +74,18 @@ class Presenter:
         clean = self._clean(shown)
         clean["results"] = [self.result(task, result) for result in sorted(task.results, key=lambda one: one.index)]
         return clean
+
+    def _waiting(self, task: Task, pause: Pause | None) -> dict[str, object] | None:
+        provider = self.ports.providers.get(task.provider)
+        found = waiting(
+            task,
+            self.ports.system.now(),
+            resting=None if pause is None else Resting(pause.until, pause.error),
+            has_key=provider is not None and provider.configured,
+        )
+        if found is None:
+            return None
+        return {"for": found.what.value, "message": found.message, "until": time(found.until)}
 
     def result(self, task: Task, result: Result) -> dict[str, object]:
         """Return one result of a task."""

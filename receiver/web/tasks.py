@@ -68,7 +68,7 @@ async def create(context: Context, request: Request) -> Response:
     headers = {"Location": context.present.base + task_path(task.id)}
     if replayed:
         headers["Idempotent-Replayed"] = "true"
-    return answer_json(context.present.task(task), 202, headers)
+    return answer_json(await context.present.task(task), 202, headers)
 
 
 async def listing(context: Context, request: Request) -> Response:
@@ -87,7 +87,7 @@ async def listing(context: Context, request: Request) -> Response:
     found = await context.ports.store.tasks(wanted)
     page = found[:limit]
     more = len(found) > limit
-    shown = [context.present.task(task) for task in page]
+    shown = await context.present.tasks(page)
     return answer_json({"data": shown, "next_cursor": cursor_for(page[-1].key) if more else None})
 
 
@@ -101,19 +101,21 @@ async def show(context: Context, request: Request) -> Response:
     if wait and not task.status.terminal:
         with context.waits.enter():
             task = await _until_terminal(context, request, task, wait)
-    return answer_json(context.present.task(task))
+    return answer_json(await context.present.task(task))
 
 
 async def cancel(context: Context, request: Request) -> Response:
     """Stop waiting for a task."""
     read_query(request.query_params, ())
-    return answer_json(context.present.task(await operate.cancel(context.ports, id_of(request, "id"))))
+    task = await operate.cancel(context.ports, id_of(request, "id"))
+    return answer_json(await context.present.task(task))
 
 
 async def refresh(context: Context, request: Request) -> Response:
     """Have a task looked at now."""
     read_query(request.query_params, ())
-    return answer_json(context.present.task(await operate.refresh(context.ports, id_of(request, "id"))))
+    task = await operate.refresh(context.ports, id_of(request, "id"))
+    return answer_json(await context.present.task(task))
 
 
 async def _until_terminal(context: Context, request: Request, task: Task, wait: float) -> Task:

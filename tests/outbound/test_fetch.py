@@ -245,6 +245,20 @@ async def test_a_cancelled_download_leaves_no_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+async def test_a_download_cancelled_at_any_moment_leaves_a_finished_file_or_none(tmp_path: Path) -> None:
+    into = tmp_path / "x"
+    async with door(answers(ok(AUDIO[:5000]))) as served, caller(served.url) as outbound:
+        for turns in range(0, 120, 3):
+            fetching = outbound.fetch(f"{served.url}/a", into, max_bytes=len(AUDIO), timeout_seconds=10)
+            download = asyncio.create_task(fetching)
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            download.cancel()
+            await asyncio.wait([download])
+            assert into.exists() == (not download.cancelled())
+            into.unlink(missing_ok=True)
+
+
 async def test_an_existing_file_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"mine")
     async with door(answers(ok(AUDIO))) as served, caller(served.url) as outbound:

@@ -248,6 +248,34 @@ async def test_what_is_urgent_is_written_while_something_else_prepares(engine: S
     assert await engine.read(words) == ["urgent", "slow", "plain"]
 
 
+async def test_nobody_is_forgotten_who_asks_twice_while_something_prepares(engine: SqliteEngine) -> None:
+    """The first is served early and leaves its call in the queue, the second adds another: one of the two is idle."""
+    urgent = engine.gather(note_all, urgent=True)
+    preparing, first_asked, second_asked = threading.Event(), threading.Event(), threading.Event()
+
+    def prepare(
+        _: Connection, items: Sequence[str], breathe: Callable[[], None]
+    ) -> Callable[[Connection], list[str | Exception]]:
+        preparing.set()
+        assert first_asked.wait(10)
+        breathe()
+        assert second_asked.wait(10)
+        return lambda open_: note_all(open_, items)
+
+    slow = asyncio.ensure_future(engine.gather_prepared(prepare)("slow"))
+    assert await asyncio.to_thread(preparing.wait, 10)
+    first = asyncio.ensure_future(urgent("first"))
+    await asyncio.sleep(0)
+    first_asked.set()
+    await first
+    others = [asyncio.ensure_future(urgent(word)) for word in ("second", "third")]
+    await asyncio.sleep(0)
+    second_asked.set()
+    async with asyncio.timeout(10):
+        assert await asyncio.gather(slow, *others) == ["slow", "second", "third"]
+    assert await engine.read(words) == ["first", "slow", "second", "third"]
+
+
 async def test_a_full_disk_fails_everybody_in_the_transaction_and_is_got_over(engine: SqliteEngine) -> None:
     await engine.write(lambda connection: sql(connection, "PRAGMA max_page_count = 20"))
     gate = Gate()

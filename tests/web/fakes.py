@@ -30,6 +30,7 @@ from receiver.lifecycle.ports import (
     Objects,
     Once,
     Outbound,
+    Pause,
     Ports,
     Probed,
     Provider,
@@ -160,6 +161,7 @@ class MemoryStore:
         self.bodies: dict[UUID, tuple[UUID, StoredReport]] = {}
         self.pings = 0
         self.fault: Exception | None = None
+        self.paused: dict[str, Pause] = {}
         self.named: dict[tuple[str, str], tuple[bytes, UUID]] = {}
 
     async def create(self, change: Change, once: Once | None = None) -> UUID | None:
@@ -174,6 +176,10 @@ class MemoryStore:
         for event in change.events:
             self.record(change.task.id, event.type, dict(event.data), event.at)
         return None
+
+    async def pauses(self) -> Mapping[str, Pause]:
+        self._check()
+        return self.paused
 
     async def append(self, report: NewReport, limits: BodyLimits) -> Appended:
         self._check()

@@ -8,7 +8,8 @@ import pytest
 from receiver.domain.errors import ErrorCode, FieldWarning, TaskError
 from receiver.domain.request import InlineAudio, TaskRequest
 from receiver.domain.result import ArtifactStatus
-from receiver.domain.task import Status, Task
+from receiver.domain.task import Status, Task, Work
+from receiver.lifecycle.ports import Pause
 from receiver.web.present import masked, time
 from tests.web.fakes import NOON, SHA256, World, a_result
 from tests.web.support import client
@@ -35,6 +36,7 @@ async def test_a_new_task_shows_every_field_and_null_for_what_is_unknown(world: 
         "settled_at": None,
         "completed_at": None,
         "deadline_at": None,
+        "waiting": None,
         "metadata": {},
         "warnings": [],
         "provider_task_id": None,
@@ -189,3 +191,14 @@ def test_a_link_is_shown_without_what_may_be_secret_in_it(link: str | None, expe
 
 def test_moments_are_shown_in_utc() -> None:
     assert time(NOON.astimezone(timezone(timedelta(hours=5)))) == AT
+
+
+async def test_a_task_whose_provider_rests_says_so_with_the_reason_and_until_when(world: World) -> None:
+    task = world.task(work=Work.SUBMIT)
+    error = TaskError(ErrorCode.AUTH, "HTTP 401: invalid key")
+    world.store.paused["runware"] = Pause("runware", NOON + timedelta(seconds=40), error)
+    assert (await shown(world, task))["waiting"] == {
+        "for": "provider",
+        "message": "runware takes nothing from us: HTTP 401: invalid key",
+        "until": "2026-11-21T12:00:40.000000Z",
+    }

@@ -1,0 +1,77 @@
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+
+from receiver.domain.errors import ErrorCode, TaskError
+from receiver.domain.report import Via
+from receiver.domain.request import TaskRequest
+from receiver.domain.result import Artifact, Result
+from receiver.domain.task import Status, Task, Work
+from receiver.domain.waiting import Resting, WaitsFor, waiting
+
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+LATER = NOW + timedelta(seconds=40)
+QUEUED = Task(
+    key=UUID(int=1),
+    id=UUID(int=2),
+    request=TaskRequest("runware", "a prompt long enough", "https://files.example.org/a.mp3"),
+    model="m",
+    created_at=NOW,
+    deadline_seconds=600,
+    work=Work.SUBMIT,
+    due_at=LATER,
+)
+SUBMITTED = replace(QUEUED, status=Status.SUBMITTED, work=Work.POLL)
+RESTING = Resting(LATER, TaskError(ErrorCode.AUTH, "HTTP 401: invalid key"))
+
+
+@pytest.mark.parametrize(
+    ("task", "resting", "has_key", "what", "until"),
+    [
+        (replace(QUEUED, tries=2), None, True, WaitsFor.RETRY, LATER),
+        (QUEUED, RESTING, True, WaitsFor.PROVIDER, LATER),
+        (QUEUED, None, False, WaitsFor.KEY, None),
+        (replace(SUBMITTED, pushed=True), None, True, WaitsFor.CALLBACK, LATER),
+        (replace(SUBMITTED, pushed=True, overdue=True), None, True, WaitsFor.POLL, LATER),
+        (SUBMITTED, RESTING, True, WaitsFor.POLL, LATER),
+        (replace(QUEUED, status=Status.UNKNOWN, work=Work.LOOKUP), None, True, WaitsFor.LOOKUP, LATER),
+    ],
+)
+def test_a_task_under_way_says_what_it_waits_for_and_until_when(
+    task: Task, resting: Resting | None, has_key: bool, what: WaitsFor, until: datetime | None
+) -> None:
+    found = waiting(task, NOW, resting=resting, has_key=has_key)
+    assert found is not None
+    assert (found.what, found.until) == (what, until)
+    assert found.message
+
+
+def test_what_a_resting_provider_said_and_which_key_is_missing_is_told() -> None:
+    found = waiting(QUEUED, NOW, resting=RESTING, has_key=True)
+    assert found is not None
+    assert "HTTP 401: invalid key" in found.message
+    found = waiting(QUEUED, NOW, resting=None, has_key=False)
+    assert found is not None
+    assert "RUNWARE_API_KEY" in found.message
+
+
+def test_audio_that_could_not_be_fetched_is_waited_for_with_the_reason() -> None:
+    result = Result(
+        UUID(int=3), 0, "one", Via.POLL, NOW, UUID(int=4), artifact=Artifact(due_at=LATER, error="HTTP 403")
+    )
+    task = replace(SUBMITTED, status=Status.COLLECTING, work=None, due_at=None, results=(result,))
+    found = waiting(task, NOW, resting=None, has_key=True)
+    assert found is not None
+    assert (found.what, found.until) == (WaitsFor.AUDIO, LATER)
+    assert "HTTP 403" in found.message
+
+
+@pytest.mark.parametrize("status", [status for status in Status if status.terminal])
+def test_a_task_that_has_ended_waits_for_nothing(status: Status) -> None:
+    assert waiting(replace(SUBMITTED, status=status), NOW, resting=RESTING, has_key=False) is None
+
+
+def test_a_task_about_to_be_sent_waits_for_nobody_else() -> None:
+    assert waiting(QUEUED, NOW, resting=None, has_key=True) is None
