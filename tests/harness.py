@@ -267,6 +267,7 @@ class Balance:
     ended_twice: list[str]
     submitted_twice: list[str]
     wrong_audio: list[str]
+    lost_but_made: list[str]
 
     def assert_exact(self) -> None:
         wrong = {name: value for name, value in vars(self).items() if isinstance(value, list) and value}
@@ -279,7 +280,7 @@ def balance(stack: Stack) -> Balance:
     by_provider_id = {task["provider_task_id"]: task for task in ours if task["provider_task_id"]}
     by_id = {task["id"]: task for task in ours}
     claimed: Counter[str] = Counter()
-    unknown, missing, wrong_audio = [], [], []
+    unknown, missing, wrong_audio, lost_but_made = [], [], [], []
     for entry in theirs:
         task = by_provider_id.get(entry["provider_task_id"]) or by_id.get(entry["client_request_id"] or "")
         if task is None:
@@ -290,6 +291,8 @@ def balance(stack: Stack) -> Balance:
         if task["callbacks"] < acknowledged:
             missing.append(f"{task['id']}: {acknowledged} acknowledged, {task['callbacks']} known")
         made = {result["sha256"] for result in entry["results"]}
+        if task["status"] == "lost" and made:
+            lost_but_made.append(task["id"])
         for result in task["results"]:
             artifact = result["artifact"]
             if artifact["status"] == "stored" and artifact["sha256"] not in made:
@@ -307,6 +310,7 @@ def balance(stack: Stack) -> Balance:
         ended_twice=[task["id"] for task in ours if _endings(stack, task["id"]) > 1],
         submitted_twice=[request for request, times in requests.items() if times > 1],
         wrong_audio=wrong_audio,
+        lost_but_made=lost_but_made,
     )
 
 

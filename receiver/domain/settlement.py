@@ -14,6 +14,10 @@ from receiver.domain.schedule import PollPlan
 from receiver.domain.submission import evidence, fail
 from receiver.domain.task import Change, Ruling, Status, Task, Work, at_rest
 
+#: A link is not believed to live longer than ten years, which no date can overflow by.
+_LONGEST_LIFE_SECONDS = 315_360_000
+#: Looks that callbacks make due without being stored are at least this far apart.
+LOOK_GAP = timedelta(seconds=10)
 #: How long an answer that shows failures, nothing pending and fewer outcomes than asked for must stay the same.
 QUIET = timedelta(seconds=30)
 
@@ -119,6 +123,15 @@ def look_now(task: Task, now: datetime) -> Task:
     return replace(task, work=work, due_at=min(task.due_at or now, now))
 
 
+def look_again(task: Task, now: datetime) -> Task:
+    """Like ``look_now`` for whatever a stranger with the task's URL can repeat: at once only the first time."""
+    return look_now(task, now if task.polls == 0 else now + LOOK_GAP)
+
+
+def _asked_inline(task: Task) -> bool:
+    return (task.request.output_type or "URL").upper() != "URL"
+
+
 def _own_names(task: Task) -> set[str]:
     return {str(task.id), *([task.provider_task_id] if task.provider_task_id else [])}
 
@@ -204,6 +217,9 @@ class _Settling:
             self._over_count(output, told)
         elif not self.trusted and output.link is not None and not self.rules.trusted_link(output.link):
             self._doubtful("a link outside the provider's media hosts")
+        elif not self.trusted and output.inline is not None and not _asked_inline(self.task):
+            # Bytes in the body itself would come past the check of hosts.
+            self._doubtful("inline audio where a link was asked for")
         else:
             self._add(output, len(self.task.results))
 
@@ -251,7 +267,7 @@ class _Settling:
         ttl = self.task.request.ttl_seconds
         if output.link is None or output.link_expires_at is not None or ttl is None:
             return output.link_expires_at
-        return self.report.received_at + timedelta(seconds=ttl)
+        return self.report.received_at + timedelta(seconds=min(ttl, _LONGEST_LIFE_SECONDS))
 
     def _known_again(self, known: Result, output: Output) -> None:
         same_seed = known.seed is None or output.seed is None or known.seed == output.seed

@@ -3,6 +3,7 @@
 import base64
 import binascii
 import hashlib
+from datetime import timedelta
 from pathlib import Path
 
 from anyio import to_thread
@@ -24,7 +25,9 @@ _DEFAULT_SAMPLE_RATE = 44100
 
 async def lease(ports: Ports, limit: int) -> list[ArtifactWork]:
     """Claim results whose audio is to be fetched."""
-    return await ports.store.lease_artifacts(now=ports.system.now(), limit=limit, lease=ports.limits.lease)
+    # Longer than a download may take, so that nobody else begins the same one.
+    lease_for = ports.limits.lease + timedelta(seconds=ports.limits.media_timeout_seconds)
+    return await ports.store.lease_artifacts(now=ports.system.now(), limit=limit, lease=lease_for)
 
 
 async def collect(ports: Ports, work: ArtifactWork) -> None:
@@ -78,6 +81,8 @@ async def _take_in(ports: Ports, task: Task, result: Result, path: Path) -> Kept
     ports.system.checkpoint("collect.after_fetch")
     probed = await to_thread.run_sync(ports.probe, fetched.path, _wanted(task))
     object_key = f"audio/{task.id}/{result.id}.{probed.extension}"
+    # A kill between keeping and recording leaves a file that nothing names; the store never overwrites other bytes.
+    await ports.objects.remove(object_key)
     await ports.objects.keep_file(fetched.path, object_key)
     return Kept(object_key, fetched.size, fetched.sha256, probed.media_type, probed.duration_seconds)
 

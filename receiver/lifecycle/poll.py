@@ -146,7 +146,8 @@ async def _report(ports: Ports, task: Task, part: Slice, now: datetime) -> NewRe
     report_id = ports.system.new_key()
     digest = hashlib.sha256(part.body).digest()
     object_key = None
-    news = task.answer_digest != digest and not part.reading.says_nothing
+    reading = part.reading
+    news = task.answer_digest != digest and bool(reading.outputs or reading.failures or reading.oddities)
     if len(part.body) > ports.limits.spool_bytes and news:
         object_key = f"reports/{report_id}"
         await ports.objects.keep_bytes(part.body, object_key)

@@ -1,7 +1,7 @@
 """Settle: read stored reports through their provider's adapter and move the tasks they speak of."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from anyio import to_thread
@@ -83,7 +83,9 @@ async def _understand(provider: Provider, report: StoredReport, body: bytes) -> 
         return _Read(report, None, f"unreadable: {error}")
     except Exception as error:  # noqa: BLE001 - whatever a stranger's bytes provoke concerns this report alone
         return _Read(report, None, f"unreadable: {type(error).__name__}")
-    return _Read(report, reading)
+    # Settling needs to know of inline audio, not to hold the bytes of a whole batch; collecting reads them again.
+    outputs = tuple(output if output.inline is None else replace(output, inline="") for output in reading.outputs)
+    return _Read(report, replace(reading, outputs=outputs))
 
 
 def _decision(ports: Ports, item: _Read, now: datetime) -> Decision:

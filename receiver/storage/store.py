@@ -10,7 +10,7 @@ from sqlalchemy import Connection, make_url, select, update
 from sqlalchemy.exc import ArgumentError
 
 from receiver.domain.report import NewReport, StoredReport
-from receiver.domain.settlement import look_now
+from receiver.domain.settlement import look_again
 from receiver.domain.task import Change, Task, Work
 from receiver.lifecycle.ports import (
     Appended,
@@ -104,7 +104,7 @@ class SqlStore:
         return made
 
     async def look_at(self, task_key: UUID, now: datetime) -> None:
-        await self._apply([Decision(task_key, lambda task: Change(look_now(task, now)))])
+        await self._apply([Decision(task_key, lambda task: Change(look_again(task, now)))])
 
     async def overdue(self, now: datetime, lost_after: timedelta, limit: int) -> list[UUID]:
         return await self._engine.read(

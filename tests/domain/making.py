@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count as counting
 from uuid import UUID
@@ -72,6 +73,11 @@ def new_task(count: int = 1, recovery: Recovery = Recovery.RESEND, ttl_seconds: 
         provider_task_id=str(TASK_ID) if runware else None,
     )
     return create(task).task
+
+
+def asking_inline(task: Task) -> Task:
+    """The task, had it asked for the audio inside the answer."""
+    return replace(task, request=replace(task.request, output_type="base64Data"))
 
 
 def submit_rules(recovery: Recovery = Recovery.RESEND, jitter: float = 0.5) -> SubmitRules:

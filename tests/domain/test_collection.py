@@ -19,6 +19,7 @@ from receiver.domain.operation import cancel
 from receiver.domain.result import Artifact, ArtifactStatus
 from receiver.domain.task import Change, Status, Task, Work
 from tests.domain.making import (
+    asking_inline,
     at,
     by_callback,
     by_poll,
@@ -148,7 +149,7 @@ def test_links_that_are_signed_anew_in_every_answer_do_not_use_the_refusals_up_i
 
 
 def test_inline_audio_that_is_none_is_given_up_at_once_because_it_will_not_get_better() -> None:
-    task = by_callback(submitted(), says(replace(output(), link=None, inline="!")), at(10)).task
+    task = by_callback(asking_inline(submitted()), says(replace(output(), link=None, inline="!")), at(10)).task
     change = refuse(task, at(11))
     assert (change.task.status, change.task.work) == (Status.FAILED, None)
 

@@ -24,6 +24,7 @@ from tests.domain.making import (
     START,
     TERMINAL_EVENTS,
     asked,
+    asking_inline,
     at,
     by_callback,
     by_poll,
@@ -107,7 +108,7 @@ def test_a_partial_results_audio_is_stored_before_the_others_are_known() -> None
 
 def test_a_link_dies_when_it_says_so_else_with_the_time_to_live_that_was_asked_for() -> None:
     told_by_link = replace(output(0), link_expires_at=at(99))
-    task = by_callback(submitted(3, ttl_seconds=600), says(told_by_link, output(1)), at(40)).task
+    task = by_callback(asking_inline(submitted(3, ttl_seconds=600)), says(told_by_link, output(1)), at(40)).task
     task = by_callback(task, says(replace(output(2), link=None, inline="SUQz")), at(50)).task
     assert [result.link_expires_at for result in task.results] == [at(99), at(640), None]
     assert task.results[2].inline
@@ -217,7 +218,7 @@ def test_failures_of_a_later_answer_replace_those_of_an_earlier_one() -> None:
 
 
 def test_what_we_could_not_fetch_stays_told_when_the_provider_tells_of_failures() -> None:
-    task = by_callback(submitted(2), says(replace(output(0), link=None, inline="!")), at(10)).task
+    task = by_callback(asking_inline(submitted(2)), says(replace(output(0), link=None, inline="!")), at(10)).task
     unavailable = replace(BROKEN, code=ErrorCode.ARTIFACT_UNAVAILABLE)
     task = by_poll(replace(task, errors=(unavailable,)), says(failures=1, pending=True), at(130))
     assert task.errors == (unavailable, BROKEN)

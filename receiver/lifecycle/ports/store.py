@@ -198,7 +198,7 @@ class Store(Protocol):
         """Make every pushed task in flight of a provider due for a look at once; return how many."""
 
     async def look_at(self, task_key: UUID, now: datetime) -> None:
-        """Make one task in flight due for a look at once."""
+        """Make one task in flight due for a look: at once, or a little later when it has been looked at before."""
 
     async def overdue(self, now: datetime, lost_after: timedelta, limit: int) -> list[UUID]:
         """Return keys of tasks past their deadline and not yet marked, or past ``lost_after`` beyond it."""

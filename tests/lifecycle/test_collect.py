@@ -1,0 +1,160 @@
+"""Collecting against a real store and a real folder; only the network is scripted."""
+
+import hashlib
+import io
+import wave
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import cast
+from uuid import uuid4
+
+import pytest
+
+from receiver.domain.errors import MediaError, MediaInterruptedError, MediaRefusedError
+from receiver.domain.report import Via
+from receiver.domain.request import TaskRequest
+from receiver.domain.result import Artifact, ArtifactStatus, Result
+from receiver.domain.task import Change, Status, Task
+from receiver.domain.token import SigningKey, TokenSigner
+from receiver.lifecycle import collect
+from receiver.lifecycle.ports import Fetched, Limits, Outbound, Ports, Probed
+from receiver.providers import PROVIDERS
+from receiver.storage.objects import open_objects
+from receiver.storage.probe import probe
+from receiver.storage.store import open_store
+from receiver.system import RealSystem
+from receiver.telemetry import PrometheusMetrics
+
+
+def song(frames: int = 16000) -> bytes:
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16000)
+        file.writeframes(bytes(2 * frames))
+    return buffer.getvalue()
+
+
+@dataclass
+class Source:
+    """What the link gives: bytes, or an error."""
+
+    answer: bytes | MediaError
+
+    async def fetch(self, link: str, into: Path, *, max_bytes: int, timeout_seconds: float) -> Fetched:
+        if isinstance(self.answer, MediaError):
+            raise self.answer
+        into.write_bytes(self.answer)
+        return Fetched(into, len(self.answer), hashlib.sha256(self.answer).hexdigest())
+
+
+@asynccontextmanager
+async def world(folder: Path, source: Source) -> AsyncIterator[tuple[Ports, Task]]:
+    system = RealSystem()
+    async with open_store(folder / "receiver.db") as store, open_objects(str(folder / "artifacts")) as objects:
+        runware = PROVIDERS["runware"]
+        options = {option.name: option.default for option in runware.options}
+        ports = Ports(
+            store=store,
+            objects=objects,
+            outbound=cast("Outbound", source),
+            providers={"runware": runware.build(options, "key")},
+            system=system,
+            tokens=TokenSigner((SigningKey("k", bytes(32)),), bytes(16)),
+            probe=probe,
+            metrics=PrometheusMetrics(),
+            limits=Limits(refusal_gap=timedelta(seconds=1)),
+            wake=lambda _: None,
+        )
+        now = system.now()
+        result = Result(
+            id=uuid4(),
+            index=0,
+            identity="one",
+            via=Via.CALLBACK,
+            received_at=now,
+            report_id=system.new_key(),
+            link="https://am.runware.ai/audio/one.wav",
+            artifact=Artifact(due_at=now),
+        )
+        task = Task(
+            key=system.new_key(),
+            id=uuid4(),
+            request=TaskRequest("runware", "a prompt long enough", "https://files.example.org/a.mp3", count=1),
+            model="minimax:music@cover",
+            created_at=now,
+            deadline_seconds=600,
+            status=Status.COLLECTING,
+            submitted_at=now,
+            settled_at=now,
+            results=(result,),
+        )
+        await store.create(Change(task))
+        yield ports, task
+
+
+async def collected(ports: Ports, task: Task) -> Artifact:
+    [work] = await collect.lease(ports, 5)
+    await collect.collect(ports, work)
+    found = await ports.store.task(task.id)
+    assert found is not None
+    return found.results[0].artifact
+
+
+async def test_audio_is_kept_whole_and_named_by_its_content(tmp_path: Path) -> None:
+    async with world(tmp_path, Source(song())) as (ports, task):
+        artifact = await collected(ports, task)
+        assert artifact.status is ArtifactStatus.STORED
+        assert artifact.media_type == "audio/wav"
+        assert artifact.sha256 == hashlib.sha256(song()).hexdigest()
+        assert artifact.object_key is not None
+        assert await ports.objects.read(artifact.object_key) == song()
+        ended = await ports.store.task(task.id)
+        assert ended is not None
+        assert ended.status is Status.SUCCEEDED
+
+
+async def test_a_file_left_by_a_kill_before_it_was_recorded_does_not_block_other_bytes(tmp_path: Path) -> None:
+    async with world(tmp_path, Source(song())) as (ports, task):
+        await ports.objects.keep_bytes(song(8000), f"audio/{task.id}/{task.results[0].id}.wav")
+        artifact = await collected(ports, task)
+        assert artifact.status is ArtifactStatus.STORED
+        assert artifact.object_key is not None
+        assert await ports.objects.read(artifact.object_key) == song()
+
+
+@pytest.mark.parametrize(
+    ("answer", "refusals"),
+    [
+        (MediaRefusedError("HTTP 403"), 1),
+        (MediaInterruptedError("connection reset"), 0),
+        (b"<html>not found</html>", 1),
+        (song()[:-100], 1),
+        (b"", 1),
+    ],
+)
+async def test_what_is_not_whole_audio_is_tried_again_later_with_the_reason(
+    tmp_path: Path, answer: bytes | MediaError, refusals: int
+) -> None:
+    async with world(tmp_path, Source(answer)) as (ports, task):
+        artifact = await collected(ports, task)
+        assert artifact.status is ArtifactStatus.PENDING
+        assert artifact.due_at is not None
+        assert artifact.error
+        assert artifact.refusals == refusals
+        assert not list((tmp_path / "artifacts").rglob("*.wav"))
+
+
+async def test_a_probe_that_breaks_counts_as_a_refusal_and_not_for_ever(tmp_path: Path) -> None:
+    def breaks(path: Path, wanted: tuple[str, int] | None) -> Probed:
+        raise ZeroDivisionError
+
+    async with world(tmp_path, Source(song())) as (ports, task):
+        broken = replace(ports, probe=breaks)
+        artifact = await collected(broken, task)
+        assert artifact.refusals == 1
+        assert "ZeroDivisionError" in (artifact.error or "")
