@@ -4,9 +4,10 @@ A command's module imports what it needs when it runs: `receiver --help` is ther
 
 Rooms:
     serve sandbox demo migrate keys settings   what runs on this machine
-    submit tasks task                          what speaks with a service over HTTP
+    submit tasks task operate                  what speaks with a service over HTTP
     options, service                           shared options; which service, which key, what its refusals mean
-    waiting, saving                            following a task to its end; audio files on this disk
+    naming, awaited                            which task is meant; what it waits for, in words
+    following, waiting, saving                 following a task to its end; audio files on this disk
     screen, table, words                       printing, and the one function that every foreign string passes
     failures, running                          how a command fails; the loop that it runs on
 """

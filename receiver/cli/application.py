@@ -13,7 +13,7 @@ import typer.core
 import typer.main
 
 from receiver.cli import demo as demonstration
-from receiver.cli import keys, migrate, sandbox, screen, serve, settings, submit, task, tasks
+from receiver.cli import keys, migrate, operate, sandbox, screen, serve, settings, submit, task, tasks
 from receiver.cli.failures import CommandError, InterruptedByPersonError
 
 _ABOUT = "Turns asynchronous music generations into tasks that settle exactly once and audio that stays."
@@ -40,6 +40,8 @@ def application(*, pretty: bool) -> typer.Typer:
     app.command("submit", rich_help_panel=_WORK)(submit.submit)
     app.command("tasks", rich_help_panel=_WORK)(tasks.tasks)
     app.command("task", rich_help_panel=_WORK)(task.task)
+    app.command("cancel", rich_help_panel=_WORK)(operate.cancel)
+    app.command("refresh", rich_help_panel=_WORK)(operate.refresh)
     app.command("settings", rich_help_panel=_CARE)(settings.settings)
     app.command("migrate", rich_help_panel=_CARE)(migrate.migrate)
     app.add_typer(keys.family(pretty=pretty), rich_help_panel=_CARE)
@@ -67,7 +69,23 @@ def _command(*, pretty: bool) -> typer.core.TyperGroup:
     command = typer.main.get_command(application(pretty=pretty))
     if not isinstance(command, typer.core.TyperGroup):
         raise TypeError("several commands make a group")
+    for each in command.commands.values():
+        for parameter in each.params:
+            if isinstance(parameter, typer.core.TyperArgument):
+                parameter.__class__ = _PlainArgument
     return command
+
+
+class _PlainArgument(typer.core.TyperArgument):
+    """An argument that help shows as it is typed: ``ID``, and not ``{ID}`` or ``ID <str>``."""
+
+    def get_usage_pieces(self, ctx: object) -> list[str]:
+        del ctx
+        return [self.display_name_raw]
+
+    def display_type_rich(self, ctx: object) -> str:
+        del ctx
+        return ""
 
 
 #: What typer makes of a Ctrl-C that reached no loop of ours.

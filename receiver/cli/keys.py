@@ -3,6 +3,7 @@
 import typer
 
 from receiver.cli import options, screen
+from receiver.cli.failures import CommandError
 
 
 def family(*, pretty: bool) -> typer.Typer:
@@ -37,6 +38,9 @@ def rotate(*, folder: options.DataFolder = None, as_json: options.Json = False) 
     from receiver.cli.local import loaded_settings, refusals
 
     loaded = loaded_settings(folder)
+    path = loaded.settings.data_dir.absolute() / "signing_keys"
+    if not loaded.settings.signing_keys and not path.exists():
+        raise CommandError(f"nothing to rotate: there is no {path}", "`receiver serve` makes it on its first start")
     with refusals():
         name = bootstrap.rotate_signing_key(loaded)
     if as_json:

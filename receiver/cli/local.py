@@ -1,5 +1,6 @@
 """What the commands of this machine share: its settings, and the refusals of the service's own parts in words."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,10 @@ def loaded_settings(folder: Path | None = None) -> "Loaded":
         raise CommandError("the settings cannot be used", first, *rest) from None
 
 
+#: How the storage says that another process holds the database.
+_HELD = re.compile(r"(?P<path>.+) is in use by process (?P<process>\w+)")
+
+
 @contextmanager
 def refusals() -> Iterator[None]:
     """Turn a refusal to start into a command's failure."""
@@ -32,10 +37,15 @@ def refusals() -> Iterator[None]:
     try:
         yield
     except StartError as error:
-        raise CommandError(str(error)) from None
+        raise _refusal(str(error)) from None
 
 
-def uses_sqlite(loaded: "Loaded") -> bool:
-    """Tell whether the embedded database is used."""
-    address = loaded.settings.database_url
-    return address is None or address.startswith("sqlite")
+def _refusal(text: str) -> CommandError:
+    held = _HELD.match(text)
+    if held is None:
+        return CommandError(text)
+    holder = f"process {held['process']}" if held["process"].isdigit() else "another process"
+    return CommandError(
+        f"{holder} already serves the data folder {Path(held['path']).absolute().parent}",
+        "stop it first, or give this one a folder of its own with --data-dir",
+    )

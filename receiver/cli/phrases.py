@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 
 from receiver.cli.words import amount, span
 
+#: The end of an id: those that begin with the time begin alike.
 _SHORT_ID = 8
 
 
@@ -44,8 +45,16 @@ def _counted(one: str) -> Callable[[object], str]:
     return lambda value: "" if value == 0 else f"{_plain(value)} {one}" + ("" if value == 1 else "s")
 
 
+def _failed(value: object) -> str:
+    return "none failed" if value == 0 else f"{_plain(value)} failed"
+
+
+def _listed(value: object) -> str:
+    return ", ".join(_plain(item) for item in value) if isinstance(value, list) else _plain(value)
+
+
 def _short(word: str) -> Callable[[object], str]:
-    return lambda value: f"{word} {_plain(value)[:_SHORT_ID]}"
+    return lambda value: f"{word} {_plain(value)[-_SHORT_ID:]}"
 
 
 def _size(value: object) -> str:
@@ -75,6 +84,9 @@ _FORMS: Mapping[str, Callable[[object], str]] = {
     "results": _counted("result"),
     "outputs": _counted("output"),
     "failures": _counted("failure"),
+    "failed": _failed,
+    "was": _after("was"),
+    "oddities": _listed,
     "pending": _only("pending"),
     "late": _only("late"),
     "bytes": _size,

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from rich.text import Text
 
 from receiver.cli import screen
+from receiver.cli.awaited import awaited
 from receiver.cli.phrases import phrase
 from receiver.cli.screen import foreign, ours
 from receiver.cli.words import age, amount, moment, money, span
@@ -21,14 +22,16 @@ _NO_FILES: Mapping[str, Path] = MappingProxyType({})
 _LABELS = {
     "reference_audio": "reference",
     "output_format": "format",
-    "output_type": "sent as",
-    "sample_rate": "hertz",
-    "ttl_seconds": "ttl",
-    "include_cost": "with cost",
+    "output_type": "output type",
+    "sample_rate": "sample rate",
+    "ttl_seconds": "link lives",
+    "include_cost": "report cost",
     "upload_endpoint": "upload to",
     "provider_options": "options",
     "deadline_seconds": "deadline",
 }
+_UNITS = {"sample_rate": "Hz", "bitrate": "bit/s"}
+_SENTENCES = frozenset({"message", "detail"})
 _SHOWN_ELSEWHERE = frozenset({"provider", "model"})
 _OUTCOMES = {
     "green": frozenset({"task.succeeded", "result.stored", "delivery.sent"}),
@@ -82,6 +85,10 @@ class _Page:
     def heading(self, text: str) -> None:
         self.lines += [ours(""), ours(text, "bold")]
 
+    def whole(self, line: Text) -> None:
+        """Add a line that is for copying, and so is never broken by us."""
+        self.lines.append(line)
+
     def facts(self, facts: Sequence[tuple[str, Text]]) -> None:
         """Add labelled values, all in one column."""
         indent = max((len(screen.escaped(label)) for label, _ in facts), default=0) + 4
@@ -102,7 +109,10 @@ class _Page:
 
 
 def _facts(task: Task, now: datetime) -> list[tuple[str, Text]]:
-    facts = [("provider", foreign(f"{task.provider}, {task.model}"))]
+    facts: list[tuple[str, Text]] = []
+    if task.waiting is not None and not task.ended:
+        facts.append(("waiting", foreign(awaited(task.waiting, now), "yellow")))
+    facts.append(("provider", foreign(f"{task.provider}, {task.model}")))
     if task.provider_task_id is not None and task.provider_task_id != task.id:
         facts.append(("its id", foreign(task.provider_task_id)))
     facts.append(("created", ours(f"{moment(task.created_at)}, {age((now - task.created_at).total_seconds())} ago")))
@@ -130,6 +140,10 @@ def _value(name: str, value: object) -> Text:
     """Return a value of the request; the lines of lyrics are lines here too."""
     if isinstance(value, int | float) and name.endswith("_seconds"):
         return ours(f"{value:g} s")
+    if isinstance(value, bool):
+        return ours("yes" if value else "no")
+    if name in _UNITS:
+        return foreign(f"{value} {_UNITS[name]}")
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return ours("\n").join(foreign(each) for each in text.split("\n"))
 
@@ -154,7 +168,12 @@ def _result(page: _Page, task: Task, result: Result, file: Path | None) -> None:
     style = {"stored": "green", "failed": "red", "expired": "red"}.get(artifact.status, "")
     head = ours(f"  {result.index}  ").append_text(foreign(artifact.status, style))
     page.hung(head, foreign(", ".join(told)), indent=_LEAST_INDENT)
-    page.hung(ours("     "), foreign(file) if file else foreign(f"id {result.id}", _DIM), indent=5)
+    if file is not None:
+        page.hung(ours("     "), foreign(file), indent=5)
+    if artifact.status == "stored" and artifact.url is not None:
+        page.whole(ours("     ").append_text(foreign(artifact.url, _DIM)))
+    elif file is None:
+        page.hung(ours("     "), foreign(f"id {result.id}", _DIM), indent=5)
     if artifact.sha256 is not None:
         page.hung(ours("     "), foreign(f"sha256 {artifact.sha256}", _DIM), indent=5)
 
@@ -164,11 +183,16 @@ def _timeline(page: _Page, task: Task, events: Sequence[Event]) -> None:
     time_width = max((len(time) for time in times), default=0) + 2
     type_width = max((len(screen.escaped(event.type)) for event in events), default=0)
     results = {result.id: f"result {result.index}" for result in task.results}
+    told: set[object] = {error.message for error in task.errors}
     for event, time in zip(events, times, strict=True):
         style = next((style for style, types in _OUTCOMES.items() if event.type in types), "")
         head = ours(f"{time:>{time_width}}  ", _DIM).append_text(foreign(event.type, style))
         # Where we chose the provider's id it is the task's own.
         data = {name: value for name, value in event.data.items() if name != "provider_task_id" or value != task.id}
+        # A refusal is told once: with the errors, else where it first came.
+        texts = {name: str(value) for name, value in data.items() if name in _SENTENCES and value is not None}
+        data = {name: value for name, value in data.items() if texts.get(name) not in told}
+        told |= set(texts.values())
         page.hung(head, foreign(phrase(data, results)), indent=time_width + type_width + 4)
 
 

@@ -1,6 +1,7 @@
 """Live progress of tasks: a table that renews itself on a terminal, a line for each change anywhere else."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Self
 
@@ -9,18 +10,21 @@ from rich.live import Live
 from rich.text import Text
 
 from receiver.cli import screen
+from receiver.cli.awaited import line_of
 from receiver.cli.screen import foreign, ours
 from receiver.cli.table import Column, Row, table
 from receiver.cli.words import span
-from receiver.sdk import Task
+from receiver.sdk import Task, Waiting
 from receiver.system import RealSystem
 
 _REFRESHES_PER_SECOND = 8
+_TRIED_AGAIN = frozenset({"provider", "retry", "lookup"})
+_WORTH_SAYING = timedelta(seconds=10)
 _COLUMNS = (
     Column("task"),
     Column("provider"),
     Column("status"),
-    Column("results", numbers=True),
+    Column("stored", numbers=True),
     Column("time", numbers=True),
 )
 
@@ -30,15 +34,17 @@ class _Seen:
     task: Task
     since: float
     ended_after: float | None = None
+    waits: dict[tuple[str, str], datetime | None] = field(default_factory=dict)
 
 
 class Progress:
     """Shows tasks while they are followed, on standard error or output; plain where nobody watches live."""
 
-    def __init__(self, system: RealSystem, *, error: bool, live: bool = True) -> None:
-        """``live`` asks for the table; a pipe or a file gets lines all the same."""
+    def __init__(self, system: RealSystem, *, error: bool, live: bool = True, waits: bool = True) -> None:
+        """``live`` asks for the table; a pipe gets lines all the same. ``waits``: say what is waited for too."""
         self._system = system
         self._error = error
+        self._waits = waits
         self._seen: dict[str, _Seen] = {}
         self._trouble = ""
         self._live: Live | None = None
@@ -78,6 +84,8 @@ class Progress:
             known.ended_after = self._system.monotonic() - known.since
         if changed and self._live is None:
             self._print(known)
+        if self._waits and self._live is None:
+            self._print_waiting(known)
 
     def latest(self, task: Task) -> Task:
         """Return what is known of a task now."""
@@ -104,9 +112,28 @@ class Progress:
             "  ",
             _status(task),
             "  ",
-            f"{_results(task)} results",
+            f"{_stored(task)} stored",
             error=self._error,
         )
+
+    def _print_waiting(self, known: _Seen) -> None:
+        """Say what is waited for: once, and again where a next try that takes its time is planned."""
+        now, waiting = self._system.now(), known.task.waiting
+        text = line_of(known.task, now)
+        if text is None or waiting is None:
+            return
+        same = (waiting.what, waiting.message)
+        if same in known.waits:
+            planned = waiting.what in _TRIED_AGAIN and waiting.until not in {None, known.waits[same]}
+            if not planned or waiting.until is None or waiting.until - now < _WORTH_SAYING:
+                return
+        known.waits[same] = waiting.until
+        name = foreign(f"{known.task.id}  ") if len(self._seen) > 1 else ours("")
+        screen.line(" " * 10, name, foreign(text, _style(waiting)), error=self._error)
+
+    def _waiting(self, task: Task) -> Text | None:
+        text = line_of(task, self._system.now()) if self._waits else None
+        return None if text is None or task.waiting is None else foreign(text, _style(task.waiting))
 
     def _table(self) -> Group:
         rows = [
@@ -115,9 +142,11 @@ class Progress:
                     foreign(known.task.id),
                     foreign(known.task.provider),
                     _status(known.task),
-                    ours(_results(known.task)),
+                    ours(_stored(known.task)),
                     ours(span(self._seconds(known))),
-                )
+                ),
+                self._waiting(known.task),
+                cut=True,
             )
             for known in list(self._seen.values())  # another thread draws while we learn of tasks
         ]
@@ -132,11 +161,16 @@ class Progress:
 
 
 def _state(task: Task) -> tuple[str, int, bool]:
-    return task.status, len(task.results), task.overdue
+    return task.status, task.stored, task.overdue
 
 
-def _results(task: Task) -> str:
-    return f"{len(task.results)}/{task.expected}"
+def _stored(task: Task) -> str:
+    return f"{task.stored}/{task.expected}"
+
+
+def _style(waiting: Waiting) -> str:
+    """Return a colour for what may need somebody."""
+    return "yellow" if waiting.what in {"key", "provider", "retry"} else "dim"
 
 
 def _status(task: Task) -> Text:

@@ -30,7 +30,7 @@ def command() -> Callable[..., None]:
         *,
         host: str,
         port: int,
-        seed: int,
+        seed: int | None,
         time_scale: float,
         as_json: bool,
         until_input_ends: bool,
@@ -59,8 +59,13 @@ _PARAMETERS = (
     ),
     _parameter(
         "seed",
-        Annotated[int, typer.Option("--seed", metavar="NUMBER", help="The same seed, the same fates and audio.")],
-        0,
+        Annotated[
+            int | None,
+            typer.Option(
+                "--seed", metavar="NUMBER", help="The same seed, the same fates, ids and audio. Default: drawn anew."
+            ),
+        ],
+        None,
     ),
     _parameter(
         "time_scale",
@@ -108,7 +113,7 @@ def _text(value: str | bool) -> str:
 def _serve(
     host: str,
     port: int,
-    seed: int,
+    seed: int | None,
     time_scale: float,
     typed: dict[str, str],
     *,
@@ -119,6 +124,7 @@ def _serve(
     from receiver.sandbox.config import SandboxConfig
     from receiver.sandbox.faults_reader import FaultsError, faults_from_text
     from receiver.sandbox.server import run as run_sandbox
+    from receiver.system import RealSystem
 
     try:
         faults = faults_from_text(typed)
@@ -127,28 +133,34 @@ def _serve(
         raise UsageError(mistakes[0], *mistakes[1:]) from None
     if until_input_ends:
         end_with_input()
+    # A seed that repeats would give the ids of earlier tasks to new ones, which an old data folder knows already.
+    seed = RealSystem().new_id().int % 2**31 if seed is None else seed
     config = SandboxConfig(seed=seed, time_scale=time_scale, faults=faults)
     try:
-        run_server(lambda: run_sandbox(host, port, config, lambda url: _ready(url, as_json=as_json)))
+        run_server(lambda: run_sandbox(host, port, config, lambda url: _ready(url, seed, as_json=as_json)))
     except OSError as error:
         raise CommandError(f"cannot listen on {host}:{port} ({error.strerror})") from None
 
 
-def _ready(url: str, *, as_json: bool) -> None:
+def _ready(url: str, seed: int, *, as_json: bool) -> None:
     place = url.partition("://")[2]
     settings = {
         "RECEIVER_RUNWARE_URL": f"{url}/runware/v1",
         "RECEIVER_AIMLAPI_URL": f"{url}/aimlapi",
-        "RECEIVER_ALLOWED_PRIVATE_HOSTS": place,
+        "RECEIVER_PUBLIC_URL": options.DEFAULT_URL,
+        "RECEIVER_ALLOWED_PRIVATE_HOSTS": f"{place},{options.DEFAULT_URL.partition('://')[2]}",
         "RUNWARE_API_KEY": "sandbox",
         "AIMLAPI_API_KEY": "sandbox",
     }
     if as_json:
-        screen.document({"url": url, "settings": settings})
+        screen.document({"url": url, "seed": seed, "settings": settings})
         return
     screen.line("The sandbox listens on ", screen.ours(url, "bold"))
-    screen.line('Settings of a receiver that uses it (the keys may be any text but "invalid"):')
+    screen.line(f"Its seed is {seed}. A generation takes 20 to 40 s; --time-scale 0.05 makes that a second or two.")
+    screen.line('For `receiver serve` in another terminal (the keys may be any text but "invalid"):')
+    screen.line("")
     for name, value in settings.items():
-        screen.line(f"  {name}={value}")
+        screen.line(f"export {name}={value}")
+    screen.line("")
     screen.line(f"Faults: PUT {url}/_sandbox/faults")
     screen.line(f"What really happened: GET {url}/_sandbox/ledger")

@@ -1,6 +1,7 @@
 """Puts the audio of results on this disk: names of ours only, no file ever replaced, every byte checked."""
 
 import contextlib
+import hashlib
 import os
 from pathlib import Path
 
@@ -39,11 +40,18 @@ def name_of(task: Task, result: Result) -> str:
 
 
 async def save(client: Client, task: Task, result: Result, folder: Path) -> Path:
-    """Download one stored result. Raises CommandError for a file that exists, or audio that is not the task's."""
+    """Download one stored result; a file that holds that very audio already is left as it is.
+
+    Raises CommandError for a file that holds something else, or audio that is not the task's.
+    """
     path = folder / name_of(task, result)
     try:
         # Exclusive, and through no link: whoever may write into the folder cannot lead us elsewhere.
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+    except FileExistsError as error:
+        if _holds(path, result):
+            return path
+        raise CommandError(f"{path} cannot be written ({error.strerror})") from None
     except OSError as error:
         raise CommandError(f"{path} cannot be written ({error.strerror})") from None
     complete = False
@@ -60,3 +68,15 @@ async def save(client: Client, task: Task, result: Result, folder: Path) -> Path
             with contextlib.suppress(OSError):
                 path.unlink()
     return path
+
+
+def _holds(path: Path, result: Result) -> bool:
+    """Tell whether a plain file, no link, holds the audio of a result."""
+    artifact = result.artifact
+    try:
+        if path.is_symlink() or not path.is_file() or path.stat().st_size != artifact.size:
+            return False
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == (artifact.sha256 or "").lower()
+    except OSError:
+        return False

@@ -1,7 +1,10 @@
 """`receiver serve`: the service."""
 
+import contextlib
+import io
+import sys
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
@@ -30,7 +33,7 @@ def serve(
         typer.Option(
             "--role",
             metavar="ROLE",
-            help="all (the default), callbacks, api or worker; repeatable. On SQLite only all.",
+            help="Only all, the default, is available yet; callbacks, api and worker are to come.",
             show_default=False,
         ),
     ] = None,
@@ -40,24 +43,56 @@ def serve(
 ) -> None:
     """Run the service until Ctrl-C."""
     from receiver import bootstrap
-    from receiver.cli.local import loaded_settings, refusals, uses_sqlite
+    from receiver.cli.local import loaded_settings, refusals
     from receiver.cli.running import end_with_input, run_server
 
     loaded = loaded_settings(folder)
     roles = frozenset(str(one) for one in role or [Role.ALL])
-    if uses_sqlite(loaded) and roles != {"all"}:
-        raise UsageError(
-            "--role: with the embedded database one process does all",
-            "roles need a RECEIVER_DATABASE_URL of PostgreSQL",
-        )
+    if roles != {"all"}:
+        raise UsageError("--role: only all is available yet")
     if until_input_ends:
         end_with_input()
-    with refusals():
-        run_server(
-            lambda: bootstrap.serve(
-                loaded, host=host, port=port, roles=roles, ready=lambda url: _ready(url, loaded, as_json=as_json)
-            )
-        )
+    watched = sys.stderr.isatty()
+    logs = _LogsBelow(sys.stderr, held=watched)
+
+    def ready(url: str) -> None:
+        _ready(url, loaded, as_json=as_json)
+        logs.release(with_gap=watched)
+
+    try:
+        with refusals(), contextlib.redirect_stderr(logs):
+            run_server(lambda: bootstrap.serve(loaded, host=host, port=port, roles=roles, ready=ready))
+    finally:
+        logs.release()
+    if watched:
+        screen.line("\nstopped", error=True)
+
+
+class _LogsBelow(io.TextIOBase):
+    """Standard error whose first lines wait until the banner stands above them, where a person watches."""
+
+    def __init__(self, stream: TextIO, *, held: bool) -> None:
+        self._stream = stream
+        self._waiting: list[str] | None = [] if held else None
+
+    def write(self, text: str, /) -> int:
+        if self._waiting is None:
+            return self._stream.write(text)
+        self._waiting.append(text)
+        return len(text)
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
+
+    def release(self, *, with_gap: bool = False) -> None:
+        """Write what waited, and from now on everything at once."""
+        waiting, self._waiting = self._waiting, None
+        with contextlib.suppress(OSError):  # whoever read it may be gone
+            self._stream.write(("\n" if with_gap else "") + "".join(waiting or ()))
+            self._stream.flush()
 
 
 def _ready(url: str, loaded: "Loaded", *, as_json: bool) -> None:

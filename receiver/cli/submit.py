@@ -12,13 +12,14 @@ from receiver.cli.failures import UsageError
 from receiver.cli.running import run
 
 _REQUEST = "The request"
-_AFTER = "After that"
 _BASE64 = re.compile(r"[A-Za-z0-9+/_=\s-]+")
+_EXAMPLE = "such as settings.x=1 or 'a.b=\"text\"'"
+_OPTION_FORM = f"KEY=JSON, {_EXAMPLE}"
 _LINKS = ("http://", "https://", "data:", "input:")
 
 
 def submit(  # noqa: PLR0917 - typer fills them by name, from the options of the same names
-    provider: Annotated[str, typer.Argument(help="runware or aimlapi.", show_default=False)],
+    provider: Annotated[str, typer.Argument(metavar="PROVIDER", help="runware or aimlapi.", show_default=False)],
     prompt: Annotated[
         str,
         typer.Option(
@@ -99,7 +100,7 @@ def submit(  # noqa: PLR0917 - typer fills them by name, from the options of the
         typer.Option(
             "--option",
             metavar="KEY=JSON",
-            help="A field that only this provider has, such as settings.x=1; repeatable.",
+            help="A field that only this provider has, such as settings.x=1 or 'a.b=\"text\"'; repeatable.",
             rich_help_panel=_REQUEST,
         ),
     ] = None,
@@ -125,29 +126,15 @@ def submit(  # noqa: PLR0917 - typer fills them by name, from the options of the
         ),
     ] = None,
     *,
-    wait: Annotated[
-        bool, typer.Option("--wait", help="Follow the task until it has ended.", rich_help_panel=_AFTER)
-    ] = False,
-    timeout: Annotated[
-        float | None,
-        typer.Option(
-            "--timeout", metavar="SECONDS", min=0.0, help="Seconds to follow it at most.", rich_help_panel=_AFTER
-        ),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out", metavar="DIR", help="Put the audio into this folder; implies --wait.", rich_help_panel=_AFTER
-        ),
-    ] = None,
+    wait: options.Wait = False,
+    timeout: options.Timeout = None,
+    out: options.Out = None,
     as_json: options.Json = False,
     url: options.Url = options.DEFAULT_URL,
     api_key: options.ApiKey = None,
     folder: options.KeyFolder = options.DEFAULT_FOLDER,
 ) -> None:
     """Ask for a generation."""
-    if timeout is not None and not (wait or out):
-        raise UsageError("--timeout belongs to --wait or --out")
     given: dict[str, object | None] = {
         "provider": provider,
         "prompt": prompt,
@@ -168,15 +155,16 @@ def submit(  # noqa: PLR0917 - typer fills them by name, from the options of the
         "deadline_seconds": deadline,
     }
     request = {name: value for name, value in given.items() if value is not None}
+    from receiver.cli.following import pursuit
     from receiver.cli.service import service
     from receiver.cli.submitting import Plan, show, submitted
 
-    plan = Plan(service(url, api_key, folder), request, idempotency_key, wait or out is not None, timeout, out)
+    plan = Plan(pursuit(service(url, api_key, folder), timeout, out, wait=wait), request, idempotency_key)
     outcome = run(lambda: submitted(plan))
     if as_json:
         screen.document(outcome.task.document)
     else:
-        show(outcome, waited=plan.wait)
+        show(outcome, waited=plan.pursuit.wait)
     if outcome.failure is not None:
         raise outcome.failure
 
@@ -203,9 +191,9 @@ def _is_file(text: str) -> bool:
 
 
 def _provider_options(texts: list[str] | None) -> dict[str, object]:
-    """Read ``a.b=JSON`` texts into nested objects; a text that is no JSON stands for itself."""
+    """Read ``a.b=JSON`` texts into nested objects."""
     whole: dict[str, object] = {}
-    for dotted, text in options.pairs(texts, "--option").items():
+    for dotted, text in options.pairs(texts, "--option", _OPTION_FORM).items():
         *path, last = dotted.split(".")
         place = whole
         for name in path:
@@ -223,7 +211,5 @@ def _value(name: str, text: str) -> object:
     try:
         value: object = json.loads(text)
     except (ValueError, RecursionError):
-        if text.startswith(("{", "[", '"')):
-            raise typer.BadParameter(f"the value of {name!r} is broken JSON", param_hint="--option") from None
-        return text
+        raise typer.BadParameter(f"the value of {name!r} is not JSON, {_EXAMPLE}", param_hint="--option") from None
     return value

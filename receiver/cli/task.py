@@ -1,35 +1,50 @@
-"""`receiver task ID`: one task with its timeline."""
+"""`receiver task ID`: one task with its timeline, followed to its end where that is asked for."""
 
-from typing import Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from receiver.cli import options, screen
 from receiver.cli.running import run
 
+if TYPE_CHECKING:
+    from receiver.cli.following import Outcome
+    from receiver.sdk import Event
+
 
 def task(
-    task_id: Annotated[str, typer.Argument(metavar="ID", help="The task's id.", show_default=False)],
+    task_id: options.TaskId,
     *,
+    wait: options.Wait = False,
+    timeout: options.Timeout = None,
+    out: options.Out = None,
     as_json: options.Json = False,
     url: options.Url = options.DEFAULT_URL,
     api_key: options.ApiKey = None,
     folder: options.KeyFolder = options.DEFAULT_FOLDER,
 ) -> None:
     """Show one task with its timeline."""
+    from receiver.cli.following import pursue, pursuit
+    from receiver.cli.naming import named
     from receiver.cli.portrait import portrait
+    from receiver.cli.saving import folder_for
     from receiver.cli.service import service
-    from receiver.sdk import Event, Task
     from receiver.system import RealSystem
 
-    speaking_with = service(url, api_key, folder)
+    plan = pursuit(service(url, api_key, folder), timeout, out, wait=wait)
+    system = RealSystem()
 
-    async def asked() -> tuple[Task, tuple[Event, ...]]:
-        async with speaking_with.connect() as client:
-            return await client.task(task_id), await client.events(task_id)
+    async def asked() -> "tuple[Outcome, tuple[Event, ...]]":
+        if out is not None:
+            folder_for(out)
+        async with plan.service.connect() as client, named(client, task_id) as whole_id:
+            outcome = await pursue(client, await client.task(whole_id), plan, system)
+            return outcome, () if outcome.given_up else await client.events(whole_id)
 
-    found, events = run(asked)
+    outcome, events = run(asked)
     if as_json:
-        screen.document({**found.document, "events": [dict(event.document) for event in events]})
-    else:
-        screen.lines(portrait(found, RealSystem().now(), events=events, width=screen.width()))
+        story = {} if outcome.given_up else {"events": [dict(event.document) for event in events]}
+        screen.document({**outcome.task.document, **story})
+    elif not outcome.given_up:
+        width = screen.width()
+        screen.lines(portrait(outcome.task, system.now(), events=events, files=outcome.files, width=width))
+    if outcome.failure is not None:
+        raise outcome.failure

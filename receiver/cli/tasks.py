@@ -79,10 +79,10 @@ def _list(page: "Page", now: "datetime") -> "list[Text]":
         Column("provider"),
         Column("status"),
         Column("age", numbers=True),
-        Column("results", numbers=True),
+        Column("stored", numbers=True),
         Column("cost", numbers=True),
     )
-    return table(columns, [_row(task, now) for task in page.tasks], long_title="error", width=screen.width())
+    return table(columns, [_row(task, now) for task in page.tasks], long_title="note", width=screen.width())
 
 
 def _row(task: "Task", now: "datetime") -> "Row":
@@ -92,19 +92,29 @@ def _row(task: "Task", now: "datetime") -> "Row":
     status = screen.foreign(task.status, screen.status_style(task.status))
     if _late(task):
         status.append("!", "yellow")
-    error = task.errors[0] if task.errors else None
     return Row(
         (
             screen.foreign(task.id),
             screen.foreign(task.provider),
             status,
             screen.ours(age((now - task.created_at).total_seconds())),
-            screen.ours(f"{len(task.results)}/{task.expected}"),
+            screen.ours(f"{task.stored}/{task.expected}"),
             screen.ours(money(task.cost_usd)),
         ),
-        None if error is None else screen.foreign(f"{error.code}: {error.message}", "red"),
+        _note(task, now),
         cut=True,
     )
+
+
+def _note(task: "Task", now: "datetime") -> "Text | None":
+    """Return the first error, else what is waited for."""
+    from receiver.cli.awaited import awaited
+
+    if task.errors:
+        return screen.foreign(f"{task.errors[0].code}: {task.errors[0].message}", "red")
+    if task.waiting is None or task.ended:
+        return None
+    return screen.foreign(awaited(task.waiting, now).removeprefix("for "), "dim")
 
 
 def _late(task: "Task") -> bool:

@@ -24,7 +24,7 @@ from receiver.sdk.errors import (
     UnreachableError,
     UnsafeAddressError,
 )
-from receiver.sdk.values import ENDED, Artifact, Event, Page, Remark, Result, Task, TaskError
+from receiver.sdk.values import ENDED, Artifact, Event, Page, Remark, Result, Task, TaskError, Waiting
 
 __all__ = [
     "DEFAULT_URL",
@@ -50,5 +50,6 @@ __all__ = [
     "UnexpectedAnswerError",
     "UnreachableError",
     "UnsafeAddressError",
+    "Waiting",
     "checked_address",
 ]

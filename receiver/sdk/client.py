@@ -116,6 +116,14 @@ class Client:
         async with self._answer("GET", f"v1/tasks/{quote(task_id, safe='')}/events") as answer:
             return _read(await answer.aread(), events_of)
 
+    async def cancel(self, task_id: str) -> Task:
+        """Stop waiting for a task and return it. Raises ConflictError for one that has ended otherwise."""
+        return await self._operate(task_id, "cancel")
+
+    async def refresh(self, task_id: str) -> Task:
+        """Have a task looked at now and return it. Raises ConflictError for one that has ended."""
+        return await self._operate(task_id, "refresh")
+
     async def download(self, task: Task, result: Result, into: BinaryIO) -> None:
         """Write the stored audio of a result into ``into``; length and sha256 must be those that the task names."""
         artifact = result.artifact
@@ -135,6 +143,10 @@ class Client:
             raise DownloadError(f"the audio should have {artifact.size} bytes; {arrived} came")
         if digest.hexdigest() != artifact.sha256.lower():
             raise DownloadError("the audio that came does not have the sha256 that the task names")
+
+    async def _operate(self, task_id: str, what: str) -> Task:
+        async with self._answer("POST", f"v1/tasks/{quote(task_id, safe='')}/{what}") as answer:
+            return _read(await answer.aread(), task_of)
 
     @asynccontextmanager
     async def _answer(
@@ -208,7 +220,10 @@ def _refusal(answer: httpx.Response) -> ClientError:
     """Return the error that an answer other than a success stands for."""
     status = answer.status_code
     if answer.is_redirect:
-        return UnexpectedAnswerError(f"the answer redirects to {answer.headers['location']}; no key is sent there")
+        target = answer.headers.get("location")
+        if target is None:
+            return UnexpectedAnswerError(f"the answer is HTTP {status}, a redirect that does not say where to")
+        return UnexpectedAnswerError(f"the answer redirects to {target}; no key is sent there")
     document: Mapping[str, object] = {}
     try:
         document = document_of(answer.content)

@@ -26,9 +26,10 @@ class Remark:
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """The audio of one result in the service's storage. ``size`` in bytes, ``sha256`` in hex."""
+    """The audio of one result in the service's storage. ``url``: its path, ``size`` in bytes, ``sha256`` in hex."""
 
     status: str
+    url: str | None
     size: int | None
     sha256: str | None
     media_type: str | None
@@ -60,6 +61,15 @@ class TaskError:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """What a task under way waits for, in one word and in a sentence; ``until`` is when the service acts next."""
+
+    what: str
+    message: str
+    until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """One generation. ``document`` is all that the service said of it, as it said it."""
 
@@ -73,6 +83,7 @@ class Task:
     settled_at: datetime | None
     completed_at: datetime | None
     deadline_at: datetime | None
+    waiting: Waiting | None
     metadata: Mapping[str, object]
     warnings: tuple[Remark, ...]
     provider_task_id: str | None
@@ -94,6 +105,11 @@ class Task:
         """How many results were asked for."""
         count = self.request.get("count")
         return count if isinstance(count, int) else 1
+
+    @property
+    def stored(self) -> int:
+        """How many results have their audio in the service's storage."""
+        return sum(result.artifact.status == "stored" for result in self.results)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +150,7 @@ def task_of(document: Mapping[str, object]) -> Task:
         settled_at=_maybe_time(document, "settled_at"),
         completed_at=_maybe_time(document, "completed_at"),
         deadline_at=_maybe_time(document, "deadline_at"),
+        waiting=_waiting(document),
         metadata=_object(document, "metadata"),
         warnings=tuple(remark_of(item) for item in objects(document, "warnings")),
         provider_task_id=maybe(document, "provider_task_id", str),
@@ -176,6 +193,14 @@ def maybe(document: Mapping[str, object], name: str, kind: type[_Kind]) -> _Kind
     return None if document.get(name) is None else _one(document, name, kind)
 
 
+def _waiting(document: Mapping[str, object]) -> Waiting | None:
+    """Read what is waited for; a service of an earlier version does not say."""
+    if document.get("waiting") is None:
+        return None
+    waiting = _object(document, "waiting")
+    return Waiting(_one(waiting, "for", str), _one(waiting, "message", str), _maybe_time(waiting, "until"))
+
+
 def _result(document: Mapping[str, object]) -> Result:
     return Result(
         id=_identifier(document),
@@ -192,6 +217,7 @@ def _result(document: Mapping[str, object]) -> Result:
 def _artifact(document: Mapping[str, object]) -> Artifact:
     return Artifact(
         status=_one(document, "status", str),
+        url=maybe(document, "url", str),
         size=maybe(document, "bytes", int),
         sha256=maybe(document, "sha256", str),
         media_type=maybe(document, "media_type", str),

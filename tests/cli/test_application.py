@@ -15,8 +15,8 @@ from receiver.cli.failures import CommandError
 from tests.cli.conftest import Said
 
 Typed = Callable[..., Said]
-COMMANDS = ["demo", "serve", "sandbox", "submit", "tasks", "task", "settings", "migrate", "keys"]
-LATER = ["watch", "cancel", "refresh", "redrive", "replay", "stats", "endpoints", "doctor", "drill"]
+COMMANDS = ["demo", "serve", "sandbox", "submit", "tasks", "task", "cancel", "refresh", "settings", "migrate", "keys"]
+LATER = ["watch", "redrive", "replay", "stats", "endpoints", "doctor", "drill"]
 LEAVES = [*(name for name in COMMANDS if name != "keys"), "keys new", "keys rotate"]
 HEAVY = {
     "alembic",
@@ -55,6 +55,12 @@ def test_help_on_a_terminal_holds_the_same_options() -> None:
     outcome = CliRunner().invoke(application(pretty=True), ["submit", "--help"], env={"COLUMNS": "100"})
     assert outcome.exit_code == 0
     assert {"--prompt", "--audio", "--wait", "--out", "--url"} <= set(re.findall(r"--[a-z-]+", outcome.output))
+
+
+def test_help_of_submit_names_its_argument_as_it_is_typed(receiver: Typed) -> None:
+    text = receiver("submit", "--help").out
+    assert text.startswith("Usage: receiver submit [OPTIONS] PROVIDER\n")
+    assert re.search(r"^  PROVIDER  runware or aimlapi\.", text, flags=re.MULTILINE)
 
 
 def test_no_command_at_all_shows_the_help_as_a_usage_error(receiver: Typed) -> None:

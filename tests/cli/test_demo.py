@@ -94,6 +94,7 @@ def test_every_cover_arrives_whatever_the_surroundings_say_and_a_second_demo_may
     assert len(rows) == 4
     assert {row[2] for row in rows} == {"succeeded"}
     assert all(Path(row[-1]).is_file() for row in rows)
+    assert out.endswith(f"\nWhen you are done, delete the folder {folder / 'shown'}\n")
     assert len(files(folder / "shown")) == 8
     assert all_free(_URL.findall(out))
 

@@ -88,6 +88,9 @@ def test_the_table_names_each_file_whole_on_a_pipe_and_below_its_folder_on_a_ter
     assert narrow[1].split() == [TASK_ID, "runware", "succeeded", "callback", "24.1", "$0.15"]
     assert narrow[2] == f"  {TASK_ID}/{RESULT_ID}.mp3"
     assert max(len(line) for line in narrow) <= 80
+    middle = [line.plain for line in finale(exhibits, folder, width=120)]
+    assert f"{RESULT_ID}.mp3" in "".join(middle)
+    assert max(len(line) for line in middle) <= 120
 
 
 def test_a_task_without_a_result_has_its_row_too(folder: Path) -> None:

@@ -1,6 +1,9 @@
 """The commands of this machine: settings, keys, migrate, and the two that serve, as real processes."""
 
+import contextlib
 import json
+import os
+import pty
 import re
 import signal
 import socket
@@ -68,10 +71,12 @@ def test_the_sandbox_says_which_settings_to_make_and_ends_well(number: signal.Si
     with running("sandbox", "--port", "0", "--json", "--time-scale", "0.01", "--seed", "7") as process:
         said = first_line(process)
         url = said["url"]
+        assert said["seed"] == 7
         assert said["settings"] == {
             "RECEIVER_RUNWARE_URL": f"{url}/runware/v1",
             "RECEIVER_AIMLAPI_URL": f"{url}/aimlapi",
-            "RECEIVER_ALLOWED_PRIVATE_HOSTS": url.removeprefix("http://"),
+            "RECEIVER_PUBLIC_URL": "http://127.0.0.1:8080",
+            "RECEIVER_ALLOWED_PRIVATE_HOSTS": f"{url.removeprefix('http://')},127.0.0.1:8080",
             "RUNWARE_API_KEY": "sandbox",
             "AIMLAPI_API_KEY": "sandbox",
         }
@@ -79,6 +84,23 @@ def test_the_sandbox_says_which_settings_to_make_and_ends_well(number: signal.Si
         out, err = stopped(process, number)
         assert (process.returncode, out, err) == (0, "", "")
         assert is_free(port_of(url))
+
+
+def test_the_sandbox_says_lines_that_can_be_pasted_and_draws_a_seed() -> None:
+    seeds = set()
+    for _ in range(2):
+        with running("sandbox", "--port", "0") as process:
+            assert process.stdout is not None
+            text = ""
+            while "_sandbox/ledger" not in text:
+                text += process.stdout.readline()
+        [place] = re.findall(r"listens on http://(\S+)", text)
+        assert f"\nexport RECEIVER_RUNWARE_URL=http://{place}/runware/v1\n" in text
+        assert "\nexport RECEIVER_PUBLIC_URL=http://127.0.0.1:8080\n" in text
+        assert f"\nexport RECEIVER_ALLOWED_PRIVATE_HOSTS={place},127.0.0.1:8080\n" in text
+        assert "--time-scale" in text
+        seeds |= set(re.findall(r"Its seed is (\d+)\.", text))
+    assert len(seeds) == 2
 
 
 def test_the_sandbox_takes_its_faults_from_flags() -> None:
@@ -168,11 +190,51 @@ def test_serve_as_json_is_one_line_and_the_logs_go_to_standard_error(folder: Pat
     assert "started" in err
 
 
+def test_on_a_terminal_the_banner_stands_above_the_logs_and_ctrl_c_says_stopped() -> None:
+    ours, theirs = pty.openpty()
+    with os.fdopen(ours, "rb", 0) as screen:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "receiver", "serve", "--port", "0"],
+            stdin=subprocess.DEVNULL,
+            stdout=theirs,
+            stderr=theirs,
+        )
+        os.close(theirs)
+        text = ""
+        try:
+            while '"started"' not in text:
+                text += os.read(screen.fileno(), 4096).decode()
+            process.send_signal(signal.SIGINT)
+            with contextlib.suppress(OSError):  # how the end of a terminal is told
+                while more := os.read(screen.fileno(), 4096).decode():
+                    text += more
+            assert process.wait(timeout=10) == 0
+        finally:
+            process.kill()
+            process.wait()
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", text).replace("\r", "").split("\n")
+    gap = lines.index("")
+    assert lines[0].startswith("The receiver listens on http://")
+    assert all(line.startswith("  ") for line in lines[1:gap])
+    assert all(json.loads(line) for line in lines[gap + 1 : -3])
+    assert lines[-3:] == ["", "stopped", ""]
+
+
+def test_a_second_service_on_a_folder_names_the_first() -> None:
+    with running("serve", "--port", "0", "--json", "--data-dir", "data") as process:
+        folder = first_line(process)["data_dir"]
+        with running("serve", "--port", "0", "--data-dir", "data") as second:
+            _, err = second.communicate(timeout=30)
+        assert second.returncode == 1
+        assert f"process {process.pid} already serves the data folder {folder}\n" in err
+        assert "PostgreSQL" not in err
+
+
 @pytest.mark.parametrize("roles", [["callbacks"], ["api", "worker"], ["all", "api"]])
-def test_on_sqlite_any_role_but_all_is_a_usage_error(receiver: Typed, folder: Path, roles: list[str]) -> None:
+def test_any_role_but_all_is_a_usage_error(receiver: Typed, folder: Path, roles: list[str]) -> None:
     said = receiver("serve", "--port", "0", *[part for role in roles for part in ("--role", role)])
     assert said.code == 2
-    assert "--role" in said.err
+    assert "--role: only all is available yet" in said.err
     assert list(folder.iterdir()) == []
 
 
@@ -236,7 +298,18 @@ def test_new_keys_are_printed_as_settings_and_kept_nowhere(receiver: Typed, fold
     assert list(folder.iterdir()) == []
 
 
+def test_without_a_signing_key_there_is_nothing_to_rotate(receiver: Typed, folder: Path) -> None:
+    said = receiver("keys", "rotate")
+    assert said.code == 1
+    assert f"nothing to rotate: there is no {folder / 'var' / 'signing_keys'}" in said.err
+    assert list(folder.iterdir()) == []
+
+
 def test_rotating_puts_a_new_signing_key_before_the_old_ones(receiver: Typed, folder: Path) -> None:
+    (folder / "var").mkdir(mode=0o700)
+    old = folder / "var" / "signing_keys"
+    old.write_text(json.loads(receiver("keys", "new", "--json").out)["signing_key"] + "\n")
+    old.chmod(0o600)
     first = json.loads(receiver("keys", "rotate", "--json").out)["kid"]
     second = json.loads(receiver("keys", "rotate", "--json").out)["kid"]
     text = (folder / "var" / "signing_keys").read_text()

@@ -22,6 +22,7 @@ from tests.cli.fake_service import (
 
 Typed = Callable[..., Said]
 SUBMIT = ("submit", "runware", "--prompt", "bossa nova, slow", "--audio", "https://a.example/b.mp3")
+HINT = f"follow it with `receiver task {TASK_ID} --wait`; with --out DIR for its audio"
 TASK = f"/v1/tasks/{TASK_ID}"
 AUDIO_PATH = f"{TASK}/results/{RESULT_ID}/audio"
 
@@ -53,7 +54,7 @@ def test_every_option_has_its_field(receiver: Typed, here: FakeService) -> None:
         *SUBMIT, "--lyrics", "la la la la la", "--model", "m:1@2", "--count", "2", "--seed", "0", "--format", "FLAC",
         "--output-type", "URL", "--sample-rate", "44100", "--bitrate", "128000", "--ttl", "60", "--no-include-cost",
         "--upload-endpoint", "https://u.example/x", "--option", "settings.deep.x=1", "--option", 'settings.y="z"',
-        "--option", "plain=word", "--metadata", "album=a=b", "--metadata", "track=4", "--deadline", "60",
+        "--option", 'plain="word"', "--metadata", "album=a=b", "--metadata", "track=4", "--deadline", "60",
     )  # fmt: skip
     assert said.code == 0
     assert asked(here) == {
@@ -80,9 +81,7 @@ def test_every_option_has_its_field(receiver: Typed, here: FakeService) -> None:
 def test_without_waiting_it_says_the_id_and_how_to_look(receiver: Typed, here: FakeService) -> None:
     accepting(here)
     here.says("POST", "/v1/tasks", Answer(202, task(warnings=[{"field": "prompt", "message": "long"}])))
-    assert receiver(*SUBMIT) == Said(
-        0, f"Task {TASK_ID} is queued.\n  warning: prompt: long\n  see `receiver task {TASK_ID}`\n", ""
-    )
+    assert receiver(*SUBMIT) == Said(0, f"Task {TASK_ID} is queued.\n  warning: prompt: long\n  {HINT}\n", "")
 
 
 def test_json_is_the_task_as_the_service_said_it(receiver: Typed, here: FakeService) -> None:
@@ -151,10 +150,11 @@ def test_a_file_that_is_not_there_is_refused_too(receiver: Typed, here: FakeServ
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--option", "x"], "NAME=VALUE"),
+        (["--option", "x"], "KEY=JSON, such as settings.x=1"),
         (["--option", "a=1", "--option", "a.b=2"], "lies inside of a value"),
         (["--option", "a.b=2", "--option", "a=1"], "given twice"),
-        (["--option", "a={"], "broken JSON"),
+        (["--option", "a={"], "is not JSON"),
+        (["--option", "a=text"], """'a.b="text"'"""),
         (["--metadata", "=x"], "NAME=VALUE"),
         (["--count", "two"], "--count"),
         (["--timeout", "5"], "--timeout belongs to --wait"),
@@ -180,9 +180,30 @@ def test_waiting_shows_each_change_and_ends_with_the_task(receiver: Typed, here:
     said = receiver(*SUBMIT, "--wait")
     assert said.code == 0
     states = [line.split()[-3:] for line in said.err.splitlines()]
-    assert states == [["queued", "0/1", "results"], ["submitted", "0/1", "results"], ["succeeded", "1/1", "results"]]
+    assert states == [["queued", "0/1", "stored"], ["submitted", "0/1", "stored"], ["succeeded", "1/1", "stored"]]
     assert said.out.startswith(f"{TASK_ID}  succeeded\n")
     assert "by callback +24.1 s" in said.out
+
+
+def test_waiting_says_what_is_waited_for_once_as_long_as_it_is_the_same(receiver: Typed, here: FakeService) -> None:
+    key = {"for": "key", "message": "no key is set for runware", "until": None}
+    audio = {"for": "audio", "message": "its audio is being fetched", "until": None}
+    soon = {"for": "callback", "message": "the callback", "until": "2026-01-01T00:00:00Z"}
+    later = {**soon, "until": "2026-01-01T00:00:01Z"}
+    seen = [
+        task("queued", waiting=key), task("queued", waiting=key), task("submitted", waiting=soon),
+        task("submitted", waiting=later), task("collecting", waiting=audio, results=[result("pending")]), succeeded(),
+    ]  # fmt: skip
+    accepting(here, *[Answer(200, each) for each in seen])
+    said = receiver(*SUBMIT, "--wait")
+    assert [" ".join(line.split()[2:]).removeprefix(f"{TASK_ID} ") for line in said.err.splitlines()] == [
+        "runware queued 0/1 stored",
+        "no key is set for runware".partition(" ")[2],
+        "runware submitted 0/1 stored",
+        "the callback; our own look now",
+        "runware collecting 0/1 stored",
+        "runware succeeded 1/1 stored",
+    ]
 
 
 def test_waiting_outlives_a_restart_of_the_service(receiver: Typed, here: FakeService) -> None:
@@ -210,6 +231,32 @@ def test_time_runs_out_on_the_waiting_and_not_on_the_task(receiver: Typed, here:
     assert "has not ended within 0.1 s; it goes on" in said.err
     assert f"receiver task {TASK_ID}" in said.err
     assert json.loads(said.out)["status"] == "submitted"
+
+
+def test_what_goes_on_without_us_is_not_shown_and_the_hint_stands_alone(receiver: Typed, here: FakeService) -> None:
+    accepting(here, Answer(200, task("submitted")))
+    for command in (SUBMIT, ("task", TASK_ID)):
+        said = receiver(*command, "--out", "new music", "--timeout", "0.1")
+        assert (said.code, said.out) == (1, "")
+        assert said.err.endswith(
+            "receiver: the task has not ended within 0.1 s; it goes on\n"
+            f"  follow it with `receiver task {TASK_ID} --wait --out 'new music'`\n"
+        )
+
+
+def test_a_task_that_exists_is_followed_and_its_audio_saved_again_and_again(
+    receiver: Typed, here: FakeService, folder: Path
+) -> None:
+    here.says("GET", TASK, Answer(200, task("submitted")), Answer(200, succeeded()))
+    here.says("GET", f"{TASK}/events", Answer(200, {"data": []}))
+    here.says("GET", AUDIO_PATH, Answer(200, AUDIO))
+    for _ in range(2):
+        said = receiver("task", TASK_ID, "--wait", "--out", "music")
+        assert said.code == 0
+        assert (folder / "music" / f"{TASK_ID}-0.mp3").read_bytes() == AUDIO
+        assert f"music/{TASK_ID}-0.mp3\n     {AUDIO_PATH}\n" in said.out
+    assert [asked.path for asked in here.asked].count(AUDIO_PATH) == 1
+    assert json.loads(receiver("task", TASK_ID, "--wait", "--json").out) == {**succeeded(), "events": []}
 
 
 def test_out_implies_waiting_and_saves_each_stored_result_under_our_name(
@@ -324,5 +371,5 @@ def test_an_interruption_says_that_the_task_goes_on(here: FakeService, number: s
     process.send_signal(number)
     out, err = process.communicate(timeout=10)
     assert process.returncode == 1
-    assert err == f"receiver: no longer waiting; the task goes on\n  see `receiver task {TASK_ID}`\n"
+    assert err == f"receiver: no longer waiting; the task goes on\n  {HINT}\n"
     assert json.loads(out)["status"] == "submitted"

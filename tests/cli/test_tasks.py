@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from tests.cli.conftest import Said
-from tests.cli.fake_service import RESULT_ID, TASK_ID, Answer, FakeService, result, succeeded, task
+from tests.cli.fake_service import RESULT_ID, TASK_ID, Answer, FakeService, problem, result, succeeded, task
 from tests.cli.test_screen import ACTED_UPON
 
 Typed = Callable[..., Said]
@@ -68,7 +68,7 @@ def test_a_list_on_a_pipe_has_a_line_for_each_task_with_its_whole_error(receiver
     assert said.code == 0
     assert said.err == "! overdue: past its deadline, and still looked for\nmore with --cursor next\n"
     assert [" ".join(line.split()) for line in said.out.splitlines()] == [
-        "task provider status age results cost error",
+        "task provider status age stored cost note",
         f"{ids[0]} runware submitted! 12 min 0/1 –",
         f"{ids[1]} runware succeeded 3 h 1/1 $0.15",
         f"{ids[2]} runware failed 2 d 0/1 – moderation: {'no ' * 80}end",
@@ -102,6 +102,9 @@ def test_one_task_is_shown_with_its_request_its_results_and_its_timeline(receive
         "prompt": "bossa",
         "lyrics": "[Verse]\none\ntwo",
         "ttl_seconds": 60,
+        "sample_rate": 44100,
+        "include_cost": True,
+        "output_type": "URL",
         "seed": None,
     }
     error = {"code": "moderation", "message": "no", "retryable": True, "provider_code": "contentPolicy"}
@@ -112,11 +115,23 @@ def test_one_task_is_shown_with_its_request_its_results_and_its_timeline(receive
         event(1, "task.created", 0, provider="runware", model="m", count=2),
         event(2, "attempt.made", 0.3, attempt=1, outcome="accepted", http_status=200, seconds=0.12, detail=None),
         event(3, "task.submitted", 0.3, provider_task_id=TASK_ID),
-        event(4, "callback.quarantined", 24.1, report_id="12345678-x", reason="names another task"),
+        event(
+            4,
+            "callback.quarantined",
+            24.1,
+            report_id="0199a1b2-0000-7000-8000-0000a1b2c3d4",
+            reason="names another task",
+        ),
         event(5, "result.received", 24.1, result_id=RESULT_ID, index=0, via="callback", late=False),
         event(6, "result.stored", 25, result_id=RESULT_ID, bytes=197000, sha256="x", duration_seconds=12.3),
-        event(7, "task.succeeded", 3725, stored=1, expected=1),
-        event(8, "task.invented", 3725, new={"x": 1}),
+        event(7, "task.settled", 3724, results=1, failed=0),
+        event(8, "task.succeeded", 3725, stored=1, expected=1),
+        event(9, "attempt.made", 3725, attempt=2, outcome="refused", detail="no"),
+        event(10, "task.failed", 3725, code="moderation", message="no"),
+        event(11, "result.failed", 3725, message="other"),
+        event(12, "result.failed", 3725, message="other"),
+        event(13, "task.cancelled", 3725, was="submitted"),
+        event(14, "task.invented", 3725, new={"x": 1}),
     ]
     here.says("GET", f"{TASK}/events", Answer(200, {"data": events}))
     said = receiver("task", TASK_ID)
@@ -127,13 +142,16 @@ def test_one_task_is_shown_with_its_request_its_results_and_its_timeline(receive
     assert "  cost       $0.15\n" in head
     assert "  completed  +25.0 s\n" in head
     assert sections == [
-        "Request\n  prompt     bossa\n  lyrics     [Verse]\n             one\n             two\n  ttl        60 s",
+        (
+            "Request\n  prompt       bossa\n  lyrics       [Verse]\n               one\n               two\n"
+            "  link lives   60 s\n  sample rate  44100 Hz\n  report cost  yes\n  output type  URL"
+        ),
         "Warnings\n  prompt     long",
         "Errors\n  moderation  no (the same request may succeed another time; the provider's word: contentPolicy)",
         (
             "Results\n"
             "  0  stored  by callback +24.1 s, 12.3 s, 25 kB, audio/mpeg, $0.15, seed 41\n"
-            f"     id {RESULT_ID}\n"
+            f"     {TASK}/results/{RESULT_ID}/audio\n"
             f"     sha256 {result()['artifact']['sha256']}"
         ),
         (
@@ -141,16 +159,24 @@ def test_one_task_is_shown_with_its_request_its_results_and_its_timeline(receive
             "       +0.0 s  task.created          runware, m, 2 results\n"
             "       +0.3 s  attempt.made          attempt 1, accepted, HTTP 200, 0.1 s\n"
             "       +0.3 s  task.submitted\n"
-            "      +24.1 s  callback.quarantined  report 12345678, names another task\n"
+            "      +24.1 s  callback.quarantined  report a1b2c3d4, names another task\n"
             "      +24.1 s  result.received       result 0, by callback\n"
             "      +25.0 s  result.stored         result 0, 197 kB, 12.3 s\n"
+            "  +1 h 02 min  task.settled          1 result, none failed\n"
             "  +1 h 02 min  task.succeeded        1 of 1 stored\n"
+            "  +1 h 02 min  attempt.made          attempt 2, refused\n"
+            "  +1 h 02 min  task.failed           moderation\n"
+            "  +1 h 02 min  result.failed         other\n"
+            "  +1 h 02 min  result.failed\n"
+            "  +1 h 02 min  task.cancelled        was submitted\n"
             '  +1 h 02 min  task.invented         new={"x": 1}\n'
         ),
     ]
 
 
-def test_one_task_fits_80_columns(receiver: Typed, here: FakeService, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_task_fits_80_columns_but_for_the_path_of_its_audio(
+    receiver: Typed, here: FakeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
     words = "slow bossa nova and brushed drums " * 20
     error = {"code": "artifact_unavailable", "message": words, "retryable": False, "provider_code": "x"}
     here.says(
@@ -161,7 +187,8 @@ def test_one_task_fits_80_columns(receiver: Typed, here: FakeService, monkeypatc
     monkeypatch.setenv("COLUMNS", "80")
     said = receiver("task", TASK_ID)
     assert said.code == 0
-    assert max(len(line) for line in _COLOUR.sub("", said.out).splitlines()) <= 80
+    wide = [line for line in _COLOUR.sub("", said.out).splitlines() if len(line) > 80]
+    assert wide == [f"     {TASK}/results/{RESULT_ID}/audio"]
 
 
 def test_one_task_as_json_is_the_document_and_its_events(receiver: Typed, here: FakeService) -> None:
@@ -172,6 +199,65 @@ def test_one_task_as_json_is_the_document_and_its_events(receiver: Typed, here: 
     assert said.out.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("what", "message", "words"),
+    [
+        ("callback", "the callback of runware", "for the callback; our own look now"),
+        ("provider", "runware refuses our key (HTTP 401)", "runware refuses our key (HTTP 401), next try now"),
+    ],
+)
+def test_what_a_task_waits_for_is_said_at_its_head_and_in_the_list(
+    receiver: Typed, here: FakeService, what: str, message: str, words: str
+) -> None:
+    waiting = {"for": what, "message": message, "until": ago(seconds=1)}
+    here.says("GET", "/v1/tasks", page(task("submitted", waiting=waiting)))
+    here.says("GET", TASK, Answer(200, task("submitted", waiting=waiting)))
+    here.says("GET", f"{TASK}/events", Answer(200, {"data": []}))
+    assert receiver("task", TASK_ID).out.startswith(f"{TASK_ID}  submitted\n  waiting    {words}\n")
+    assert receiver("tasks").out.endswith(f"  {words.removeprefix('for ')}\n")
+
+
+def test_a_beginning_is_enough_where_it_is_of_one_task_alone(receiver: Typed, here: FakeService) -> None:
+    other = TASK_ID[:8] + "-0000-4000-8000-000000000000"
+    here.says("GET", "/v1/tasks", page(task(id=other), cursor="more"), page(task()), page(task(id=other), task()))
+    here.says("GET", TASK, Answer(200, task()))
+    here.says("GET", f"{TASK}/events", Answer(200, {"data": []}))
+    assert receiver("task", TASK_ID[:9].upper() + "7").out.startswith(f"{TASK_ID}  queued\n")
+    said = receiver("task", TASK_ID[:8])
+    assert said.code == 1
+    assert said.err == f"receiver: 2 tasks begin with {TASK_ID[:8]}\n  {other}\n  {TASK_ID}\n"
+    assert receiver("task", "ffffffff").err == "receiver: no task ffffffff\n"
+
+
+def test_what_is_older_than_what_is_looked_through_is_said(receiver: Typed, here: FakeService) -> None:
+    here.says("GET", "/v1/tasks", page(*[task()] * 100, cursor="more"))
+    said = receiver("task", "ffffffff")
+    assert said.code == 1
+    assert "looked through the newest 200; for an older one give the whole id" in said.err
+    assert len(here.asked) == 2
+
+
+@pytest.mark.parametrize("command", ["cancel", "refresh"])
+def test_a_task_is_operated_on_by_its_route(receiver: Typed, here: FakeService, command: str) -> None:
+    here.says("POST", f"{TASK}/{command}", Answer(200, task("submitted")))
+    said = receiver(command, TASK_ID)
+    assert said.code == 0
+    assert said.out.startswith(f"Task {TASK_ID} is submitted.\n")
+    assert json.loads(receiver(command, TASK_ID, "--json").out) == task("submitted")
+
+
+@pytest.mark.parametrize("command", ["cancel", "refresh"])
+def test_a_task_that_has_ended_is_left_alone_in_clear_words(receiver: Typed, here: FakeService, command: str) -> None:
+    here.says("POST", f"{TASK}/{command}", problem(409, "The task has already ended"))
+    here.says("GET", TASK, Answer(200, succeeded()))
+    said = receiver(command, TASK_ID)
+    assert (said.code, said.out) == (1, "")
+    assert said.err == (
+        f"receiver: task {TASK_ID} has already ended, as succeeded; nothing was changed\n"
+        f"  see `receiver task {TASK_ID}`\n"
+    )
+
+
 @pytest.mark.parametrize("colour", ["pipe", "terminal"])
 @pytest.mark.parametrize("command", [("tasks",), ("task", TASK_ID), ("task", TASK_ID, "--json"), ("tasks", "--json")])
 def test_nothing_that_a_stranger_wrote_acts_on_the_terminal(
@@ -180,7 +266,7 @@ def test_nothing_that_a_stranger_wrote_acts_on_the_terminal(
     if colour == "terminal":
         monkeypatch.setenv("FORCE_COLOR", "1")
     stored = result(via=HOSTILE)
-    stored["artifact"].update(status=HOSTILE, sha256=HOSTILE, media_type=HOSTILE)
+    stored["artifact"].update(status=HOSTILE, url=HOSTILE, sha256=HOSTILE, media_type=HOSTILE)
     hostile = succeeded(
         provider=HOSTILE,
         model=HOSTILE,
@@ -192,6 +278,7 @@ def test_nothing_that_a_stranger_wrote_acts_on_the_terminal(
         warnings=[{"field": HOSTILE, "message": HOSTILE}],
         errors=[{"code": HOSTILE, "message": HOSTILE, "retryable": False, "provider_code": HOSTILE}],
         results=[stored],
+        waiting={"for": HOSTILE, "message": HOSTILE, "until": None},
     )
     events = [event(1, HOSTILE, 1, **{HOSTILE: HOSTILE}), event(2, "task.failed", 1, message=HOSTILE, via=HOSTILE)]
     here.says("GET", "/v1/tasks", page(hostile, cursor=HOSTILE))

@@ -35,6 +35,12 @@ async def client(service: FakeService) -> AsyncIterator[Client]:
         yield connected
 
 
+async def test_an_id_with_slashes_asks_for_nothing_else(client: Client, service: FakeService) -> None:
+    with pytest.raises(sdk.NotFoundError):
+        await client.task("../tasks?x=1#y")
+    assert [asked.path for asked in service.asked] == ["/v1/tasks/..%2Ftasks%3Fx%3D1%23y"]
+
+
 async def test_a_task_is_read_with_everything_the_service_says(client: Client, service: FakeService) -> None:
     error = {"code": "moderation", "message": "no", "retryable": True, "provider_code": None}
     document = succeeded(
@@ -49,6 +55,25 @@ async def test_a_task_is_read_with_everything_the_service_says(client: Client, s
     assert [each.via for each in read.results] == ["callback"]
     assert read.results[0].artifact.size == len(AUDIO)
     assert read.document == document
+
+
+async def test_what_is_waited_for_may_be_absent_null_or_there(client: Client, service: FakeService) -> None:
+    waiting = {"for": "retry", "message": "why", "until": "2026-11-20T10:00:25Z"}
+    service.says(
+        "GET", TASK, Answer(200, task()), Answer(200, task(waiting=None)), Answer(200, task(waiting=waiting))
+    )
+    assert (await client.task(TASK_ID)).waiting is None
+    assert (await client.task(TASK_ID)).waiting is None
+    until = datetime(2026, 11, 20, 10, 0, 25, tzinfo=UTC)
+    assert (await client.task(TASK_ID)).waiting == sdk.Waiting("retry", "why", until)
+
+
+async def test_a_task_is_cancelled_and_refreshed_unless_it_has_ended(client: Client, service: FakeService) -> None:
+    service.says("POST", f"{TASK}/cancel", Answer(200, task("cancelled")))
+    service.says("POST", f"{TASK}/refresh", problem(409, "The task has already ended"))
+    assert (await client.cancel(TASK_ID)).status == "cancelled"
+    with pytest.raises(sdk.ConflictError):
+        await client.refresh(TASK_ID)
 
 
 @pytest.mark.parametrize(

@@ -113,7 +113,7 @@ async def _main_job(stage: Scene, known: _Known, sandbox: Child, receiver: Child
     _say(f"The sandbox plays both providers on {sandbox.said['url']}", as_json=as_json)
     _say(f"The receiver listens on {receiver.said['url']}", as_json=as_json)
     async with _service(receiver).connect() as client:
-        with Progress(system, error=as_json, live=not as_json) as progress:
+        with Progress(system, error=as_json, live=not as_json, waits=False) as progress:
             for request in _REQUESTS:
                 known.tasks.append(await client.submit(request))
                 progress.see(known.tasks[-1])
@@ -158,6 +158,7 @@ def _show(stage: Scene, proof: Proof, *, as_json: bool) -> None:
         text = f"{files} audio files are on disk, each with the length and the sha256 of the providers' ledger."
         _say(ours(text, "green"), as_json=as_json)
     _say(ours("They lie below ").append_text(foreign(stage.audio)), as_json=as_json)
+    _say(ours("When you are done, delete the folder ").append_text(foreign(stage.folder)), as_json=as_json)
 
 
 async def _go_on(receiver: Child, *, as_json: bool) -> None:
