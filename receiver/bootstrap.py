@@ -113,7 +113,7 @@ async def opened(
             api_url=settings.api_url,
             api_hosts=frozenset(name.strip().lower() for name in settings.api_hosts.split(",") if name.strip()),
             loopback=loopback,
-            secrets=tuple(loaded.keys.values()),
+            secrets=(*loaded.keys.values(), *loaded.option_secrets),
             draining=draining,
             metrics_page=metrics.page,
         )

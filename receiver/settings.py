@@ -149,10 +149,11 @@ class Loaded:
     """
 
     settings: Settings
-    options: Mapping[str, Mapping[str, str]]
+    options: Mapping[str, Mapping[str, str]] = field(repr=False)
     keys: Mapping[str, str] = field(repr=False)
     described: tuple[Described, ...] = ()
     kill_at: str | None = None
+    option_secrets: tuple[str, ...] = field(default=(), repr=False)
 
 
 def load(
@@ -191,9 +192,15 @@ def load(
         for entry in entries
     }
     keys = {entry.name: values[_key(entry)][0] for entry in entries if _key(entry) in values}
-    described = tuple(_describe(name, meaning, default, values) for name, (meaning, default) in known.items())
+    hidden = {_variable(entry, option.name) for entry in entries for option in entry.options if option.secret}
+    secrets = _SECRETS | hidden | {_key(entry) for entry in entries}
+    described = tuple(
+        _describe(name, meaning, default, values, secret=name in secrets)
+        for name, (meaning, default) in known.items()
+    )
     kill_at = values.get("RECEIVER_KILL_AT", ("", ""))[0] or None
-    return Loaded(settings, options, keys, described, kill_at)
+    option_secrets = tuple(values[name][0] for name in sorted(hidden & values.keys()))
+    return Loaded(settings, options, keys, described, kill_at, option_secrets)
 
 
 def _named(values: Mapping[str, tuple[str, str]], field_name: str) -> bool:
@@ -286,9 +293,11 @@ def _plain(kind: str, message: str) -> str:
     return message.removeprefix("Value error, ").replace("Input should be", "must be")
 
 
-def _describe(name: str, meaning: str, default: str, values: Mapping[str, tuple[str, str]]) -> Described:
+def _describe(
+    name: str, meaning: str, default: str, values: Mapping[str, tuple[str, str]], *, secret: bool
+) -> Described:
     value, source = values.get(name, (default, "default"))
-    if value and source != "default" and (name in _SECRETS or name.endswith("_API_KEY")):
+    if value and source != "default" and secret:
         value = "[set]"
     # A database or store URL may carry a password.
     value = _USER_INFO.sub(r"\1[set]@", value)

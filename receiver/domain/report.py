@@ -31,7 +31,8 @@ class NewReport:
 
     A body too large for the database is put into the object store first; then ``body`` is empty,
     ``object_key`` names it, and ``size`` and ``sha256`` are still those of the body. ``doubt`` says why a callback
-    is not genuine, where the provider signs: it is kept and never settled.
+    is not genuine, where the provider signs: it is kept and never settled, and its ``sha256`` is one that no genuine
+    callback has.
     """
 
     id: UUID

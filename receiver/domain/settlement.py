@@ -65,7 +65,11 @@ def settle(task: Task, report: StoredReport, reading: Reading, now: datetime, ru
     """
     foreign = sorted(reading.named - _own_names(task))
     if foreign:
-        return quarantine(task, report, f"names another task: {foreign[0][:64]}", now)
+        whose = "another task" if task.provider_task_id else "a task before the provider told its id of this one"
+        return quarantine(task, report, f"names {whose}: {foreign[0][:64]}", now)
+    if report.via is Via.CALLBACK and task.provider_task_id is None and not reading.named:
+        # Nothing could be asked about it: without an id of the provider's there is no look to confirm it by.
+        return quarantine(task, report, "names no task, and the provider has not told its id of this one", now)
     if reading.says_nothing:
         return quarantine(task, report, "says nothing about a result, a failure or progress", now)
     settling = _Settling(task, report, now, rules)

@@ -174,7 +174,9 @@ def _close(outcome: SubmitOutcome, now: datetime, attempt: Attempt) -> tuple[Att
 def _accepted(task: Task, outcome: Accepted, now: datetime, rules: SubmitRules, *, waiting: bool) -> Change:
     task = replace(task, provider_task_id=task.provider_task_id or outcome.provider_task_id)
     if waiting:
-        return _submitted(task, now, now, rules.plan)
+        change = _submitted(task, now, now, rules.plan)
+        # Called back before we knew the provider's id of it, so that nothing could be made of that: ask at once.
+        return change if not task.callbacks else replace(change, task=replace(change.task, due_at=now))
     if task.status is Status.LOST:
         # Given up although it arrived: one look may still find its results.
         task = replace(task, work=Work.POLL, due_at=now)

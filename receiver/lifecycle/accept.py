@@ -2,13 +2,14 @@
 
 import hashlib
 from collections.abc import Mapping
+from datetime import datetime
 from uuid import UUID
 
 from anyio import to_thread
 
 from receiver.domain.errors import TooManyBodiesError
 from receiver.domain.report import NewReport, Via
-from receiver.lifecycle.ports import Appended, BodyLimits, Ports, Queue
+from receiver.lifecycle.ports import Appended, BodyLimits, Ports, Provider, Queue
 
 #: Bodies up to this many bytes are hashed where they are; a thread costs more than they do.
 _HASHED_AT_ONCE = 1024 * 1024
@@ -23,7 +24,7 @@ async def accept(ports: Ports, *, provider: str, task_key: UUID, body: bytes, he
     report_id = ports.system.new_key()
     object_key = None
     now = ports.system.now()
-    doubt = ports.providers[provider].doubts(headers, body, now)
+    doubt = await _doubt(ports.providers[provider], headers, body, now)
     # A doubted body must not make the genuine one, which may follow with the same bytes, a mere repeat.
     digest = await _digest(body if doubt is None else b"not genuine: " + body)
     if len(body) > ports.limits.spool_bytes:
@@ -58,6 +59,16 @@ async def accept(ports: Ports, *, provider: str, task_key: UUID, body: bytes, he
         await ports.objects.remove(object_key)
     ports.wake(Queue.SETTLE)
     return appended
+
+
+async def _doubt(provider: Provider, headers: Mapping[str, str], body: bytes, now: datetime) -> str | None:
+    """Ask the adapter whether a callback is genuine; one it breaks on is kept, doubted, and asked about."""
+    try:
+        if len(body) <= _HASHED_AT_ONCE:
+            return provider.doubts(headers, body, now)
+        return await to_thread.run_sync(provider.doubts, headers, body, now)
+    except Exception as error:  # noqa: BLE001 - a 503 would repeat for ever what our own code cannot judge
+        return f"its signature could not be judged ({type(error).__name__})"
 
 
 async def _digest(body: bytes) -> bytes:

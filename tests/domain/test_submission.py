@@ -313,6 +313,16 @@ def test_a_late_acknowledgement_changes_nothing_but_the_attempt_and_the_id() -> 
     assert types(change) == [EventType.ATTEMPT_MADE]
 
 
+def test_a_callback_that_names_an_id_we_were_not_told_yet_is_set_aside_and_the_answer_makes_a_look_due() -> None:
+    early = by_callback(sending(new_task(recovery=LOOKUP), recovery=LOOKUP), says(named=frozenset({"theirs"})), at(1))
+    assert [ruling.reason for ruling in early.rulings] == [
+        "names a task before the provider told its id of this one: theirs"
+    ]
+    assert (early.task.status, early.task.callbacks) == (Status.QUEUED, 1)
+    task = answered(early.task, accepted(LOOKUP), at(2), LOOKUP).task
+    assert (task.status, task.work, task.due_at) == (Status.SUBMITTED, Work.POLL, at(2))
+
+
 def test_the_id_that_is_known_already_is_kept() -> None:
     assert answered(sending(new_task()), Accepted("another"), at(1)).task.provider_task_id == str(TASK_ID)
 

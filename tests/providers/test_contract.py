@@ -290,6 +290,8 @@ def test_every_option_has_a_meaning_a_default_that_builds_and_names_itself_when_
         assert option.meaning
         if option.name == "media_hosts" and bad in {"", "inf"}:
             continue  # no host at all, and a host of one word, are choices
+        if bad == option.default:
+            continue  # it may be left out
         with pytest.raises(ValueError, match=option.name) as refused:
             provider(name, **{option.name: bad})
         if option.name == "url":
@@ -328,6 +330,14 @@ def test_lookups_rise_where_a_log_is_searched_and_are_none_elsewhere(name: str) 
     adapter = provider(name)
     assert list(adapter.lookups) == sorted(set(adapter.lookups))
     assert bool(adapter.lookups) == (adapter.recovery is Recovery.LOOKUP)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_only_what_goes_by_our_own_id_is_sent_again(name: str) -> None:
+    """A task that is found again under an id it is not known by would be taken for somebody else's."""
+    adapter = provider(name)
+    if adapter.recovery is Recovery.RESEND:
+        assert adapter.provider_task_id(RUNWARE_TASK) == str(RUNWARE_TASK)
 
 
 # ------------------------------------------------------------------ what strangers may send, at its worst

@@ -62,12 +62,13 @@ class LogPage:
 class ProviderOption:
     """A setting of one provider: ``RECEIVER_<PROVIDER>_<NAME>`` in the environment, upper case.
 
-    ``default`` is text as it would stand in the environment.
+    ``default`` is text as it would stand in the environment. The value of a ``secret`` is never shown.
     """
 
     name: str
     meaning: str
     default: str
+    secret: bool = False
 
 
 @dataclass(frozen=True, slots=True)
