@@ -6,12 +6,12 @@ import math
 import re
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
-from ipaddress import IPv6Address, ip_address, ip_network
 
 from starlette.types import Scope
 
 from receiver.web import problems
 from receiver.web.bodies import header
+from receiver.web.peers import counted_as, is_loopback
 from receiver.web.problems import ProblemError
 
 #: Wrong keys that one peer may show in a window of a minute.
@@ -21,8 +21,6 @@ WINDOW_SECONDS = 60.0
 MOST_PEERS = 4096
 _BEARER = re.compile(rb"bearer +([^ ]+) *", re.IGNORECASE)
 _PORT = re.compile(r":[0-9]{0,5}")
-#: What one customer of an IPv6 network usually holds.
-_IPV6_PREFIX = 64
 
 
 class Keys:
@@ -121,14 +119,7 @@ class Hosts:
 
 def peer_of(scope: Scope) -> str:
     """Return whom a request is counted against: its address, for IPv6 the network around it."""
-    host = str((scope.get("client") or ("",))[0])
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return host
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is None:
-        return str(ip_network((int(address), _IPV6_PREFIX), strict=False))
-    return host
+    return counted_as(str((scope.get("client") or ("",))[0]))
 
 
 def _unauthorized(detail: str) -> ProblemError:
@@ -144,9 +135,4 @@ def _without_port(host: str) -> str:
 
 
 def _is_loopback(name: str) -> bool:
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
-    try:
-        return ip_address(name).is_loopback
-    except ValueError:
-        return False
+    return name == "localhost" or name.endswith(".localhost") or is_loopback(name)

@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Hashable, Iterable
 from types import TracebackType
 from typing import Self
 
@@ -30,31 +31,53 @@ class NoRoomError(Exception):
 class Room:
     """The bytes that all large bodies under way may take together, so that a few of them cannot fill the memory."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, most_per_holder: int | None = None) -> None:
+        """Take the size in all, and what the shares of one holder may take together."""
         self.size = size
         self.taken = 0
+        self._most_per_holder = size if most_per_holder is None else most_per_holder
+        self._held: Counter[Hashable] = Counter()
 
-    def share(self) -> "Share":
-        """Return a share of nothing yet, given back when its ``with`` block ends."""
-        return Share(self)
+    def share(self, holder: Hashable = None) -> "Share":
+        """Return a share of nothing yet, given back when its ``with`` block ends; without a holder only the whole
+        room bounds it.
+        """
+        return Share(self, holder)
+
+    def take(self, more: int, holder: Hashable) -> None:
+        """Take ``more`` bytes; raise NoRoomError when there is no room for them, or not for this holder."""
+        if self.taken + more > self.size:
+            raise NoRoomError
+        if holder is not None:
+            if self._held[holder] + more > self._most_per_holder:
+                raise NoRoomError
+            self._held[holder] += more
+        self.taken += more
+
+    def give_back(self, size: int, holder: Hashable) -> None:
+        """Give back what was taken."""
+        self.taken -= size
+        if holder is not None:
+            self._held[holder] -= size
+            if not self._held[holder]:
+                del self._held[holder]
 
 
 class Share:
     """What one body takes of a room."""
 
-    __slots__ = ("_room", "_size")
+    __slots__ = ("_holder", "_room", "_size")
 
-    def __init__(self, room: Room) -> None:
+    def __init__(self, room: Room, holder: Hashable) -> None:
         self._room = room
+        self._holder = holder
         self._size = 0
 
     def grow_to(self, size: int) -> None:
         """Take room for ``size`` bytes in all; raise NoRoomError when there is none."""
         if size <= SMALL_BYTES or size <= self._size:
             return
-        if self._room.taken + size - self._size > self._room.size:
-            raise NoRoomError
-        self._room.taken += size - self._size
+        self._room.take(size - self._size, self._holder)
         self._size = size
 
     def __enter__(self) -> Self:
@@ -63,7 +86,7 @@ class Share:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._room.taken -= self._size
+        self._room.give_back(self._size, self._holder)
         self._size = 0
 
 
@@ -77,7 +100,8 @@ def header(scope: Scope, name: bytes) -> bytes | None:
 async def read_body(scope: Scope, receive: Receive, share: Share, *, limit: int, seconds: float) -> bytes | None:
     """Return the whole body, or None when the sender went away before its end.
 
-    Raises TooLargeError (before the first byte when the length is announced), TooSlowError and NoRoomError.
+    Raises TooLargeError (before the first byte when the length is announced), TooSlowError and NoRoomError. Room is
+    taken for what has arrived: an announcement costs its sender nothing.
     """
     announced = header(scope, b"content-length")
     if announced is not None and announced.isdigit():
@@ -85,7 +109,6 @@ async def read_body(scope: Scope, receive: Receive, share: Share, *, limit: int,
         length = int(announced[:20])
         if length > limit:
             raise TooLargeError
-        share.grow_to(length)
     try:
         async with asyncio.timeout(seconds):
             return await _gather(receive, share, limit)

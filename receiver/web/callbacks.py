@@ -77,7 +77,8 @@ class CallbackDoor:
         """Take what every call needs."""
         self._ports = ports
         self._config = config
-        self._room = Room(config.callback_room_bytes)
+        # One task never takes the room of all the others.
+        self._room = Room(config.callback_room_bytes, config.max_callback_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         named = self._named(scope["raw_path"])
@@ -126,7 +127,9 @@ class CallbackDoor:
     ) -> tuple[str, _Answer | None]:
         """Return the outcome as it is counted, and the answer: None when nobody is left to read one."""
         limit, seconds = self._config.max_callback_bytes, self._config.callback_body_seconds
-        with self._room.share() as share:
+        # What follows a body (trailers) is no header of ours.
+        headers = _headers(scope)
+        with self._room.share(task_key) as share:
             try:
                 body = await read_body(scope, receive, share, limit=limit, seconds=seconds)
             except TooLargeError:
@@ -143,7 +146,7 @@ class CallbackDoor:
                     provider=provider,
                     task_key=task_key,
                     body=body,
-                    headers=_headers(scope),
+                    headers=headers,
                 )
             except TooManyBodiesError:
                 return "too_many", _TOO_MANY

@@ -11,6 +11,8 @@ from receiver.web.problems import ProblemError, invalid, invalid_fields
 
 #: Deeper than any request of ours, shallower than what exhausts a stack.
 DEEPEST = 16
+#: Members of one object, at any depth: the vocabulary is small, and so are the providers' own.
+MOST_MEMBERS = 256
 #: How many fields at fault are named.
 MOST_PROBLEMS = 50
 #: Names in answers are cut here: they may be a caller's own.
@@ -73,11 +75,13 @@ def _parse(text: str) -> object:
 
 
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    read = dict(pairs)
-    if len(read) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise _NotJsonError(f"the body says {shown_name(twice)!r} twice in one object")
+    if len(pairs) > MOST_MEMBERS:
+        raise invalid("body", f"holds an object with more than {MOST_MEMBERS} members")
+    read: dict[str, object] = {}
+    for name, value in pairs:
+        if name in read:
+            raise _NotJsonError(f"the body says {shown_name(name)!r} twice in one object")
+        read[name] = value
     return read
 
 

@@ -30,6 +30,8 @@ def read_query(query: QueryParams, known: Collection[str], *, metadata: bool = F
     found: dict[str, str] = {}
     wrong: list[FieldProblem] = []
     for name, value in query.multi_items():
+        if len(wrong) >= MOST_PROBLEMS:
+            break
         if name not in known and not (metadata and name.startswith(METADATA) and name != METADATA):
             names = [*known, "metadata.KEY"] if metadata else known
             wrong.append(FieldProblem(shown_name(name), f"is not a parameter here{did_you_mean(name, names)}"))
@@ -39,7 +41,7 @@ def read_query(query: QueryParams, known: Collection[str], *, metadata: bool = F
             wrong.append(FieldProblem(shown_name(name), "contains a control character"))
         found[name] = value
     if wrong:
-        raise invalid_fields(wrong[:MOST_PROBLEMS])
+        raise invalid_fields(wrong)
     return found
 
 

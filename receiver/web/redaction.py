@@ -23,6 +23,15 @@ _WHOLE_LOOKALIKE = re.compile(rb"AQ[E-T][A-Za-z0-9_-]{%d}" % (TOKEN_CHARACTERS -
 _IN_PLACE = re.compile(
     rb"(callbacks(?:/|\\/|%%2[Ff])[a-z0-9_]+(?:/|\\/|%%2[Ff]))[A-Za-z0-9_-]{%d}" % TOKEN_CHARACTERS
 )
+#: What tokens, the URLs around them and most keys are made of.
+_LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_/%+=.:~-"
+#: JSON may spell any of them as an escape, also within a text that holds JSON itself: a run from its first escape on.
+_ESCAPED_RUN = re.compile(
+    rb"(?:\\(?:/|\\?u00(?:2[5bBdDeEfF]|3[0-9aAdD]|4[1-9a-fA-F]|5[0-9aAfF]|6[1-9a-fA-F]|7[0-9aAeE]))"
+    rb"[A-Za-z0-9_/%+=.:~-]*+)++"
+)
+#: How far before its first escape a secret may begin.
+_BEFORE_ESCAPE = 1024
 
 
 class Redactor:
@@ -43,6 +52,30 @@ class Redactor:
 
     def data(self, data: bytes) -> bytes:
         """Return the bytes without our tokens and secrets."""
+        data = self._without_plain(data)
+        return self._without_escaped(data) if b"\\u00" in data else data
+
+    def _without_escaped(self, data: bytes) -> bytes:
+        """Cut out what is spelt with escapes; of a run of letters that holds any, the escapes are resolved."""
+        found: list[tuple[int, int]] = []
+        done = 0
+        for run in _ESCAPED_RUN.finditer(data):
+            before = data[max(done, run.start() - _BEFORE_ESCAPE) : run.start()]
+            start, done = run.start() - (len(before) - len(before.rstrip(_LETTERS))), run.end()
+            if done - start >= _SHORTEST_SECRET and b"\\u00" in run[0]:
+                found.append((start, done))
+        plain = [_unescaped(data[start:end]) for start, end in found]
+        # All of them at once: what is checked is bounded for the whole.
+        clean = self._without_plain(b"\n".join(plain)).split(b"\n")
+        kept: list[bytes] = []
+        done = 0
+        for (start, end), spelt, cut in zip(found, plain, clean, strict=True):
+            if cut != spelt:
+                kept += [data[done:start], cut]
+                done = end
+        return b"".join((*kept, data[done:])) if kept else data
+
+    def _without_plain(self, data: bytes) -> bytes:
         mask = MASK.encode()
         if self._secrets is not None:
             data = self._secrets.sub(mask, data)
@@ -85,3 +118,7 @@ class Redactor:
             for purpose in Purpose
             for provider in self._providers
         )
+
+
+def _unescaped(run: bytes) -> bytes:
+    return run.replace(rb"\\u00", rb"\u00").decode("raw_unicode_escape").encode("ascii")

@@ -92,7 +92,9 @@ def read_task(document: Mapping[str, object]) -> Asked:
     try:
         new = NewTask.model_validate({name: value for name, value in document.items() if name not in NOT_YET})
     except ValidationError as error:
-        found += [_problem(detail) for detail in error.errors(include_url=False, include_input=False)]
+        # Cut before it is put into words: to look for a likely spelling takes long.
+        details = error.errors(include_url=False, include_input=False)[:MOST_PROBLEMS]
+        found += [_problem(detail) for detail in details]
     if new is None or found:
         if len(later) == len(found):
             raise ProblemError(problems.NOT_AVAILABLE, f"{later[0].field} is not available yet", later)

@@ -6,16 +6,24 @@ import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from socket import socket
 from typing import cast
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from receiver.web.peers import counted_as, is_loopback
 
 #: A request head larger than this is refused: headers are memory given to strangers.
 MOST_HEAD_BYTES = 32 * 1024
-#: A head not complete after this many seconds closes the connection.
+#: Nobody here reads trailers; a connection that sends more of them than this is closed.
+MOST_TRAILER_BYTES = 8 * 1024
+#: Requests that may wait on one connection behind the one being answered.
+MOST_QUEUED = 16
+#: The body of a request that waits may grow to this many bytes: nobody reads it yet.
+MOST_QUEUED_BODY_BYTES = 1024 * 1024
+#: A head not complete after this many seconds closes the connection; so does as long a time after an answer without
+#: a new head.
 HEAD_SECONDS = 10.0
 
 
@@ -23,6 +31,7 @@ HEAD_SECONDS = 10.0
 class Connections:
     """How many connections are open in all and from each peer; shared by the protocols of one server.
 
+    For IPv6 a peer is the network around an address, which one customer holds whole.
     A peer on loopback is the proxy that speaks for everybody, so only the total bounds it.
     """
 
@@ -34,27 +43,22 @@ class Connections:
     def enter(self, peer: str) -> bool:
         """Count a new connection and tell whether it may stay."""
         self.total += 1
-        self.by_peer[peer] += 1
-        return self.total <= self.most and (self.by_peer[peer] <= self.most_per_peer or _is_loopback(peer))
+        key = counted_as(peer)
+        self.by_peer[key] += 1
+        return self.total <= self.most and (self.by_peer[key] <= self.most_per_peer or is_loopback(peer))
 
     def leave(self, peer: str) -> None:
         self.total -= 1
-        self.by_peer[peer] -= 1
-        if not self.by_peer[peer]:
-            del self.by_peer[peer]
-
-
-def _is_loopback(peer: str) -> bool:
-    try:
-        return ip_address(peer).is_loopback
-    except ValueError:
-        return False
+        key = counted_as(peer)
+        self.by_peer[key] -= 1
+        if not self.by_peer[key]:
+            del self.by_peer[key]
 
 
 class GuardedProtocol(HttpToolsProtocol):
-    """HTTP on one connection, closed when its head is too large or too slow.
+    """HTTP on one connection, closed when a head, the trailers or the queue grow too large, or a head is too slow.
 
-    The parser itself bounds neither: 200 MB of headers took 200 MB of memory, half a head stayed open for ever.
+    The parser itself bounds none of them: 200 MB of headers took 200 MB of memory, half a head stayed open for ever.
     """
 
     # Set on the subclass that ``guarded`` makes.
@@ -64,8 +68,13 @@ class GuardedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(cast("asyncio.Transport", transport))
         self._peer = self.client[0] if self.client else ""
-        self._head_bytes = 0
         self._in_head = True
+        #: The head of a chunk has been read and none of its bytes yet: after the last chunk these are the trailers.
+        self._after_chunk_head = False
+        #: Heads and chunk heads begun so far: tells whether a read went on with the same one.
+        self._begun = 0
+        self._head_bytes = 0
+        self._trailer_bytes = 0
         self._head_timer: asyncio.TimerHandle | None = None
         self._entered = True
         self._refused = False
@@ -84,37 +93,100 @@ class GuardedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
             return
+        begun, in_head, after_chunk_head = self._begun, self._in_head, self._after_chunk_head
         super().data_received(data)
-        if self._in_head:
+        # What begins within a read is bounded by the read. What only goes on in it is counted here, for the parser
+        # reports a line once it is complete, however long it grows.
+        if begun != self._begun:
+            return
+        if in_head and self._in_head:
             self._head_bytes += len(data)
             if self._head_bytes > MOST_HEAD_BYTES:
                 self._refuse(b"431 Request Header Fields Too Large")
+        elif after_chunk_head and self._after_chunk_head:
+            self._count_trailer(len(data))
 
     def on_message_begin(self) -> None:
+        if self._refused:
+            return
         super().on_message_begin()
+        self._begun += 1
         self._in_head = True
         self._head_bytes = 0
-        if self._head_timer is None:
-            self._watch_head()
+        self._watch_head()
+
+    def on_url(self, url: bytes) -> None:
+        if not self._refused:
+            super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._refused:
+            return
+        if self._in_head:
+            super().on_header(name, value)
+        else:
+            self._count_trailer(len(name) + len(value) + 4)
 
     def on_headers_complete(self) -> None:
-        self._in_head = False
-        self._stop_watching()
+        if self._refused:
+            return
         head = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
         if head > MOST_HEAD_BYTES:
             self._refuse(b"431 Request Header Fields Too Large")
             return
+        if len(self.pipeline) >= MOST_QUEUED:
+            self._close()
+            return
+        self._after_chunk_head = False
+        self._trailer_bytes = 0
+        self._stop_watching()
         super().on_headers_complete()
+        self._in_head = False
+
+    def on_chunk_header(self) -> None:
+        self._begun += 1
+        self._after_chunk_head = True
 
     def on_body(self, body: bytes) -> None:
-        if not self._refused:
-            super().on_body(body)
+        if self._refused:
+            return
+        self._after_chunk_head = False
+        super().on_body(body)
+        is_queued = bool(self.pipeline) and self.pipeline[0][0] is self.cycle
+        if is_queued and len(self.cycle.body) > MOST_QUEUED_BODY_BYTES:
+            self._close()
 
     def on_message_complete(self) -> None:
+        self._after_chunk_head = False
         if not self._refused:
             super().on_message_complete()
 
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        # The server's own timer for idle connections stops at any byte, also at those of no request.
+        if self._head_timer is None and not self._is_answering() and not self.transport.is_closing():
+            self._watch_head()
+
+    def send_400_response(self, msg: str) -> None:
+        # A fault in the body of the only request open, whose answer has not begun, may be told in its place.
+        is_told = not self._in_head and not self.pipeline and self._is_answering() and not self.cycle.response_started
+        if not self._refused and not self.transport.is_closing() and (is_told or not self._is_answering()):
+            super().send_400_response(msg)
+        self._close()
+
+    def _is_answering(self) -> bool:
+        """Tell whether a request is not answered to its end: then any other answer would be taken for its own."""
+        # uvicorn has None here until the first request, whatever its type says.
+        cycle = cast("RequestResponseCycle | None", self.cycle)
+        return cycle is not None and not cycle.response_complete
+
+    def _count_trailer(self, size: int) -> None:
+        self._trailer_bytes += size
+        if self._trailer_bytes > MOST_TRAILER_BYTES:
+            self._close()
+
     def _watch_head(self) -> None:
+        self._stop_watching()
         self._head_timer = self.loop.call_later(self.head_seconds, self._too_slow)
 
     def _stop_watching(self) -> None:
@@ -124,15 +196,25 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _too_slow(self) -> None:
         self._head_timer = None
-        self._refuse(b"408 Request Timeout")
+        if self._in_head and self._is_answering() and self.flow.read_paused:
+            # It is we who do not read on.
+            self._watch_head()
+        elif self._in_head:
+            self._refuse(b"408 Request Timeout")
+        else:
+            self._close()
 
     def _refuse(self, status: bytes, headers: bytes = b"") -> None:
-        self._stop_watching()
-        self._refused = True
-        if not self.transport.is_closing():
+        """Say why, unless an answer is under way, and close."""
+        if not self._is_answering() and not self.transport.is_closing():
             answer = b"HTTP/1.1 " + status + b"\r\n" + headers + b"connection: close\r\ncontent-length: 0\r\n\r\n"
             self.transport.write(answer)
-            self.transport.close()
+        self._close()
+
+    def _close(self) -> None:
+        self._stop_watching()
+        self._refused = True
+        self.transport.close()
 
 
 def guarded(counted: Connections, *, head_seconds: float = HEAD_SECONDS) -> type[GuardedProtocol]:

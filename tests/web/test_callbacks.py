@@ -206,6 +206,22 @@ async def test_large_bodies_beyond_the_room_for_all_of_them_are_asked_to_come_ag
     assert world.metrics.counts["callbacks", "no_room", "runware"] == 1
 
 
+async def test_one_task_does_not_take_the_room_of_the_others(world: World) -> None:
+    where, other = target(world), f"/callbacks/runware/{world.token(uuid4())}"
+    async with client(world, headers={}, max_callback_bytes=150_000, callback_room_bytes=600_000) as http:
+        answers: list[httpx.Response] = []
+
+        async def slowly() -> AsyncIterator[bytes]:
+            yield b"x" * 100_000
+            answers.append(await http.post(where, content=b"y" * 100_000))
+            answers.append(await http.post(other, content=b"y" * 100_000))
+            yield b"x"
+
+        assert (await http.post(where, content=slowly())).status_code == 200
+        assert (await http.post(where, content=b"y" * 100_000)).status_code == 200
+    assert [answer.status_code for answer in answers] == [503, 200]
+
+
 async def test_without_the_role_there_is_no_door(world: World) -> None:
     answer = await post(world, target(world), roles=frozenset({"api"}))
     assert answer.status_code == 404

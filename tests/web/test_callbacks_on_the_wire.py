@@ -127,6 +127,24 @@ async def test_a_chunked_body_over_the_limit_is_413_while_it_is_still_being_sent
     assert world.store.looked_at == [TASK_KEY]
 
 
+async def test_an_announcement_alone_takes_no_room(world: World, target: str) -> None:
+    app = create_app(world.ports, config(max_callback_bytes=200_000, callback_room_bytes=200_000))
+    async with served(app) as server, server.connect() as announcing, server.connect() as wire:
+        await announcing.send(head(target, "Content-Length: 200000"), b"x")
+        await asyncio.sleep(0.1)
+        await wire.send(request("POST", target, body=b"y" * 150_000))
+        assert (await wire.answer()).status == 200
+
+
+async def test_what_follows_a_body_is_no_header(world: World, target: str) -> None:
+    async with served(create_app(world.ports, config())) as server, server.connect() as wire:
+        await wire.send(head(target, "Transfer-Encoding: chunked", "Content-Type: text/plain"), b"1\r\na\r\n")
+        await asyncio.sleep(0.1)
+        await wire.send(b"0\r\nContent-Type: text/evil\r\n\r\n")
+        assert (await wire.answer()).status == 200
+    assert world.store.appended[0].content_type == "text/plain"
+
+
 async def test_a_chunked_body_is_put_together(world: World, target: str) -> None:
     async with served(create_app(world.ports, config())) as server, server.connect() as wire:
         await wire.send(head(target, "Transfer-Encoding: chunked"), b"3\r\nabc\r\n", b"2\r\nde\r\n0\r\n\r\n")

@@ -1,6 +1,7 @@
 import hashlib
 import json
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Iterable
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +11,8 @@ import pytest
 from receiver.domain.errors import UnavailableError
 from receiver.domain.request import InlineAudio
 from receiver.lifecycle.ports import Queue
-from receiver.web import problems
+from receiver.web import problems, schemas
+from receiver.web.documents import read_document
 from tests.web.fakes import World
 from tests.web.support import client
 
@@ -151,7 +153,7 @@ async def test_no_value_of_a_caller_is_repeated(world: World) -> None:
 
 
 async def test_only_so_many_faults_are_told(world: World) -> None:
-    answer = await post(world, {**COVER, **{f"field {n}": n for n in range(1000)}})
+    answer = await post(world, {**COVER, **{f"field {n}": n for n in range(200)}})
     assert len(answer.json()["errors"]) == 50
 
 
@@ -292,3 +294,33 @@ async def test_a_parameter_behind_the_address_is_refused(world: World) -> None:
     async with client(world) as http:
         answer = await http.post("/v1/tasks?dry_run=1", json=COVER)
     assert named(answer) == {"dry_run": "is not a parameter here"}
+
+
+@pytest.mark.parametrize("within", ["{}", '{{"provider_options":{{"settings":[{}]}}}}'])
+async def test_an_object_with_more_members_than_anybody_needs_is_refused_by_name(world: World, within: str) -> None:
+    members = "{" + ",".join(f'"k{n}":0' for n in range(257)) + "}"
+    answer = await post(world, within.format(members).encode())
+    assert answer.status_code == 422
+    assert named(answer) == {"body": "holds an object with more than 256 members"}
+
+
+def test_names_said_twice_are_found_in_a_moment() -> None:
+    body = ("{" + ",".join(f'"{n}":0' for n in range(40_000)) + ',"39999":0}').encode()
+    began = time.monotonic()
+    with pytest.raises(problems.ProblemError):
+        read_document(body, most_values=100_000)
+    assert time.monotonic() - began < 1
+
+
+async def test_only_the_faults_that_are_told_are_put_into_words(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[str] = []
+
+    def look(name: str, known: Iterable[str]) -> str:
+        looked.append(name)
+        return ""
+
+    monkeypatch.setattr(schemas, "did_you_mean", look)
+    await post(world, {**COVER, **{f"field {n}": n for n in range(200)}})
+    assert len(looked) == 50

@@ -1,11 +1,15 @@
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
 import httpx
 import pytest
+from starlette.datastructures import QueryParams
 
 from receiver.domain.task import Status
+from receiver.web import queries
+from receiver.web.problems import ProblemError
 from receiver.web.queries import cursor_for
 from tests.web.fakes import World
 from tests.web.support import client
@@ -109,3 +113,16 @@ async def test_a_parameter_that_cannot_be_meant_is_named(world: World, query: st
 async def test_all_unknown_parameters_are_named(world: World) -> None:
     errors: list[dict[str, Any]] = (await get(world, "?a=1&b=2&limit=3")).json()["errors"]
     assert [error["field"] for error in errors] == ["a", "b"]
+
+
+def test_only_the_parameters_that_are_told_are_put_into_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[str] = []
+
+    def look(name: str, known: Iterable[str]) -> str:
+        looked.append(name)
+        return ""
+
+    monkeypatch.setattr(queries, "did_you_mean", look)
+    with pytest.raises(ProblemError):
+        queries.read_query(QueryParams([(f"field{n}", "1") for n in range(200)]), ())
+    assert len(looked) == 50

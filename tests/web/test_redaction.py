@@ -31,6 +31,29 @@ def test_a_token_of_a_key_we_no_longer_have_is_known_by_its_place(redactor: Reda
         assert redactor.text(text) == text.replace(token, "[redacted]")
 
 
+@pytest.mark.parametrize("backslash", ["\\", "\\\\"])
+@pytest.mark.parametrize("kept", [0, 1, 69])
+def test_a_token_spelt_with_escapes_is_cut_out_too(
+    world: World, redactor: Redactor, backslash: str, kept: int
+) -> None:
+    token = world.token(uuid4(), provider="aimlapi")
+    spelt = token[:kept] + "".join(f"{backslash}u{ord(letter):04X}" for letter in token[kept:])
+    harmless = 'ca\\u0066e \\u00e9 \\" \\u0022'
+    assert redactor.text(f'{harmless}"{spelt}"{harmless}') == f'{harmless}"[redacted]"{harmless}'
+
+
+def test_a_url_and_a_secret_with_escaped_letters_are_known_as_well(redactor: Redactor) -> None:
+    retired = TokenSigner([SigningKey("old", b"o" * 32)], installation=b"i" * 16)
+    token = retired.issue(Purpose.CALLBACK, "runware", uuid4(), World().system.now())
+    assert redactor.text(f"callbacks\\u002frunware\\u002F{token}") == "callbacks/runware/[redacted]"
+    assert redactor.text("x a-lon\\u0067-secret x") == "x [redacted] x"
+
+
+def test_escapes_without_a_secret_stay_as_they_are(redactor: Redactor) -> None:
+    text = "\\u0041\\u0051E" * 100 + " \\/ \\\\u0041 " + "AQE" * 40 + "\\u0041"
+    assert redactor.text(text) is text
+
+
 def test_base64_audio_stays_whole(redactor: Redactor) -> None:
     audio = base64.b64encode(random.Random(1).randbytes(3_000_000))
     assert redactor.data(audio) == audio

@@ -1,8 +1,10 @@
+import threading
 from uuid import uuid4
 
 import pytest
 
 from receiver.domain.token import Purpose
+from receiver.web.redaction import Redactor
 from tests.web.fakes import KEY, World
 from tests.web.support import client
 
@@ -88,3 +90,20 @@ async def test_reports_larger_than_the_room_there_is_are_asked_for_later(world: 
     report_id = world.store.keep_report(world.task(), b"x" * 200_000)
     async with client(world, max_request_bytes=1000, request_room_bytes=100_000) as http:
         assert (await http.get(f"/v1/reports/{report_id}/raw")).status_code == 503
+
+
+@pytest.mark.parametrize(("size", "aside"), [(1024 * 1024, False), (1024 * 1024 + 1, True)])
+async def test_a_large_report_is_searched_in_a_thread(
+    world: World, monkeypatch: pytest.MonkeyPatch, size: int, aside: bool
+) -> None:
+    threads: list[threading.Thread] = []
+
+    def data(self: Redactor, body: bytes) -> bytes:
+        threads.append(threading.current_thread())
+        return body
+
+    monkeypatch.setattr(Redactor, "data", data)
+    report_id = world.store.keep_report(world.task(), b"x" * size)
+    async with client(world) as http:
+        assert (await http.get(f"/v1/reports/{report_id}/raw")).status_code == 200
+    assert [thread is not threading.main_thread() for thread in threads] == [aside]

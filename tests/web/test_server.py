@@ -13,14 +13,34 @@ from starlette.types import Receive, Scope, Send
 
 from receiver.web.server import Connections, DrainingServer, guarded
 
+#: What the scope of every request held once its body had been read.
+seen_headers: list[list[tuple[bytes, bytes]]] = []
+
 
 async def echo(scope: Scope, receive: Receive, send: Send) -> None:
     body = b""
+    if scope["path"] == "/early":
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body", "body": b""})
+        return
     while True:
         message = await receive()
         body += message.get("body", b"")
         if not message.get("more_body"):
             break
+    seen_headers.append(list(scope["headers"]))
+    if scope["path"] == "/poll":
+        for _ in range(50):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.02):
+                    if (await receive())["type"] == "http.disconnect":
+                        return
+    if scope["path"] == "/stream":
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"10")]})
+        await send({"type": "http.response.body", "body": b"12345", "more_body": True})
+        await asyncio.sleep(1)
+        await send({"type": "http.response.body", "body": b"67890"})
+        return
     if scope["path"] == "/slow":
         await asyncio.sleep(0.5)
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
@@ -65,6 +85,7 @@ async def running() -> AsyncIterator[Running]:
     task = asyncio.create_task(server.serve())
     await asyncio.wait_for(listening.wait(), 10)
     port = server.servers[0].sockets[0].getsockname()[1]
+    seen_headers.clear()
     yield Running(port, server, task, draining, counted)
     server.should_exit = True
     await asyncio.wait_for(task, 10)
@@ -135,3 +156,144 @@ async def test_sigterm_lets_an_answer_under_way_end_and_does_not_kill_the_proces
     assert (await asking).startswith(b"HTTP/1.1 200")
     await asyncio.wait_for(running.task, 10)
     assert running.draining.is_set()
+
+
+CHUNKED = b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+async def test_trailers_are_dropped(running: Running) -> None:
+    last = b"GET / HTTP/1.1\r\n" + CLOSE + b"\r\n"
+    answer = await running.talk(CHUNKED + b"2\r\nok\r\n0\r\nx-evil: b\r\nexpect: 100-continue\r\n\r\n" + last)
+    assert answer.count(b"HTTP/1.1 200") == 2
+    assert [name for name, _ in seen_headers[0]] == [b"host", b"transfer-encoding"]
+
+
+@pytest.mark.parametrize("line", [b"x-aaa: b\r\n" * 100, b"x" * 1000, b"x-aaa: " + b"b" * 1000])
+async def test_trailers_without_end_close_the_connection(running: Running, line: bytes) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+    writer.write(CHUNKED + b"2\r\nok\r\n0\r\n")
+    with contextlib.suppress(ConnectionError):
+        for _ in range(60):
+            writer.write(line)
+            await writer.drain()
+            await asyncio.sleep(0.005)
+        assert await asyncio.wait_for(reader.read(), 0.3) == b""
+    while running.counted.total:
+        await asyncio.sleep(0.01)
+    writer.close()
+
+
+async def test_a_long_body_of_many_chunks_is_not_taken_for_trailers(running: Running) -> None:
+    # Each read ends behind the head of a chunk.
+    pieces = [b"1388\r\n", *[b"x" * 5000 + b"\r\n1388\r\n"] * 20, b"x" * 5000 + b"\r\n0\r\n\r\n"]
+    reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+    writer.write(CHUNKED)
+    for piece in pieces:
+        writer.write(piece)
+        await writer.drain()
+        await asyncio.sleep(0.005)
+    assert b"content-length: 105000" in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+    writer.close()
+
+
+async def test_a_body_in_front_of_a_head_is_not_counted_as_head(running: Running) -> None:
+    body = b"x" * 60_000
+    first = b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 60000\r\n\r\n"
+    answer = await running.talk(first + body + b"GET / HTTP/1.1\r\n", CLOSE + b"\r\n")
+    assert answer.count(b"HTTP/1.1 200") == 2
+
+
+@pytest.mark.parametrize(
+    ("first", "more"),
+    [
+        (b"GET / HTTP/1.1\r\nhost: a\r\n\r\n", b"\r\n"),
+        (b"POST /early HTTP/1.1\r\nhost: a\r\ncontent-length: 100000\r\n\r\n", b"x"),
+    ],
+    ids=["blank lines", "a slow body"],
+)
+async def test_after_an_answer_only_a_new_request_keeps_the_connection_open(
+    running: Running, first: bytes, more: bytes
+) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+    writer.write(first)
+
+    async def trickle() -> None:
+        with contextlib.suppress(ConnectionError):
+            while True:
+                await asyncio.sleep(0.1)
+                writer.write(more)
+                await writer.drain()
+
+    trickling = asyncio.create_task(trickle())
+    with contextlib.suppress(ConnectionResetError):
+        answer = await asyncio.wait_for(reader.read(), 3)
+        assert answer.count(b"HTTP/1.1") == 1
+    trickling.cancel()
+    writer.close()
+
+
+async def test_a_kept_connection_has_the_whole_time_for_each_head(running: Running) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+    for _ in range(3):
+        await asyncio.sleep(0.3)
+        writer.write(b"GET / HTTP/1.1\r\n")
+        await asyncio.sleep(0.3)
+        writer.write(b"host: a\r\n\r\n")
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
+    writer.close()
+
+
+async def test_only_so_many_requests_wait_on_one_connection(running: Running) -> None:
+    get = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"
+    last = b"GET / HTTP/1.1\r\n" + CLOSE + b"\r\n"
+    assert (await running.talk(get * 16 + last)).count(b"HTTP/1.1 200") == 17
+    seen_headers.clear()
+    await running.talk(get * 5000)
+    await asyncio.sleep(0.1)
+    assert len(seen_headers) <= 17
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        [b"GET / HTTP/1.1\r\n"],
+        [b"GET / HTTP/1.1\r\n" + b"x-pad: " + b"a" * 1000 + b"\r\n", *[b"a" * 9000] * 4],
+        [b"\x16\x03"],
+    ],
+    ids=["too slow", "too large", "garbage"],
+)
+async def test_no_refusal_is_written_into_an_answer_under_way(running: Running, more: list[bytes]) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+    writer.write(b"GET /stream HTTP/1.1\r\nhost: a\r\n\r\n")
+    await reader.readuntil(b"12345")
+    rest = b""
+    with contextlib.suppress(ConnectionError):
+        for piece in more:
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(0.02)
+        rest = await asyncio.wait_for(reader.read(), 5)
+    assert rest in {b"", b"67890"}
+    writer.close()
+
+
+async def test_a_fault_in_a_body_is_told_while_nothing_else_is_answered(running: Running) -> None:
+    assert (await running.talk(CHUNKED + b"zz\r\n")).startswith(b"HTTP/1.1 400")
+
+
+def test_an_ipv6_network_counts_as_one_peer_and_loopback_as_everybody() -> None:
+    counted = Connections(most=100, most_per_peer=2)
+    entered = [counted.enter(f"2001:db8::{n}") for n in range(1, 4)]
+    assert entered == [True, True, False]
+    assert counted.enter("2001:db8:0:1::1")
+    assert all(counted.enter("::1") for _ in range(5))
+    for n in range(1, 4):
+        counted.leave(f"2001:db8::{n}")
+    assert counted.enter("2001:db8::9")
+
+
+async def test_the_body_of_a_request_that_waits_is_bounded(running: Running) -> None:
+    # Who asks whether its caller is still there lets more be read, also of what nobody reads yet.
+    first = b"GET /poll HTTP/1.1\r\nhost: a\r\n\r\n"
+    second = b"POST / HTTP/1.1\r\n" + CLOSE + b"content-length: 4000000\r\n\r\n"
+    assert b"200 OK" not in await running.talk(first, second, b"x" * 4_000_000)
