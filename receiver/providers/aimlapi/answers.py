@@ -21,7 +21,7 @@ from receiver.providers.aimlapi.reading import (
 from receiver.providers.wire.calls import OF_OUR_ACCOUNT, leaves_open, paused, succeeded, unanswered
 from receiver.providers.wire.failures import judge
 from receiver.providers.wire.strict_json import mapping, sequence, text
-from receiver.providers.wire.values import first_text, money_in_header, sentence, spaced, word
+from receiver.providers.wire.values import code_of, first_text, money_in_header, sentence, spaced, word
 
 # docs.aimlapi.com, "Errors": 400 validation, 401 key, 403 out of credits, 404, 429 rate or concurrency. Clients
 # expect 402 for want of money, so both are taken for it.
@@ -143,7 +143,7 @@ def _error(value: Mapping[str, object], code: int) -> TaskError:
 def _words_of(value: Mapping[str, object]) -> tuple[ErrorCode, bool, str | None]:
     """Classify an envelope by its words: the error's name, else its message."""
     error = mapping(value.get("error"))
-    name = first_text(error.get("name"), value.get("title"))
+    name = code_of(error.get("name"), value.get("title"))
     code, retryable = judge(name, RULES)
     if code is ErrorCode.UNKNOWN:
         code, retryable = judge(spaced(_message(value, "")), RULES)

@@ -7,7 +7,7 @@ from receiver.domain.report import Failure, Output, Reading
 from receiver.providers.wire import links
 from receiver.providers.wire.failures import judge, rule
 from receiver.providers.wire.strict_json import integer, mapping, parse, sequence, text
-from receiver.providers.wire.values import first_text, money, sentence, word
+from receiver.providers.wire.values import code_of, first_text, money, sentence, word
 
 # docs.aimlapi.com, "music-cover": queued, generating, completed, error. The pages of the other music models poll on
 # waiting, samples of the video pages on active; AIMLAPI's own SDK adds processing.
@@ -25,6 +25,7 @@ _NOT_FOUND = 404
 _FAULTS = range(400, 600)
 _LONGEST_ID = 256
 _MOST_DETAILS = 8
+_DEEPEST_PLACE = 16
 
 # docs.aimlapi.com, "Errors": the HTTP code tells the class, 403 being out of credits. The names inside a generation's
 # error are not listed anywhere; these are the words of the exceptions and upstream errors seen.
@@ -115,7 +116,7 @@ def generation_error(value: Mapping[str, object], status: str) -> TaskError:
     """
     error = mapping(value.get("error"))
     details = [mapping(detail) for detail in sequence(error.get("detail"))[:_MOST_DETAILS]]
-    name = first_text(error.get("name"), error.get("code"), *(detail.get("type") for detail in details))
+    name = code_of(error.get("name"), error.get("code"), *(detail.get("type") for detail in details))
     messages = [said for detail in details if (said := _detail(detail)) is not None]
     message = first_text(error.get("message"), "; ".join(messages), error.get("detail"), value.get("error"), name)
     code, retryable = judge(name, RULES)
@@ -130,7 +131,9 @@ def generation_error(value: Mapping[str, object], status: str) -> TaskError:
 
 def _detail(detail: Mapping[str, object]) -> str | None:
     message = first_text(detail.get("msg"), detail.get("message"))
-    place = ".".join(str(step) for step in sequence(detail.get("loc")) if isinstance(step, str | int))
+    place = ".".join(
+        str(step) for step in sequence(detail.get("loc"))[:_DEEPEST_PLACE] if isinstance(step, str | int)
+    )
     return f"{place}: {message}" if message and place else message
 
 

@@ -5,6 +5,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from receiver.domain.errors import UnreadableError
 from receiver.domain.report import Failure, Output, Reading, Via
@@ -24,6 +25,8 @@ _KNOWN = frozenset(
 _ACKNOWLEDGEMENT = frozenset({"taskType", "taskUUID", "status"})
 #: A task has four results at most; a body that speaks of more than this many is not about one task.
 _MOST_PARTS = 64
+#: A batch asks about 50 tasks; every part costs time, so their number is looked at before their words are.
+_MOST_PARTS_OF_ALL = 1024
 _MOST_ODDITIES = 16
 _LONGEST_RESULT_ID = 128
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -65,7 +68,8 @@ def parts_of(value: object) -> list[Part]:
 
     The forms: ``{"data":[…],"errors":[…]}`` with either key (runware.ai/docs, "Task polling"; callbacks by the README
     of Runware's Python SDK); the flat task object (callbacks by Runware's "integrate-with-runware" skill); an error
-    alone in ``"error"`` (older pages); a list of any of these. Raises UnreadableError for any other.
+    alone in ``"error"`` (older pages); a list of any of these. Raises UnreadableError for any other, and for more
+    parts than all tasks of a batch have.
     """
     envelopes = value if isinstance(value, list) else [value]
     parts: list[Part] = []
@@ -73,7 +77,9 @@ def parts_of(value: object) -> list[Part]:
         known = mapping(envelope)
         if not _KNOWN & known.keys():
             raise UnreadableError(f"{word(envelope)} that is no answer of Runware's")
-        parts.extend(_parts_of(known))
+        parts.extend(islice(_parts_of(known), _MOST_PARTS_OF_ALL + 1))
+        if len(parts) > _MOST_PARTS_OF_ALL:
+            raise UnreadableError(f"more than {_MOST_PARTS_OF_ALL:,} items and errors")
     return parts
 
 

@@ -17,6 +17,8 @@ _COUNT = range(1, 5)
 _FORMATS = ("MP3", "WAV", "FLAC")
 _TYPES = ("URL", "base64Data", "dataURI")
 _SHORTEST_TTL_SECONDS = 60
+#: Ours: no limit is documented. The end of a link is a date, and dates end.
+_LONGEST_TTL_SECONDS = 31_536_000
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 #: Every path our own fields can produce in the task object.
 _OURS = (
@@ -126,6 +128,11 @@ def _check_delivery(request: TaskRequest, findings: Findings) -> None:
         if request.ttl_seconds < _SHORTEST_TTL_SECONDS:
             findings.refuse(
                 "ttl_seconds", f"must be {_SHORTEST_TTL_SECONDS} or more; {request.ttl_seconds} was given"
+            )
+        elif request.ttl_seconds > _LONGEST_TTL_SECONDS:
+            findings.refuse(
+                "ttl_seconds",
+                f"must be {_LONGEST_TTL_SECONDS:,} (one year) or less; {request.ttl_seconds:,} was given",
             )
         if request.output_type != _TYPES[0]:
             findings.refuse("ttl_seconds", "applies only to output_type URL; leave it out")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from receiver.domain.errors import ErrorCode, TaskError
 from receiver.providers.wire.failures import judge, rule
 from receiver.providers.wire.strict_json import integer, mapping
-from receiver.providers.wire.values import first_text, sentence, spaced, word
+from receiver.providers.wire.values import code_of, first_text, sentence, spaced, word
 
 # runware.ai/docs, "Task polling": processing and success (a stored copy of the page: pending). Runware's Python SDK
 # also polls on queued, scheduled and waiting, and takes completed for success.
@@ -52,7 +52,9 @@ _OF_THE_GENERATION = re.compile(r"\b(provider|third party|inference)\b|^(task|pr
 _UNKNOWN_HERE = re.compile(r"^task (not found|failed or not found)$")
 _GONE_OR_UNTOLD = re.compile(r"^(task expired|webhook timeout)$")
 # "conflictTaskUUID" is documented by its use in Runware's Python SDK: an earlier send with this UUID arrived.
-_TAKEN = re.compile(r"(conflict|duplicate|already).*\btask uuid\b|\btask uuid\b.*(conflict|duplicate|already)")
+# Two patterns, for one that takes them in either order takes quadratic time.
+_TAKEN = re.compile(r"conflict|duplicate|already")
+_TASK_UUID = re.compile(r"\btask uuid\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,7 @@ def complaint(value: Mapping[str, object]) -> Complaint:
     (Runware's new Python SDK, parse_api_error); ``{"error": true, "errorId", "errorMessage"}`` (older pages).
     """
     inner = mapping(value.get("error"))
-    code = first_text(inner.get("code"), value.get("code"))
+    code = code_of(inner.get("code"), value.get("code"))
     number = integer(value.get("errorId"))
     if code is None and number is not None:
         code = f"errorId {number}"
@@ -112,7 +114,7 @@ def complaint(value: Mapping[str, object]) -> Complaint:
         upstream=bool(_OF_THE_GENERATION.search(words)),
         unknown_here=bool(_UNKNOWN_HERE.search(words)),
         gone_or_untold=bool(_GONE_OR_UNTOLD.search(words)),
-        taken=bool(_TAKEN.search(words)),
+        taken=bool(_TAKEN.search(words) and _TASK_UUID.search(words)),
         # A polled failure of a generation carries a status (runware.ai/docs, "Task polling"); what has none and names
         # our question as its task may be that question's own.
         of_the_question=value.get("taskType") == "getResponse" and value.get("status") is None,

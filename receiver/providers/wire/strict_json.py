@@ -77,13 +77,12 @@ def _integer(digits: str) -> int:
 
 
 def _decimal(digits: str) -> Decimal:
-    try:
-        number = Decimal(digits)
-    except ArithmeticError:
-        raise UnreadableError("a number with an absurd exponent") from None
     if len(digits) > _MOST_DIGITS:
         raise UnreadableError("a number with too many digits")
-    return number
+    try:
+        return Decimal(digits)
+    except ArithmeticError:
+        raise UnreadableError("a number with an absurd exponent") from None
 
 
 def _refuse(constant: str) -> object:

@@ -14,10 +14,19 @@ MICROS_PER_DOLLAR = 1_000_000
 MOST_DOLLARS = 10_000
 _LONGEST_WORD = 64
 _LONGEST_SENTENCE = 500
-_LINK = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)(?:[^\s/@\"'<>]*@)?([^\s/?#\"'<>]*)[^\s\"'<>]*")
+#: The longest code seen has 40 characters.
+_LONGEST_CODE = 200
+#: What is looked at is so many times what may be shown: links and spaces shrink. Patterns never see more, for one
+#: that takes its time stops the whole process.
+_ROOM = 4
+_LONGEST_DATE = 64
+# Without a scheme's first letter, and bounded before the colon: to look for a word's beginning at every dot of a long
+# text takes quadratic time. What stands before the last @ of the host is a user and a password.
+_LINK = re.compile(r"(?i)([a-z0-9+.-]{0,20}://)(?:[^\s/\"'<>]{0,2000}@)?([^\s/?#\"'<>]{0,2000})[^\s\"'<>]{0,2000}")
 #: As long as a key, a token or a signature, and without a space: it may be one.
 _SECRET = re.compile(r"[A-Za-z0-9+/_=.~-]{33,}")
 _BETWEEN_WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|[^A-Za-z0-9]+")
+_AFTER_HOST = re.compile(r"[\s/\"'<>]")
 _SHORTEST_REST = timedelta(seconds=1)
 _LONGEST_REST = timedelta(hours=1)
 
@@ -29,6 +38,7 @@ def word(value: object) -> str:
     """
     if not isinstance(value, str):
         return _kind(value)
+    value = value[: _LONGEST_WORD * _ROOM]
     if "://" in value or _SECRET.fullmatch(value):
         return "(masked)"
     return _shown(value, _LONGEST_WORD)
@@ -36,12 +46,15 @@ def word(value: object) -> str:
 
 def sentence(value: str) -> str:
     """Return foreign prose fit to keep: printable, at most 500 characters, links cut down to their host."""
-    return _shown(_LINK.sub(r"\1\2/…", value), _LONGEST_SENTENCE)
+    return _shown(_LINK.sub(r"\1\2/…", _cut(value, _LONGEST_SENTENCE * _ROOM)), _LONGEST_SENTENCE)
 
 
 def spaced(code: str) -> str:
-    """Return ``providerRateLimitExceeded`` and ``provider_rate_limit.exceeded`` as the same lower-case words."""
-    return _BETWEEN_WORDS.sub(" ", code).strip().lower()
+    """Return ``providerRateLimitExceeded`` and ``provider_rate_limit.exceeded`` as the same lower-case words.
+
+    No more than a sentence of them: see ``code_of``.
+    """
+    return _BETWEEN_WORDS.sub(" ", code[:_LONGEST_SENTENCE]).strip().lower()
 
 
 def money(value: object) -> int | None:
@@ -80,6 +93,7 @@ def retry_after(headers: Mapping[str, str]) -> timedelta | None:
 def since_1970(seconds: str) -> datetime | None:
     """Return the moment that many seconds after 1970, if it lies before the year 2286."""
     plausible = seconds.isascii() and seconds.isdigit() and len(seconds) in range(9, 11)
+    # Ten digits at most, so no clock and no calendar overflows.
     return datetime.fromtimestamp(int(seconds), UTC) if plausible else None
 
 
@@ -88,9 +102,24 @@ def first_text(*values: object) -> str | None:
     return next((found for value in values if (found := text(value)) is not None), None)
 
 
+def code_of(*values: object) -> str | None:
+    """Return the first string that is not empty as a code: its beginning, where it is longer than codes are."""
+    found = first_text(*values)
+    return None if found is None else found[:_LONGEST_CODE]
+
+
+def _cut(value: str, longest: int) -> str:
+    """Return the beginning of a text, without the host that the cut goes through: its @ may be beyond."""
+    if len(value) <= longest:
+        return value
+    kept = value[:longest]
+    before, colon, after = kept.rpartition("://")
+    return f"{before}{colon}…" if colon and not _AFTER_HOST.search(after) else kept
+
+
 def _date(header: str) -> datetime | None:
     try:
-        date = parsedate_to_datetime(header)
+        date = parsedate_to_datetime(header[:_LONGEST_DATE])
     except (ValueError, OverflowError):
         return None
     return date.replace(tzinfo=UTC) if date.tzinfo is None else date
@@ -98,7 +127,7 @@ def _date(header: str) -> datetime | None:
 
 def _shown(value: str, longest: int) -> str:
     # Cut first: what comes may be long. Control and bidirectional marks are not printable.
-    printable = "".join(character if character.isprintable() else " " for character in value[: longest * 4])
+    printable = "".join(character if character.isprintable() else " " for character in value[: longest * _ROOM])
     joined = " ".join(printable.split())
     return joined if len(joined) <= longest else joined[: longest - 1] + "…"
 

@@ -39,6 +39,19 @@ def test_an_odd_word_is_shown_short_printable_and_never_if_it_may_be_a_secret(va
         ),
         ("see s3://bucket/key", "see s3://bucket/…"),
         ("x" * 600, "x" * 499 + "…"),
+        (
+            "see a-scheme-of-many-more-letters-than-any://u:s3cret@h.example/x",
+            "see a-scheme-of-many-more-letters-than-any://h.example/…",
+        ),
+        ("see 1://u:s3cret@h.example/x", "see 1://h.example/…"),
+        ("see ://u:s3cret@h.example/x", "see ://h.example/…"),
+        ("see https://u@x:s3cret@h.example/x", "see https://h.example/…"),
+        # What is cut off takes the end of a link along, but never what tells a password from a host.
+        ("https://h.example/" + "x" * 5000, "https://h.example/…"),
+        (
+            "https://h.example/" + "x" * 1950 + " https://u:s3cret" + "p" * 60 + "@h",
+            "https://h.example/… https://…/…",
+        ),
     ],
 )
 def test_foreign_prose_is_kept_without_its_links(prose: str, kept: str) -> None:
@@ -99,6 +112,11 @@ DATE = "Sat, 21 Nov 2026 10:00:00 GMT"
         ({"retry-after": "Sat, 21 Nov 2026 09:00:00 GMT", "date": DATE}, 1),
         ({"retry-after": "Sat, 21 Nov 2099 09:00:00 GMT", "date": DATE}, 3600),
         ({"retry-after": "Sat, 99 Nov 2026 10:01:00 GMT", "date": DATE}, None),
+        ({"retry-after": "Sat, 21 Nov 99999 10:01:00 GMT", "date": DATE}, None),
+        ({"retry-after": "Sat, 21 Nov " + "9" * 40 + " 10:01:00 GMT", "date": DATE}, None),
+        ({"retry-after": "Sat, 21 Nov 2026 10:01:00 +99999999999", "date": DATE}, None),
+        ({"retry-after": "Fri, 31 Dec 9999 23:59:59 -2359", "date": "Mon, 01 Jan 0001 00:00:00 +2359"}, 3600),
+        ({"retry-after": "21 Nov " * 9000, "date": DATE}, None),
     ],
 )
 def test_retry_after_is_kept_between_a_second_and_an_hour(headers: dict[str, str], seconds: int | None) -> None:
@@ -115,6 +133,11 @@ def test_a_signed_link_dies_when_its_query_says() -> None:
         "?Expires=soon",
         "?Expires=1",
         "?Expires=99999999999999",
+        "?Expires=10000000000",
+        "?Expires=-1777019942",
+        "?Expires=-9223372036854775808",
+        "?Expires=1e300",
+        "?Expires=" + "9" * 5000,
         "?Expires=\u0661777019942",
     ):
         assert expiry(f"https://c.example/a.mp3{query}") is None
