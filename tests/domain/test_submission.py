@@ -62,7 +62,7 @@ RESEND, LOOKUP = Recovery.RESEND, Recovery.LOOKUP
 RECOVERY_WORK = {RESEND: Work.POLL, LOOKUP: Work.LOOKUP}
 
 
-# ---------------------------------------------------------------- the crash matrix of design.md
+# ---------------------------------------------------------------- the crash matrix
 
 # The state a task is in when the outcome of its latest attempt comes to be known; the attempt is always open, except
 # in "lease lost", where somebody else found it open and took it for dead.

@@ -206,7 +206,7 @@ def test_every_key_that_is_taken_stays_below_the_root(key: str) -> None:
     except ValueError:
         return
     assert taken == key
-    assert os.path.normpath(f"/root/{key}") == f"/root/{key}"
+    assert os.path.normpath(f"/store/{key}") == f"/store/{key}"
 
 
 async def test_many_objects_are_kept_at_once(objects: Objects) -> None:
