@@ -112,7 +112,7 @@ def _facts(task: Task, now: datetime) -> list[tuple[str, Text]]:
     facts: list[tuple[str, Text]] = []
     if task.waiting is not None and not task.ended:
         facts.append(("waiting", foreign(awaited(task.waiting, now), "yellow")))
-    facts.append(("provider", foreign(f"{task.provider}, {task.model}")))
+    facts.append(("provider", foreign(f"{task.provider}, {task.model or 'model not known'}")))
     if task.provider_task_id is not None and task.provider_task_id != task.id:
         facts.append(("its id", foreign(task.provider_task_id)))
     facts.append(("created", ours(f"{moment(task.created_at)}, {age((now - task.created_at).total_seconds())} ago")))
@@ -138,10 +138,11 @@ def _request(task: Task) -> list[tuple[str, Text]]:
 
 def _value(name: str, value: object) -> Text:
     """Return a value of the request; the lines of lyrics are lines here too."""
-    if isinstance(value, int | float) and name.endswith("_seconds"):
-        return ours(f"{value:g} s")
     if isinstance(value, bool):
         return ours("yes" if value else "no")
+    if isinstance(value, int | float) and name.endswith("_seconds"):
+        # Whole numbers as they are: one that is too large for a float cannot be shortened.
+        return ours(f"{value:g} s" if isinstance(value, float) else f"{value} s")
     if name in _UNITS:
         return foreign(f"{value} {_UNITS[name]}")
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -5,6 +5,7 @@ may say more.
 """
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -75,7 +76,7 @@ class Task:
 
     id: str
     provider: str
-    model: str
+    model: str | None
     status: str
     overdue: bool
     created_at: datetime
@@ -83,6 +84,7 @@ class Task:
     settled_at: datetime | None
     completed_at: datetime | None
     deadline_at: datetime | None
+    erased_at: datetime | None
     waiting: Waiting | None
     metadata: Mapping[str, object]
     warnings: tuple[Remark, ...]
@@ -134,32 +136,33 @@ class Event:
 
 def document_of(body: bytes) -> Mapping[str, object]:
     """Read the JSON object of an answer."""
-    return _object({"the body": json.loads(body)}, "the body")
+    return part({"the body": json.loads(body)}, "the body")
 
 
 def task_of(document: Mapping[str, object]) -> Task:
     """Read one task."""
     return Task(
         id=_identifier(document),
-        provider=_one(document, "provider", str),
-        model=_one(document, "model", str),
-        status=_one(document, "status", str),
-        overdue=_one(document, "overdue", bool),
+        provider=one(document, "provider", str),
+        model=maybe(document, "model", str),
+        status=one(document, "status", str),
+        overdue=one(document, "overdue", bool),
         created_at=_time(document, "created_at"),
         submitted_at=_maybe_time(document, "submitted_at"),
         settled_at=_maybe_time(document, "settled_at"),
         completed_at=_maybe_time(document, "completed_at"),
         deadline_at=_maybe_time(document, "deadline_at"),
+        erased_at=_maybe_time(document, "erased_at"),
         waiting=_waiting(document),
-        metadata=_object(document, "metadata"),
+        metadata=part(document, "metadata"),
         warnings=tuple(remark_of(item) for item in objects(document, "warnings")),
         provider_task_id=maybe(document, "provider_task_id", str),
-        request=_object(document, "request"),
+        request=part(document, "request"),
         results=tuple(_result(item) for item in objects(document, "results")),
         errors=tuple(_error(item) for item in objects(document, "errors")),
-        cost_usd=_maybe_number(document, "cost_usd"),
-        polls=_one(document, "polls", int),
-        callbacks=_one(document, "callbacks", int),
+        cost_usd=maybe_number(document, "cost_usd"),
+        polls=one(document, "polls", int),
+        callbacks=one(document, "callbacks", int),
         document=document,
     )
 
@@ -177,7 +180,7 @@ def events_of(document: Mapping[str, object]) -> tuple[Event, ...]:
 
 def remark_of(document: Mapping[str, object]) -> Remark:
     """Read what is said of one field."""
-    return Remark(_one(document, "field", str), _one(document, "message", str))
+    return Remark(one(document, "field", str), one(document, "message", str))
 
 
 def objects(document: Mapping[str, object], name: str) -> tuple[Mapping[str, object], ...]:
@@ -190,61 +193,62 @@ def objects(document: Mapping[str, object], name: str) -> tuple[Mapping[str, obj
 
 def maybe(document: Mapping[str, object], name: str, kind: type[_Kind]) -> _Kind | None:
     """Read a value that may be null or absent."""
-    return None if document.get(name) is None else _one(document, name, kind)
+    return None if document.get(name) is None else one(document, name, kind)
 
 
 def _waiting(document: Mapping[str, object]) -> Waiting | None:
     """Read what is waited for; a service of an earlier version does not say."""
     if document.get("waiting") is None:
         return None
-    waiting = _object(document, "waiting")
-    return Waiting(_one(waiting, "for", str), _one(waiting, "message", str), _maybe_time(waiting, "until"))
+    waiting = part(document, "waiting")
+    return Waiting(one(waiting, "for", str), one(waiting, "message", str), _maybe_time(waiting, "until"))
 
 
 def _result(document: Mapping[str, object]) -> Result:
     return Result(
         id=_identifier(document),
-        index=_one(document, "index", int),
-        via=_one(document, "via", str),
-        late=_one(document, "late", bool),
+        index=one(document, "index", int),
+        via=one(document, "via", str),
+        late=one(document, "late", bool),
         seed=maybe(document, "seed", int),
-        cost_usd=_maybe_number(document, "cost_usd"),
+        cost_usd=maybe_number(document, "cost_usd"),
         received_at=_time(document, "received_at"),
-        artifact=_artifact(_object(document, "artifact")),
+        artifact=_artifact(part(document, "artifact")),
     )
 
 
 def _artifact(document: Mapping[str, object]) -> Artifact:
     return Artifact(
-        status=_one(document, "status", str),
+        status=one(document, "status", str),
         url=maybe(document, "url", str),
         size=maybe(document, "bytes", int),
         sha256=maybe(document, "sha256", str),
         media_type=maybe(document, "media_type", str),
-        duration_seconds=_maybe_number(document, "duration_seconds"),
+        duration_seconds=maybe_number(document, "duration_seconds"),
     )
 
 
 def _error(document: Mapping[str, object]) -> TaskError:
     return TaskError(
-        code=_one(document, "code", str),
-        message=_one(document, "message", str),
-        retryable=_one(document, "retryable", bool),
+        code=one(document, "code", str),
+        message=one(document, "message", str),
+        retryable=one(document, "retryable", bool),
         provider_code=maybe(document, "provider_code", str),
     )
 
 
 def _event(document: Mapping[str, object]) -> Event:
     return Event(
-        seq=_one(document, "seq", int),
-        type=_one(document, "type", str),
+        seq=one(document, "seq", int),
+        type=one(document, "type", str),
         at=_time(document, "at"),
-        data=_object(document, "data"),
+        data=part(document, "data"),
         document=document,
     )
 
 
-def _one(document: Mapping[str, object], name: str, kind: type[_Kind]) -> _Kind:
+def one(document: Mapping[str, object], name: str, kind: type[_Kind]) -> _Kind:
+    """Read a value of one kind."""
     value = document.get(name)
     # The very type: True is a number to Python, not to JSON.
     if isinstance(value, kind) and type(value) is kind:
@@ -252,24 +256,32 @@ def _one(document: Mapping[str, object], name: str, kind: type[_Kind]) -> _Kind:
     raise _wrong(name, f"no {kind.__name__}")
 
 
-def _object(document: Mapping[str, object], name: str) -> Mapping[str, object]:
+def part(document: Mapping[str, object], name: str) -> Mapping[str, object]:
+    """Read an object within an object."""
     value = document.get(name)
     if not isinstance(value, dict):
         raise _wrong(name, "no object")
     return value
 
 
-def _maybe_number(document: Mapping[str, object], name: str) -> float | None:
+def maybe_number(document: Mapping[str, object], name: str) -> float | None:
+    """Read a number that may be null or absent."""
     value = document.get(name)
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise _wrong(name, "no number")
-    return float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise _wrong(name, "beyond all numbers")
+    return number
 
 
 def _time(document: Mapping[str, object], name: str) -> datetime:
-    moment = datetime.fromisoformat(_one(document, name, str))
+    moment = datetime.fromisoformat(one(document, name, str))
     if moment.tzinfo is None:
         raise _wrong(name, "without a time zone")
     return moment
@@ -281,7 +293,7 @@ def _maybe_time(document: Mapping[str, object], name: str) -> datetime | None:
 
 def _identifier(document: Mapping[str, object]) -> str:
     """Read an id of ours: a UUID, and so fit for a path and for the name of a file."""
-    return str(UUID(_one(document, "id", str)))
+    return str(UUID(one(document, "id", str)))
 
 
 def _wrong(name: str, what: str) -> ValueError:

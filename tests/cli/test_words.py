@@ -1,6 +1,11 @@
+from datetime import datetime, timedelta, timezone
+
 import pytest
 
-from receiver.cli.words import age, amount, money, span
+from receiver.cli.phrases import phrase
+from receiver.cli.words import age, amount, moment, money, span
+
+NAN, INFINITE, HUGE = float("nan"), float("inf"), 10**400
 
 
 @pytest.mark.parametrize(
@@ -38,3 +43,40 @@ def test_money_has_cents_and_what_is_smaller_where_there_is_some(dollars: float 
 @pytest.mark.parametrize(("size", "words"), [(0, "0 B"), (999, "999 B"), (197_000, "197 kB"), (3_400_000, "3.4 MB")])
 def test_an_amount_has_a_unit_of_its_size(size: int, words: str) -> None:
     assert amount(size) == words
+
+
+@pytest.mark.parametrize(
+    ("figure", "timed", "dollars"),
+    [
+        (NAN, "–", "–"),
+        (INFINITE, "∞ d", "$∞"),
+        (HUGE, "∞ d", "$∞"),
+        (1e308, "∞ d", "$∞"),
+        (-INFINITE, "0 s", "-$∞"),
+        (-HUGE, "0 s", "-$∞"),
+        (10**14, "1157407407 d", "$100000000000000.00"),
+    ],
+    ids=["nan", "inf", "huge", "1e308", "-inf", "-huge", "large"],
+)
+def test_no_figure_is_too_large_to_be_said(figure: float, timed: str, dollars: str) -> None:
+    assert age(figure) == timed
+    assert span(figure).startswith(timed.removesuffix(" s"))
+    assert money(figure) == dollars
+    assert phrase({"seconds": figure, "duration_seconds": figure}, {}).count(", ") == 1
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [(HUGE, "∞ MB"), (10**14, "100000000.0 MB"), (-HUGE, f"{-HUGE} B")],
+    ids=["huge", "large", "-huge"],
+)
+def test_no_amount_is_too_large_to_be_said(size: int, words: str) -> None:
+    assert amount(size) == words
+    assert phrase({"bytes": size}, {}) == words
+
+
+@pytest.mark.parametrize("hours", [-23, 0, 23])
+@pytest.mark.parametrize("year", [1, 9999])
+def test_a_moment_at_either_end_of_the_calendar_can_be_said(year: int, hours: int) -> None:
+    end = datetime(year, 1, 1) if year == 1 else datetime(year, 12, 31, 23, 59)  # noqa: DTZ001 - its zone follows
+    assert str(year) in moment(end.replace(tzinfo=timezone(timedelta(hours=hours))))
