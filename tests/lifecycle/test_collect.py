@@ -1,5 +1,6 @@
 """Collecting against a real store and a real folder; only the network is scripted."""
 
+import asyncio
 import hashlib
 import io
 import wave
@@ -20,7 +21,7 @@ from receiver.domain.result import Artifact, ArtifactStatus, Result
 from receiver.domain.task import Change, Status, Task
 from receiver.domain.token import SigningKey, TokenSigner
 from receiver.lifecycle import collect
-from receiver.lifecycle.ports import Fetched, Limits, Outbound, Ports, Probed
+from receiver.lifecycle.ports import Decision, Fetched, Limits, Outbound, Ports, Probed
 from receiver.providers import PROVIDERS
 from receiver.storage.objects import open_objects
 from receiver.storage.probe import probe
@@ -146,7 +147,7 @@ async def test_what_is_not_whole_audio_is_tried_again_later_with_the_reason(
         assert artifact.due_at is not None
         assert artifact.error
         assert artifact.refusals == refusals
-        assert not list((tmp_path / "artifacts").rglob("*.wav"))
+        assert [path for path in (tmp_path / "artifacts").rglob("*") if path.is_file()] == []
 
 
 async def test_a_probe_that_breaks_counts_as_a_refusal_and_not_for_ever(tmp_path: Path) -> None:
@@ -158,3 +159,49 @@ async def test_a_probe_that_breaks_counts_as_a_refusal_and_not_for_ever(tmp_path
         artifact = await collected(broken, task)
         assert artifact.refusals == 1
         assert "ZeroDivisionError" in (artifact.error or "")
+
+
+async def test_audio_whose_result_was_replaced_meanwhile_is_not_left_in_the_store(tmp_path: Path) -> None:
+    async with world(tmp_path, Source(song())) as (ports, task):
+
+        def replaced(current: Task) -> Change:
+            right = replace(current.results[0], id=uuid4(), identity="two")
+            return Change(replace(current, results=(right,)))
+
+        [work] = await collect.lease(ports, 5)
+        await ports.store.apply([Decision(task.key, replaced)])
+        await collect.collect(ports, work)
+        found = await ports.store.task(task.id)
+        assert found is not None
+        assert found.results[0].artifact.status is ArtifactStatus.PENDING
+        assert [path for path in (tmp_path / "artifacts").rglob("*") if path.is_file()] == []
+
+
+async def test_a_claim_ends_with_what_came_of_it(tmp_path: Path) -> None:
+    async with world(tmp_path, Source(MediaInterruptedError("connection reset"))) as (ports, task):
+        artifact = await collected(ports, task)
+        assert artifact.due_at is not None
+        later = artifact.due_at + timedelta(seconds=1)
+        assert len(await ports.store.lease_artifacts(now=later, limit=5, lease=timedelta(seconds=9))) == 1
+
+
+async def test_inline_audio_is_decoded_by_one_step_at_a_time(tmp_path: Path) -> None:
+    async with world(tmp_path, Source(song())) as (ports, task):
+
+        def inline(current: Task) -> Change:
+            return Change(replace(current, results=(replace(current.results[0], inline=True, link=None),)))
+
+        await ports.store.apply([Decision(task.key, inline)])
+        [work] = await collect.lease(ports, 5)
+        decoding = asyncio.Lock()
+        await decoding.acquire()
+        step = asyncio.create_task(collect.collect(ports, work, decoding=decoding))
+        await ports.store.ping()
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert not step.done(), "somebody else is decoding"
+        decoding.release()
+        await step
+        found = await ports.store.task(task.id)
+        assert found is not None
+        assert "is gone" in (found.results[0].artifact.error or "")
