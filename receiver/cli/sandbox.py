@@ -2,13 +2,17 @@
 
 import inspect
 from collections.abc import Callable
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from receiver.cli import options, screen
 from receiver.cli.failures import CommandError, UsageError
 from receiver.sandbox.faults import FaultOption, Kind, fault_options
+
+if TYPE_CHECKING:
+    from receiver.sandbox.config import SandboxConfig
 
 ABOUT = "Play both providers on this machine, faults on demand."
 _FAULTS = "Faults"
@@ -32,12 +36,15 @@ def command() -> Callable[..., None]:
         port: int,
         seed: int | None,
         time_scale: float,
+        base_url: str | None,
+        ca_file: Path | None,
         as_json: bool,
         until_input_ends: bool,
         **faults: str | bool | None,
     ) -> None:
         given = {name: _text(value) for name, value in faults.items() if value is not None}
-        _serve(host, port, seed, time_scale, given, as_json=as_json, until_input_ends=until_input_ends)
+        config = _config(seed, time_scale, ca_file, given)
+        _serve(host, port, config, base_url, as_json=as_json, until_input_ends=until_input_ends)
 
     parameters = [*_PARAMETERS, *(_flag(option) for option in fault_options())]
     # Typer reads the options from here; their names are only known now.
@@ -77,6 +84,28 @@ _PARAMETERS = (
         ],
         1.0,
     ),
+    _parameter(
+        "base_url",
+        Annotated[
+            str | None,
+            typer.Option("--base-url", metavar="URL", help="Start of media links, where others reach it under this."),
+        ],
+        None,
+    ),
+    _parameter(
+        "ca_file",
+        Annotated[
+            Path | None,
+            typer.Option(
+                "--ca-file",
+                metavar="FILE",
+                exists=True,
+                dir_okay=False,
+                help="Certificates that callbacks trust besides the public ones, such as a local proxy's.",
+            ),
+        ],
+        None,
+    ),
     _parameter("as_json", options.Json, default=False),
     _parameter("until_input_ends", options.UntilInputEnds, default=False),
 )
@@ -110,20 +139,9 @@ def _text(value: str | bool) -> str:
     return value if isinstance(value, str) else str(value).lower()
 
 
-def _serve(
-    host: str,
-    port: int,
-    seed: int | None,
-    time_scale: float,
-    typed: dict[str, str],
-    *,
-    as_json: bool,
-    until_input_ends: bool,
-) -> None:
-    from receiver.cli.running import end_with_input, run_server
+def _config(seed: int | None, time_scale: float, ca_file: Path | None, typed: dict[str, str]) -> "SandboxConfig":
     from receiver.sandbox.config import SandboxConfig
     from receiver.sandbox.faults_reader import FaultsError, faults_from_text
-    from receiver.sandbox.server import run as run_sandbox
     from receiver.system import RealSystem
 
     try:
@@ -131,13 +149,36 @@ def _serve(
     except FaultsError as error:
         mistakes = [f"--{mistake.field.replace('_', '-')} {mistake.message}" for mistake in error.mistakes]
         raise UsageError(mistakes[0], *mistakes[1:]) from None
-    if until_input_ends:
-        end_with_input()
+    if ca_file is not None:
+        _check_certificates(ca_file)
     # A seed that repeats would give the ids of earlier tasks to new ones, which an old data folder knows already.
     seed = RealSystem().new_id().int % 2**31 if seed is None else seed
-    config = SandboxConfig(seed=seed, time_scale=time_scale, faults=faults)
+    return SandboxConfig(seed=seed, time_scale=time_scale, faults=faults, ca_file=ca_file)
+
+
+def _check_certificates(path: Path) -> None:
+    import ssl
+
     try:
-        run_server(lambda: run_sandbox(host, port, config, lambda url: _ready(url, seed, as_json=as_json)))
+        ssl.create_default_context(cafile=path)
+    except OSError as error:
+        raise CommandError(f"{path}: no certificates can be read from it ({error.strerror or error})") from None
+
+
+def _serve(
+    host: str, port: int, config: "SandboxConfig", base_url: str | None, *, as_json: bool, until_input_ends: bool
+) -> None:
+    from receiver.cli.running import end_with_input, run_server
+    from receiver.sandbox.server import run as run_sandbox
+
+    if until_input_ends:
+        end_with_input()
+
+    def ready(url: str) -> None:
+        _ready(url, config.seed, as_json=as_json)
+
+    try:
+        run_server(lambda: run_sandbox(host, port, config, ready, base_url=base_url))
     except OSError as error:
         raise CommandError(f"cannot listen on {host}:{port} ({error.strerror})") from None
 

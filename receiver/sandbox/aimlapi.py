@@ -76,7 +76,7 @@ class Aimlapi:
         if not generation_id:
             return refused(request, faults, 400, "generation_id: Required")
         generation = self._state.find(Provider.AIMLAPI, generation_id)
-        if generation is None:
+        if generation is None or generation.is_hidden(faults.hidden_seconds):
             echoed = {"x-inference-id": generation_id} if is_well_formed(generation_id) else {}
             message = "Generation with the given id was not found."
             return refused(request, faults, 404, message, more_headers=echoed)

@@ -31,7 +31,7 @@ def app_of(state: State) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with Courier() as courier:
+        async with Courier(state.config.ca_file) as courier:
             group = await anyio.create_task_group().__aenter__()
             app.router.routes[:] = _routes(state, Engine(state, group, Callbacks(state, courier)))
             # Entered by hand: an error of whoever runs the app passes through as it is, not in an exception group.

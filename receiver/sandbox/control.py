@@ -28,7 +28,8 @@ class Control:
 
     async def counts(self, _: Request) -> Response:
         """Answer GET /_sandbox/counts: the ledger in a few numbers, cheap enough to wait on."""
-        return json_response(counts_document(accepted_generations(self._state)))
+        counts = counts_document(accepted_generations(self._state))
+        return json_response({"under_way": self._state.under_way, **counts})
 
     async def show_faults(self, _: Request) -> Response:
         """Answer GET /_sandbox/faults with every fault and switch as it stands."""

@@ -5,6 +5,7 @@ import ssl
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import cycle
+from pathlib import Path
 from typing import Self
 
 import anyio
@@ -34,8 +35,8 @@ def is_confirmed(status_code: int | None) -> bool:
 class Courier:
     """A few HTTP clients, opened and closed with the sandbox; follows no redirects, uses no proxies."""
 
-    def __init__(self) -> None:
-        """Prepare to be entered."""
+    def __init__(self, ca_file: Path | None = None) -> None:
+        """Prepare to be entered; raises OSError when there are no certificates in `ca_file`."""
         self._stack = contextlib.AsyncExitStack()
         self._limiter = anyio.CapacityLimiter(_POOLS * _CONNECTIONS_OF_A_POOL)
         limits = httpx.Limits(
@@ -43,7 +44,7 @@ class Courier:
         )
         self._clients = [
             httpx.AsyncClient(
-                verify=_tls(), limits=limits, timeout=_LONGEST_SECONDS, follow_redirects=False, trust_env=False
+                verify=_tls(ca_file), limits=limits, timeout=_LONGEST_SECONDS, follow_redirects=False, trust_env=False
             )
             for _ in range(_POOLS)
         ]
@@ -82,6 +83,9 @@ class Courier:
 
 
 @lru_cache(maxsize=1)
-def _tls() -> ssl.SSLContext:
+def _tls(ca_file: Path | None) -> ssl.SSLContext:
     """Return the one context that all clients share: making it takes longer than many calls."""
-    return httpx.create_ssl_context(trust_env=False)
+    context = httpx.create_ssl_context(trust_env=False)
+    if ca_file is not None:
+        context.load_verify_locations(cafile=ca_file)
+    return context

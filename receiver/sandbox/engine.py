@@ -62,10 +62,22 @@ class Engine:
         )
         state.add(generation)
         if order.webhook_url is not None:
-            self._group.start_soon(_guarded, self._outbox.begin, generation)
+            self._start(self._outbox.begin, generation)
         for result in generation.results:
-            self._group.start_soon(_guarded, self._run, generation, result)
+            self._start(self._run, generation, result)
         return generation
+
+    def _start(self, job: Callable[[*_Arguments], Awaitable[None]], *arguments: *_Arguments) -> None:
+        """Start one job, counted until everything it had to send is sent or given up."""
+
+        async def counted() -> None:
+            try:
+                await _guarded(job, *arguments)
+            finally:
+                self._state.under_way -= 1
+
+        self._state.under_way += 1
+        self._group.start_soon(counted)
 
     async def _run(self, generation: Generation, result: Result) -> None:
         """Bring one result to its end and tell of it."""

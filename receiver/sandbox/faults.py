@@ -94,6 +94,11 @@ class Faults:
     callback_seconds: Annotated[float, _seconds("how long one attempt may take")] = 5.0
     upload_seconds: Annotated[float, _seconds("how long after the callback uploadEndpoint is written")] = 2.0
 
+    # What polls of either provider know.
+    hidden_seconds: Annotated[float, _seconds("polls know nothing of a task for this long after it was accepted")] = (
+        0.0
+    )
+
     # Requests turned away at the door, drawn for each request.
     http_429: Annotated[float, _share("share of requests answered 429")] = 0.0
     retry_after: Annotated[int | None, _count("seconds in the Retry-After of those 429; none by default")] = None

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+import anyio
+
 from receiver.sandbox.chance import Chance
 from receiver.sandbox.encode import Encoding
 from receiver.sandbox.moment import Moment
@@ -146,6 +148,10 @@ class Generation:
         if Status.PROCESSING in statuses:
             return Status.PROCESSING
         return Status.SUCCESS if Status.SUCCESS in statuses else Status.ERROR
+
+    def is_hidden(self, seconds: float) -> bool:
+        """Whether it was accepted so lately that polls do not know of it yet."""
+        return anyio.current_time() - self.accepted_clock < seconds
 
     @property
     def billed_usd(self) -> float:

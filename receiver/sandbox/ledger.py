@@ -65,6 +65,7 @@ def _task(generation: Generation) -> dict[str, object]:
         "callbacks": [_attempt(attempt) for attempt in generation.callbacks],
         "uploads": [_upload(upload) for upload in generation.uploads],
         "polls": generation.polls,
+        "looks": generation.looks,
         "submits": generation.submits,
     }
 

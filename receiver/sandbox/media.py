@@ -27,6 +27,8 @@ _REFUSALS = {
 _SIGN_IN = "<!doctype html><title>Sign in</title><p>Please sign in to continue.</p>"
 _XML = '<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{}</Code><Message>{}</Message></Error>'
 _RANGE = re.compile(r"bytes=([0-9]{0,12})-([0-9]{0,12})")
+# The first eleven bits of an MP3 frame (ISO 11172-3).
+_FRAME_SYNC = b"\xff\xe0"
 _BOMB_BYTES = 64 * 1024 * 1024
 _ENDLESS_CHUNK_BYTES = 64 * 1024
 _ENDLESS_PAUSE_SECONDS = 0.002
@@ -97,10 +99,15 @@ def _ranged(audio: bytes, media_type: str, request: Request) -> Response:
 
 
 def _truncated(audio: bytes, media_type: str, found: Found) -> Response:
-    """Return half of the audio: by turns complete to HTTP, and cut off before the promised length."""
-    if found.chance.ordinal % 2:
-        return Response(audio[: len(audio) // 2], media_type=media_type)
-    return CutShort(audio, media_type=media_type)
+    """Return half of the audio: by turns complete to HTTP, and cut off before the promised length.
+
+    Never between two frames of MP3: what is left would be a whole, shorter file, and nobody could tell.
+    """
+    if not found.chance.ordinal % 2:
+        return CutShort(audio, media_type=media_type)
+    half = len(audio) // 2
+    begins_a_frame = audio[half] == _FRAME_SYNC[0] and audio[half + 1] & _FRAME_SYNC[1] == _FRAME_SYNC[1]
+    return Response(audio[: half - begins_a_frame], media_type=media_type)
 
 
 @lru_cache(maxsize=1)

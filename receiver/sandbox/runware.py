@@ -123,7 +123,7 @@ class Runware:
             answer.refuse(400, refused_error("missingTaskUUID", message, parameter="taskUUID", type="string"))
             return
         generation = self._find(task)
-        if generation is None:
+        if generation is None or generation.is_hidden(faults.hidden_seconds):
             if faults.unknown_task == "error":
                 message = "No task was found with this taskUUID."
                 answer.errors.append(refused_error("taskNotFound", message, str(task.get("taskUUID"))))

@@ -19,7 +19,7 @@ class State:
 
     `drain` is set when the server begins to stop: whatever waits or streams for long ends itself on it. `doors`
     counts submit requests for each provider, refused ones too. `logs_asked` holds the clock of recent requests to
-    AIMLAPI's log route.
+    AIMLAPI's log route. `under_way` counts what has yet to end or to be sent: at 0 nothing more comes by itself.
     """
 
     config: SandboxConfig
@@ -33,6 +33,7 @@ class State:
     )
     doors: Counter[Provider] = field(default_factory=Counter)
     logs_asked: deque[float] = field(default_factory=deque)
+    under_way: int = 0
 
     def faults_for(self, provider: Provider) -> Faults:
         """Return the faults that hold for a provider now."""

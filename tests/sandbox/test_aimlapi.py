@@ -213,6 +213,14 @@ async def test_an_unknown_generation_is_a_404_that_repeats_only_a_well_formed_id
     assert "x-inference-id" not in malformed.headers
 
 
+async def test_a_generation_accepted_a_moment_ago_may_not_be_known_yet(box: Box) -> None:
+    await box.faults(hidden_seconds=60)
+    generation_id = await box.submitted()
+    assert (await box.looked_at(generation_id)).status_code == 404
+    await box.faults()
+    assert (await box.looked_at(generation_id)).status_code == 200
+
+
 async def test_asking_without_an_id_is_a_400(box: Box) -> None:
     assert (await box.client.get(SUBMIT)).status_code == 400
 

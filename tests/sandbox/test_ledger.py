@@ -43,11 +43,23 @@ async def test_the_counts_are_the_ledger_in_a_few_numbers(box: Box, listener: Li
     await box.runware(cover(webhookURL=listener.url))
     await box.finished(2)
     await until(lambda: last_called_back(box))
+    await until(lambda: nothing_under_way(box))
     counts = (await box.client.get("/_sandbox/counts")).json()
     assert counts["accepted"] == 3
     nothing = {"processing": 0, "success": 0, "error": 0, "stalled": 0, "callbacks": 0, "confirmed": 0}
     assert counts["runware"] == nothing | {"success": 1, "stalled": 1, "callbacks": 1, "confirmed": 1}
     assert counts["aimlapi"] == nothing | {"error": 1}
+
+
+async def test_a_callback_whose_answer_is_outstanding_is_under_way(box: Box, listener: Listener) -> None:
+    listener.plan = ["hang"]
+    await box.runware(cover(webhookURL=listener.url))
+    await listener.received(1)
+    assert not await nothing_under_way(box)
+
+
+async def nothing_under_way(box: Box) -> bool:
+    return bool((await box.client.get("/_sandbox/counts")).json()["under_way"] == 0)
 
 
 async def last_called_back(box: Box) -> bool:

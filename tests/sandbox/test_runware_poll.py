@@ -108,6 +108,19 @@ async def test_an_unknown_task_answers_nothing_or_an_error_as_the_switch_says(bo
     assert (await box.asked(str(uuid4())))["errors"][0]["code"] == "taskNotFound"
 
 
+async def test_a_task_accepted_a_moment_ago_may_not_be_known_yet_though_its_uuid_is_taken(box: Box) -> None:
+    await box.faults(hidden_seconds=60)
+    task = cover()
+    await box.runware(task)
+    await box.finished(1)
+    assert await box.asked(task["taskUUID"]) == {"data": []}
+    assert (await box.runware(task)).json()["errors"][0]["code"] == "conflictTaskUUID"
+    await box.faults()
+    assert (await box.asked(task["taskUUID"]))["data"][0]["status"] == "success"
+    [entry] = await box.ledger()
+    assert (entry["submits"], entry["polls"], entry["looks"]) == (2, 1, 2)
+
+
 async def test_one_post_asks_about_many_tasks(box: Box) -> None:
     tasks = [cover() for _ in range(5)]
     await box.runware(*tasks)
