@@ -31,7 +31,9 @@ from receiver.system import KillAt, RealSystem, new_secret
 from receiver.telemetry import PrometheusMetrics, configure_logs
 from receiver.web import WebConfig, create_app
 from receiver.web.config import ROLES
+from receiver.web.peers import trusting
 from receiver.web.server import Connections, DrainingServer, guarded
+from receiver.web.streams import Bell
 from receiver.worker import Concurrency, Hints, Worker
 
 _log = logging.getLogger("receiver")
@@ -67,23 +69,26 @@ async def opened(
     roles: frozenset[str] = ROLES,
     loopback: bool = True,
     draining: Callable[[], bool] = lambda: False,
+    system: System | None = None,
 ) -> AsyncIterator[Receiver]:
     """Open the store, the artifacts and the network, and hand out a receiver whose worker is not yet started.
 
-    Raises StartError for whatever a person has to mend first.
+    ``system`` is this machine's, unless a test hands in one whose clock it moves. Raises StartError for whatever a
+    person has to mend first.
     """
     settings = loaded.settings
     _check_data_folder(settings.data_dir)
-    system: System = RealSystem(KillAt(loaded.kill_at) if loaded.kill_at else None)
+    system = system or RealSystem(KillAt(loaded.kill_at) if loaded.kill_at else None)
     providers = _providers(loaded)
     allowed = _allowed_hosts(loaded)
     keys = _signing_keys(loaded)
     api_keys = _api_keys(loaded)
     hints = Hints()
+    bell = Bell()
     metrics = PrometheusMetrics()
     async with contextlib.AsyncExitStack() as stack:
         try:
-            store = await stack.enter_async_context(open_store(_sqlite_path(loaded)))
+            store = await stack.enter_async_context(open_store(_sqlite_path(loaded), on_commit=lambda _: bell.ring()))
             objects = await stack.enter_async_context(open_objects(_artifact_store(loaded)))
         except (UnavailableError, OSError, ValueError) as error:
             raise StartError(str(error)) from error
@@ -113,9 +118,13 @@ async def opened(
             api_url=settings.api_url,
             api_hosts=frozenset(name.strip().lower() for name in settings.api_hosts.split(",") if name.strip()),
             loopback=loopback,
-            secrets=(*loaded.keys.values(), *loaded.option_secrets),
+            secrets=_secrets(loaded),
             draining=draining,
             metrics_page=metrics.page,
+            metrics_public=settings.metrics_public,
+            max_waits=settings.max_waits,
+            max_streams=settings.max_streams,
+            bell=bell,
         )
         concurrency = Concurrency(
             settings.submit_concurrency, settings.poll_concurrency, settings.collect_concurrency
@@ -124,27 +133,37 @@ async def opened(
         yield Receiver(loaded, ports, create_app(ports, config), worker, metrics)
 
 
-async def serve(loaded: Loaded, *, host: str, port: int, roles: frozenset[str], ready: Callable[[str], None]) -> None:
+async def serve(
+    loaded: Loaded,
+    *,
+    host: str,
+    port: int,
+    roles: frozenset[str],
+    ready: Callable[[str], None],
+    system: System | None = None,
+) -> None:
     """Serve until SIGTERM or SIGINT, then let what is under way end. Raises StartError.
 
     ``ready`` is called with the base URL once callers are answered; port 0 takes a free one.
     """
-    configure_logs(loaded.settings.log_level)
+    configure_logs(loaded.settings.log_level, secrets=_secrets(loaded))
     os.umask(0o077)
     listening = _listen(host, port)
-    base_url = _base_url(listening)
+    base_url, proxies = _base_url(listening), loaded.settings.trusted_proxies
     draining = asyncio.Event()
     with contextlib.closing(listening):
-        async with opened(loaded, roles=roles, loopback=_is_loopback(host), draining=draining.is_set) as receiver:
+        opening = opened(loaded, roles=roles, loopback=_is_loopback(host), draining=draining.is_set, system=system)
+        async with opening as receiver:
             config = uvicorn.Config(
                 receiver.app,
-                http=guarded(Connections(most=loaded.settings.max_connections)),
+                http=guarded(Connections(most=loaded.settings.max_connections, speaks_for_all=trusting(proxies))),
                 ws="none",
                 lifespan="off",
                 log_config=None,
                 access_log=False,
                 server_header=False,
                 date_header=True,
+                forwarded_allow_ips=f"127.0.0.1,::1,{proxies}",
                 timeout_keep_alive=10,
                 timeout_graceful_shutdown=3,
                 backlog=2048,
@@ -235,7 +254,21 @@ def _check_data_folder(path: Path) -> None:
     if not path.is_dir():
         raise StartError(f"the data folder {path} is not a folder")
     if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
-        raise StartError(f"the data folder {path} is not readable and writable for this user")
+        raise StartError(
+            f"the data folder {path} is not readable and writable for this user: give it to this user, mount its "
+            "disk writable, or choose another with --data-dir"
+        )
+    try:
+        if keyfiles.close_to_others(path, ours=("receiver.db", "signing_keys", "api_key", "artifacts")):
+            _log.info("data_folder_closed_to_others", extra={"path": str(path)})
+    except keyfiles.KeyFileError as error:
+        raise StartError(f"the data folder {error}") from error
+
+
+def _secrets(loaded: Loaded) -> tuple[str, ...]:
+    """Return what nothing we write may show: the keys we were given, ours without the names before them."""
+    ours = f"{loaded.settings.api_keys or ''},{loaded.settings.signing_keys or ''}".replace("\n", ",").split(",")
+    return (*loaded.keys.values(), *loaded.option_secrets, *(key.strip().rpartition(":")[2] for key in ours))
 
 
 def _providers(loaded: Loaded) -> dict[str, Provider]:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from ipaddress import ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -73,6 +74,16 @@ class Settings(BaseSettings):
     collect_concurrency: int = Field(8, ge=1, le=256, description="audio files fetched at once")
     stop_seconds: float = Field(8.0, gt=0, le=60, description="time for work under way to end at a stop")
     max_connections: int = Field(2000, ge=10, description="connections open at once in this process")
+    max_waits: int = Field(64, ge=1, description="callers that may wait for a task at once (?wait=); 429 beyond")
+    max_streams: int = Field(64, ge=1, description="event streams open at once; 429 beyond")
+    metrics_public: bool = Field(
+        default=False, description="true: /metrics, /openapi.json and /docs are shown to anybody, without a key"
+    )
+    trusted_proxies: str = Field(
+        "",
+        description="addresses or networks of proxies besides this machine, comma separated: they speak for many "
+        "callers, whose address is taken from X-Forwarded-For",
+    )
     log_level: str = Field("info", description="debug, info, warning or error")
     api_url: str | None = Field(None, description="base of the links shown to callers; default: relative links")
     api_hosts: str = Field("", description="host names of the private side, comma separated; others get 404")
@@ -88,6 +99,14 @@ class Settings(BaseSettings):
         if parts.username is not None or parts.password is not None:
             raise ValueError("must not hold a user name or a password")
         return value.rstrip("/")
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, value: str) -> str:
+        try:
+            return ",".join(str(ip_network(part.strip(), strict=False)) for part in value.split(",") if part.strip())
+        except ValueError:
+            raise ValueError("must be addresses or networks, such as 172.31.250.0/28") from None
 
     @field_validator("log_level")
     @classmethod

@@ -5,24 +5,28 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
-from receiver.domain.errors import ErrorCode, UnavailableError
-from receiver.lifecycle import collect, poll, settle, submit, sweep
-from receiver.lifecycle.ports import Pause, Ports, Provider, Queue
+from receiver.domain.errors import UnavailableError
+from receiver.domain.task import Task
+from receiver.domain.waiting import STOPS_LOOKS
+from receiver.lifecycle import collect, erase, poll, settle, submit, sweep
+from receiver.lifecycle.pace import Pace
+from receiver.lifecycle.ports import Pause, Ports, Provider, Queue, System
 
 _log = logging.getLogger("receiver.worker")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 #: The longest a loop rests without a hint, and the shortest between two looks at the clock, in seconds.
 LONGEST_REST = 1.0
 SHORTEST_REST = 0.02
 #: After a fault of the database, in seconds.
 FAULT_REST = 0.5
+#: While the database is out of order that is said again after so many seconds.
+SAY_EVERY = 60.0
 SWEEP_EVERY = 1.0
 SETTLE_BATCH = 256
 LOOKUP_BATCH = 500
-#: While a provider's key is refused there is no use in asking it anything; without money it still answers polls.
-_STOPS_POLLS = frozenset({ErrorCode.AUTH, ErrorCode.RATE})
 
 
 class Hints:
@@ -73,6 +77,57 @@ class _Slots:
         self._given_back.set()
 
 
+class _Outage:
+    """Says that the store is out of order when that begins, now and then while it lasts, and when it is over.
+
+    Every loop and step runs into it, some twice a second: one line for each would fill the disk that is full.
+    """
+
+    def __init__(self, system: System) -> None:
+        self._system = system
+        self._since: float | None = None
+        self._said_at = 0.0
+
+    def met(self, error: UnavailableError, place: str) -> None:
+        now = self._system.monotonic()
+        if self._since is None:
+            self._since = now
+        elif now - self._said_at < SAY_EVERY:
+            return
+        self._said_at = now
+        seconds = round(now - self._since, 1)
+        _log.warning("store_unavailable", extra={"met_in": place, "reason": str(error), "seconds": seconds})
+
+    def over(self) -> None:
+        if self._since is not None:
+            seconds = round(self._system.monotonic() - self._since, 1)
+            _log.info("store_available", extra={"seconds": seconds})
+            self._since = None
+
+
+class _Clock:
+    """Notices when the wall clock was set, by a clock that cannot be."""
+
+    def __init__(self, system: System) -> None:
+        self._system = system
+        self._ahead = self._look()
+
+    def jumped(self) -> timedelta:
+        """Return by how much the clock has moved of itself since ``settle``; small steps are let pass."""
+        by = self._look() - self._ahead
+        if abs(by) >= sweep.JUMP:
+            return by
+        self._ahead += by
+        return timedelta()
+
+    def settle(self, by: timedelta) -> None:
+        """Take the clock for right, a jump having been dealt with."""
+        self._ahead += by
+
+    def _look(self) -> timedelta:
+        return self._system.now() - _EPOCH - timedelta(seconds=self._system.monotonic())
+
+
 class Worker:
     """Runs every step on time until stopped; holds nothing that a restart would miss."""
 
@@ -86,14 +141,17 @@ class Worker:
         self._loops: list[asyncio.Task[None]] = []
         self._clock: asyncio.Task[None] | None = None
         self._pauses: dict[str, Pause] = {}
+        self._outage = _Outage(ports.system)
+        self._time_set = _Clock(ports.system)
 
     async def start(self) -> None:
         """Take up the work that lies there. Raises UnavailableError when the store cannot be used."""
         await sweep.start(self._ports, alone=self._alone)
         for provider in self._ports.providers.values():
-            self._loop(Queue.SUBMIT, self._submitting(provider))
-            self._loop(Queue.POLL, self._polling(provider))
-            self._loop(Queue.LOOKUP, self._looking_up(provider))
+            pace = Pace(provider.requests_per_second, self._ports.system)
+            self._loop(Queue.SUBMIT, self._submitting(provider, pace))
+            self._loop(Queue.POLL, self._polling(provider, pace))
+            self._loop(Queue.LOOKUP, self._looking_up(provider, pace))
         self._loop(Queue.SETTLE, self._settling)
         self._loop(Queue.COLLECT, self._collecting())
         self._clock = asyncio.create_task(self._time(), name="time")
@@ -125,7 +183,7 @@ class Worker:
             try:
                 worked = await once()
             except UnavailableError as error:
-                _log.warning("store_unavailable", extra={"queue": queue.value, "reason": str(error)})
+                self._outage.met(error, queue.value)
                 await self._ports.system.sleep(FAULT_REST)
             except Exception:  # noqa: BLE001 - a loop outlives whatever goes wrong in it
                 _log.exception("loop_failed", extra={"queue": queue.value})
@@ -140,7 +198,7 @@ class Worker:
                 await step
             except UnavailableError as error:
                 # The lease runs out and the work falls due again.
-                _log.warning("store_unavailable", extra={"step": name, "reason": str(error)})
+                self._outage.met(error, name)
             except Exception:  # noqa: BLE001 - one step that fails must not end the others
                 _log.exception("step_failed", extra={"step": name})
             finally:
@@ -151,41 +209,62 @@ class Worker:
         self._running.add(running)
         running.add_done_callback(self._running.discard)
 
-    def _submitting(self, provider: Provider) -> Callable[[], Awaitable[bool]]:
+    def _submitting(self, provider: Provider, pace: Pace) -> Callable[[], Awaitable[bool]]:
         slots = _Slots(self._concurrency.submit)
+        reception = submit.Reception()
+
+        async def send(task: Task) -> None:
+            pause = await submit.submit(self._ports, task, reception)
+            if pause is not None:
+                # At once: until the store is asked again, many more would be sent.
+                self._heed({**self._pauses, provider.name: pause})
 
         async def once() -> bool:
-            if self._paused(provider, polling=False):
-                return False
-            tasks = await submit.lease(self._ports, provider, await slots.free())
+            turns = await pace.turns(reception.most(await slots.free()))
+            tasks = []
+            try:
+                if not self._paused(provider, polling=False):
+                    tasks = await submit.lease(self._ports, provider, turns)
+            finally:
+                pace.give_back(turns - len(tasks))
             for task in tasks:
-                self._run("submit", slots, submit.submit(self._ports, task))
+                self._run("submit", slots, send(task))
             return bool(tasks)
 
         return once
 
-    def _polling(self, provider: Provider) -> Callable[[], Awaitable[bool]]:
+    def _polling(self, provider: Provider, pace: Pace) -> Callable[[], Awaitable[bool]]:
         slots = _Slots(self._concurrency.poll)
 
         async def once() -> bool:
-            if self._paused(provider, polling=True):
-                return False
-            batches = await poll.lease(self._ports, provider, await slots.free() * provider.most_polled_at_once)
-            for batch in batches:
-                # Tasks that cannot share a request may make more batches than there were free slots.
+            turns = await pace.turns(await slots.free())
+            batches = []
+            try:
+                if not self._paused(provider, polling=True):
+                    batches = await poll.lease(self._ports, provider, turns * provider.most_polled_at_once)
+            finally:
+                pace.give_back(max(0, turns - len(batches)))
+            for number, batch in enumerate(batches):
+                # Tasks that cannot share a request may make more batches than there were slots and turns.
                 await slots.free()
+                if number >= turns:
+                    await pace.turns()
                 self._run("poll", slots, poll.poll(self._ports, provider, batch))
             return bool(batches)
 
         return once
 
-    def _looking_up(self, provider: Provider) -> Callable[[], Awaitable[bool]]:
+    def _looking_up(self, provider: Provider, pace: Pace) -> Callable[[], Awaitable[bool]]:
         async def once() -> bool:
-            if self._paused(provider, polling=True):
-                return False
-            tasks = await poll.lease_lookups(self._ports, provider, LOOKUP_BATCH)
+            turns = await pace.turns()
+            tasks = []
+            try:
+                if not self._paused(provider, polling=True):
+                    tasks = await poll.lease_lookups(self._ports, provider, LOOKUP_BATCH)
+            finally:
+                pace.give_back(turns - bool(tasks))
             if tasks:
-                await poll.look_up(self._ports, provider, tasks)
+                await poll.look_up(self._ports, provider, tasks, pace)
             return bool(tasks)
 
         return once
@@ -198,11 +277,13 @@ class Worker:
 
     def _collecting(self) -> Callable[[], Awaitable[bool]]:
         slots = _Slots(self._concurrency.collect)
+        # Inline audio is decoded one at a time: 50 MB of it are a quarter of a gigabyte on the way.
+        decoding = asyncio.Lock()
 
         async def once() -> bool:
             leased = await collect.lease(self._ports, await slots.free())
             for work in leased:
-                self._run("collect", slots, collect.collect(self._ports, work))
+                self._run("collect", slots, collect.collect(self._ports, work, decoding=decoding))
             return bool(leased)
 
         return once
@@ -213,6 +294,7 @@ class Worker:
         while True:
             rest = LONGEST_REST
             try:
+                await self._look_around()
                 self._heed(await self._ports.store.pauses())
                 now = self._ports.system.now()
                 for queue, due_at in (await self._ports.store.next_due()).items():
@@ -223,13 +305,29 @@ class Worker:
                         rest = min(rest, (due_at - now) / timedelta(seconds=1))
                 if self._ports.system.monotonic() >= next_sweep:
                     next_sweep = self._ports.system.monotonic() + SWEEP_EVERY
-                    while await sweep.sweep(self._ports) >= sweep.BATCH:
+                    # Not by a time whose jump has not been dealt with: it would find everything overdue.
+                    while not self._time_set.jumped() and await sweep.sweep(self._ports) >= sweep.BATCH:
+                        pass
+                    while await erase.sweep(self._ports) >= erase.SWEPT:
                         pass
             except UnavailableError as error:
-                _log.warning("store_unavailable", extra={"step": "time", "reason": str(error)})
+                self._outage.met(error, "time")
             except Exception:  # noqa: BLE001 - a loop outlives whatever goes wrong in it
                 _log.exception("step_failed", extra={"step": "time"})
             await self._ports.system.sleep(max(rest, SHORTEST_REST))
+
+    async def _look_around(self) -> None:
+        """See whether the store takes writes again, and whether the clock was set. Raises UnavailableError."""
+        by = self._time_set.jumped()
+        if by:
+            # Only for a store of our own: one that others share goes by the database's clock.
+            if self._alone:
+                await sweep.clock_jumped(self._ports, by)
+            self._time_set.settle(by)
+            _log.warning("clock_jumped", extra={"seconds": round(by.total_seconds(), 3)})
+        if self._ports.store.trouble is not None:
+            await self._ports.store.ping()
+        self._outage.over()
 
     def _heed(self, pauses: Mapping[str, Pause]) -> None:
         """Take over the pauses as they are stored, and say each time that a provider begins to rest."""
@@ -237,8 +335,9 @@ class Worker:
         for name, pause in pauses.items():
             known = self._pauses.get(name)
             if pause.until > now and (known is None or known.until <= now):
-                details = {"provider": name, "code": pause.error.code.value, "reason": pause.error.message}
-                _log.warning("provider_paused", extra={**details, "until": pause.until.isoformat()})
+                # Why, in the provider's words, stands with the tasks that wait: those may repeat what a caller wrote.
+                details = {"provider": name, "code": pause.error.code.value, "until": pause.until.isoformat()}
+                _log.warning("provider_paused", extra=details)
         self._pauses = dict(pauses)
 
     def _paused(self, provider: Provider, *, polling: bool) -> bool:
@@ -248,4 +347,4 @@ class Worker:
         pause = self._pauses.get(provider.name)
         if pause is None or pause.until <= self._ports.system.now():
             return False
-        return not polling or pause.error.code in _STOPS_POLLS
+        return not polling or pause.error.code in STOPS_LOOKS

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,12 +30,12 @@ def free_port() -> int:
         return port
 
 
-def wait_until(is_so: Callable[[], bool], seconds: float, what: str) -> None:
+def wait_until(is_so: Callable[[], bool], seconds: float, what: str, *, every_seconds: float = 0.05) -> None:
     """Wait for a condition; a test that waits names what it waited for when that never came."""
     end = time.monotonic() + seconds
     while not is_so():
         assert time.monotonic() < end, f"not within {seconds} s: {what}"
-        time.sleep(0.05)
+        time.sleep(every_seconds)
 
 
 @dataclass
@@ -48,11 +48,13 @@ class Process:
     log: Path
     url: str
     child: subprocess.Popen[bytes] | None = None
+    #: What the interpreter runs; a test may have an entry of its own.
+    program: Sequence[str] = ("-m", "receiver")
 
     def start(self, *, expect_death: bool = False) -> None:
         with self.log.open("ab") as log:
             self.child = subprocess.Popen(
-                [sys.executable, "-m", "receiver", *self.arguments],
+                [sys.executable, *self.program, *self.arguments],
                 env={**_clean_environment(), **self.environment},
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
@@ -186,6 +188,20 @@ class Stack:
         wait_until(lambda: all(task["status"] in TERMINAL for task in self.tasks()), seconds, "every task has ended")
         return self.tasks()
 
+    def all_events(self) -> list[dict[str, Any]]:
+        """Return every event there is, oldest first."""
+        found: list[dict[str, Any]] = []
+        while True:
+            page = self.get(f"/v1/events?limit=1000&after={found[-1]['id'] if found else 0}").json()["data"]
+            if not page:
+                return found
+            found += page
+
+    def count_open(self, *states: str) -> int:
+        """Count the tasks in these states (any but a terminal one by default), up to 200 of each."""
+        states = states or ("queued", "submitted", "unknown", "collecting")
+        return sum(len(self.get(f"/v1/tasks?limit=200&status={state}").json()["data"]) for state in states)
+
     def ledger(self) -> list[dict[str, Any]]:
         tasks: list[dict[str, Any]] = self.http.get(f"{self.sandbox.url}/_sandbox/ledger").json()["tasks"]
         return tasks
@@ -255,11 +271,45 @@ def running(
 
 
 @dataclass(frozen=True)
+class Books:
+    """What our API and the sandbox's ledger say at one moment, each in full."""
+
+    ours: list[dict[str, Any]]
+    theirs: list[dict[str, Any]]
+    events: Mapping[str, list[dict[str, Any]]]
+
+    def pairs(self) -> Iterator[tuple[dict[str, Any], dict[str, Any] | None]]:
+        """Yield every entry of the ledger with the task of ours that it belongs to, None when there is none."""
+        by_provider_id = {task["provider_task_id"]: task for task in self.ours if task["provider_task_id"]}
+        by_id = {task["id"]: task for task in self.ours}
+        for entry in self.theirs:
+            yield entry, by_provider_id.get(entry["provider_task_id"]) or by_id.get(entry["client_request_id"] or "")
+
+
+def read_books(stack: Stack, *, patience_seconds: float = 10.0) -> Books:
+    """Read both sides; what was acknowledged a moment ago is given a while to be counted as well."""
+    end = time.monotonic() + patience_seconds
+    while True:
+        # In this order nothing that one side shows can be too new for the next.
+        theirs, ours = stack.ledger(), stack.tasks()
+        events: dict[str, list[dict[str, Any]]] = {}
+        for event in stack.all_events():
+            events.setdefault(event["task_id"], []).append(event)
+        books = Books(ours, theirs, events)
+        if not reckon(books).acknowledged_but_missing or time.monotonic() > end:
+            return books
+
+
+@dataclass(frozen=True)
 class Balance:
-    """What the sandbox's ledger says against what our API says; every list names what is wrong, so all are empty."""
+    """What the sandbox's ledger says against what our API says; every list names what is wrong, so all are empty.
+
+    ``statuses`` counts our tasks, ``matched`` those that the ledger knows.
+    """
 
     ledger_tasks: int
     statuses: Mapping[str, int]
+    matched: Mapping[str, int]
     billed_but_unknown: list[str]
     claimed_twice: list[str]
     without_ledger: list[str]
@@ -268,25 +318,30 @@ class Balance:
     submitted_twice: list[str]
     wrong_audio: list[str]
     lost_but_made: list[str]
+    broken_timelines: list[str]
 
     def assert_exact(self) -> None:
         wrong = {name: value for name, value in vars(self).items() if isinstance(value, list) and value}
         assert not wrong, f"the balance is off: {json.dumps(wrong, indent=1)}\n{self}"
+        assert self.ledger_tasks == sum(self.matched.values()), f"the balance is off: {self}"
 
 
 def balance(stack: Stack) -> Balance:
     """Hold our tasks against the ledger, the ground truth."""
-    ours, theirs = stack.tasks(), stack.ledger()
-    by_provider_id = {task["provider_task_id"]: task for task in ours if task["provider_task_id"]}
-    by_id = {task["id"]: task for task in ours}
+    return reckon(read_books(stack))
+
+
+def reckon(books: Books) -> Balance:
+    """Draw up the balance of both sides' books."""
     claimed: Counter[str] = Counter()
+    matched: Counter[str] = Counter()
     unknown, missing, wrong_audio, lost_but_made = [], [], [], []
-    for entry in theirs:
-        task = by_provider_id.get(entry["provider_task_id"]) or by_id.get(entry["client_request_id"] or "")
+    for entry, task in books.pairs():
         if task is None:
             unknown.append(entry["provider_task_id"])
             continue
         claimed[task["id"]] += 1
+        matched[task["status"]] += 1
         acknowledged = sum(1 for call in entry["callbacks"] if call["status_code"] == 200)
         if task["callbacks"] < acknowledged:
             missing.append(f"{task['id']}: {acknowledged} acknowledged, {task['callbacks']} known")
@@ -298,19 +353,21 @@ def balance(stack: Stack) -> Balance:
             if artifact["status"] == "stored" and artifact["sha256"] not in made:
                 wrong_audio.append(f"{task['id']}: {artifact['sha256']}")
     requests = Counter(
-        e["client_request_id"] for e in theirs if e["provider"] == "aimlapi" and e["client_request_id"]
+        e["client_request_id"] for e in books.theirs if e["provider"] == "aimlapi" and e["client_request_id"]
     )
     return Balance(
-        ledger_tasks=len(theirs),
-        statuses=Counter(task["status"] for task in ours),
+        ledger_tasks=len(books.theirs),
+        statuses=Counter(task["status"] for task in books.ours),
+        matched=matched,
         billed_but_unknown=unknown,
         claimed_twice=[task_id for task_id, times in claimed.items() if times > 1],
-        without_ledger=[task["id"] for task in ours if task["id"] not in claimed and not _explained(task)],
+        without_ledger=[task["id"] for task in books.ours if task["id"] not in claimed and not _explained(task)],
         acknowledged_but_missing=missing,
-        ended_twice=[task["id"] for task in ours if _endings(stack, task["id"]) > 1],
+        ended_twice=[task_id for task_id, events in books.events.items() if _endings(events) > 1],
         submitted_twice=[request for request, times in requests.items() if times > 1],
         wrong_audio=wrong_audio,
         lost_but_made=lost_but_made,
+        broken_timelines=[task["id"] for task in books.ours if not _unbroken(books.events.get(task["id"], []))],
     )
 
 
@@ -320,8 +377,13 @@ def _explained(task: dict[str, Any]) -> bool:
     return task["status"] in {"queued", "unknown", "lost", "cancelled"} or refused
 
 
-def _endings(stack: Stack, task_id: str) -> int:
+def _endings(events: list[dict[str, Any]]) -> int:
     """Count terminal events; being found after being lost allows one more."""
-    types = [event["type"] for event in stack.events(task_id)]
+    types = [event["type"] for event in events]
     endings = sum(1 for kind in types if kind.removeprefix("task.") in TERMINAL)
     return endings - types.count("task.found")
+
+
+def _unbroken(events: list[dict[str, Any]]) -> bool:
+    """A timeline is numbered from 1 without a gap."""
+    return bool(events) and [event["seq"] for event in events] == list(range(1, len(events) + 1))

@@ -113,3 +113,10 @@ def test_other_names_that_begin_like_a_provider_are_left_alone() -> None:
 def test_what_is_wrong_is_said_in_plain_words(name: str, value: str, words: str) -> None:
     with pytest.raises(SettingsError, match=f"{name}: {words}"):
         loaded({name: value})
+
+
+def test_trusted_proxies_are_addresses_or_networks() -> None:
+    settings = loaded({"RECEIVER_TRUSTED_PROXIES": "10.0.0.7, 172.31.250.3/28"}).settings
+    assert settings.trusted_proxies == "10.0.0.7/32,172.31.250.0/28"
+    with pytest.raises(SettingsError, match="RECEIVER_TRUSTED_PROXIES: must be addresses or networks"):
+        loaded({"RECEIVER_TRUSTED_PROXIES": "proxy.internal"})

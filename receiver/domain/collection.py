@@ -1,14 +1,16 @@
 """Taking audio in: what storing it, or failing to, does to a result and to its task."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from receiver.domain.asking import look_now
+from receiver.domain.copying import replace
 from receiver.domain.errors import ErrorCode, TaskError
 from receiver.domain.event import Event, EventType
 from receiver.domain.result import Artifact, ArtifactStatus, Result
 from receiver.domain.schedule import back_off
-from receiver.domain.settlement import complete, look_now
+from receiver.domain.settlement import complete
 from receiver.domain.task import Change, Task
 
 #: Collecting gives up after this many definite refusals ...

@@ -9,6 +9,8 @@ The exceptions:
     ├── ReusedKeyError            an idempotency key that stands for another request
     ├── TooManyBodiesError        one task received more different callbacks than we keep
     ├── UnavailableError          a fault of ours: try again later, nothing was recorded
+    │   ├── StorageFullError      our disk has no room left
+    │   └── StorageReadOnlyError  our disk or database takes no writes
     ├── UnreadableError           bytes from a provider that its adapter cannot read: kept raw, quarantined
     ├── NotSentError              a request that never left this machine: safe to send again
     ├── AnswerLostError           a request that may have arrived: its effect is unknown
@@ -98,6 +100,14 @@ class TooManyBodiesError(ReceiverError):
 
 class UnavailableError(ReceiverError):
     """We cannot do this now through a fault of ours; nothing was recorded, trying again is right."""
+
+
+class StorageFullError(UnavailableError):
+    """Our storage is full: nothing is taken until there is room again."""
+
+
+class StorageReadOnlyError(UnavailableError):
+    """Our storage is read-only: nothing is taken until it can be written to again."""
 
 
 class UnreadableError(ReceiverError):

@@ -21,6 +21,7 @@ class EventType(StrEnum):
     TASK_LOST = "task.lost"
     TASK_FOUND = "task.found"
     TASK_CANCELLED = "task.cancelled"
+    TASK_ERASED = "task.erased"
     ATTEMPT_MADE = "attempt.made"
     CALLBACK_RECEIVED = "callback.received"
     CALLBACK_DUPLICATE = "callback.duplicate"

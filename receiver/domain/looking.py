@@ -1,13 +1,16 @@
 """What an answer to our own question, or its absence, does to a task besides what it says of results."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from receiver.domain.adoption import never_heard_of
+from receiver.domain.asking import DISAGREEMENT, asked_about, look_now
+from receiver.domain.copying import replace
 from receiver.domain.errors import ErrorCode, TaskError
 from receiver.domain.event import Event, EventType
 from receiver.domain.report import NewReport, Reading
 from receiver.domain.schedule import PollPlan, back_off, next_look
-from receiver.domain.settlement import QUIET, finish, look_now
+from receiver.domain.settlement import QUIET, finish
 from receiver.domain.submission import evidence, fail, may_resend
 from receiver.domain.task import Change, Recovery, Status, Task, Work, at_rest
 
@@ -29,13 +32,22 @@ class LookRules:
     jitter: float
 
 
-def looked(task: Task, reading: Reading, report: NewReport, now: datetime, rules: LookRules) -> Change:
+def looked(
+    task: Task,
+    reading: Reading,
+    report: NewReport,
+    now: datetime,
+    rules: LookRules,
+    *,
+    asked_at: datetime | None = None,
+) -> Change:
     """Apply one poll answer: count it, set the next look, and hand on what is news as a report.
 
-    ``report`` is stored only when it says more than "pending" and differs from the last that did.
+    ``report`` is stored only when it says more than "pending" and differs from the last that did. ``asked_at``, by
+    default now, is when the question was sent: what a callback told since then it does not answer.
     """
     task = replace(task, polls=task.polls + 1, tries=0)
-    if task.status.terminal and task.status is not Status.LOST:
+    if task.status.terminal and task.status is not Status.LOST and task.work is not Work.POLL:
         return Change(at_rest(task))
     if reading.says_nothing:
         return _silence(task, now, rules)
@@ -45,13 +57,16 @@ def looked(task: Task, reading: Reading, report: NewReport, now: datetime, rules
     if not same:
         task = replace(task, answer_digest=report.sha256)
         events.append(Event(EventType.POLL_ANSWERED, now, _summary(reading)))
-    if reading.pending:
+    unanswered = task.doubt_since is not None and asked_at is not None and asked_at < task.doubt_since
+    if not unanswered and _settles_doubt(task, reading):
         task = replace(task, doubt=None, doubt_since=None)
     if reading.pending or not reading.failures:
         task = replace(task, quiet_since=None)
     if task.status is Status.SUBMITTED:
         due_at = next_look(rules.plan, looks=task.polls, now=now, overdue=task.overdue)
-        task = replace(task, work=Work.POLL, due_at=due_at)
+        task = replace(task, work=Work.POLL, due_at=now if unanswered else due_at)
+    elif task.doubt is not None:
+        task = _not_yet_told(task, now, rules, at_once=unanswered)
     else:
         task = at_rest(task)
     news = not same and bool(reading.outputs or reading.failures or reading.oddities)
@@ -103,10 +118,11 @@ class Found:
     failed: bool = False
 
 
-def overdue(task: Task, now: datetime, lost_after: timedelta) -> Change | None:
+def overdue(task: Task, now: datetime, lost_after: timedelta, *, askable: bool = True) -> Change | None:
     """Mark a task past its deadline, and give it up a day later; None when neither is so.
 
-    Nothing is given up while a look at it is due: after a long stop of ours the provider is asked first.
+    Nothing is given up while a look at it is due: after a long stop of ours the provider is asked first, unless it is
+    not ``askable``, as there is no adapter or no key for it any more.
     """
     if task.status not in {Status.SUBMITTED, Status.UNKNOWN} or task.deadline_at is None or now < task.deadline_at:
         return None
@@ -114,15 +130,22 @@ def overdue(task: Task, now: datetime, lost_after: timedelta) -> Change | None:
     events = () if task.overdue else (marked,)
     too_late = now >= task.deadline_at + lost_after
     task = replace(task, overdue=True)
-    if too_late and task.due_at is not None and task.due_at > now:
-        ended = finish(task, now) if task.results else lose(task, now, "no outcome long after the deadline")
+    if too_late and (not askable or (task.due_at is not None and task.due_at > now)):
+        ended = _incomplete(task, now) if task.results else lose(task, now, "no outcome long after the deadline")
         return replace(ended, events=(*events, *ended.events))
     return Change(task, events) if events else None
 
 
-def lose(task: Task, now: datetime, message: str) -> Change:
+def _incomplete(task: Task, now: datetime) -> Change:
+    """Make do with the results there are, and say why the others are missing."""
+    message = f"not all of {task.expected} results had an outcome long after the deadline"
+    error = TaskError(ErrorCode.TIMEOUT, message)
+    return finish(replace(at_rest(task), errors=(*task.errors, error)), now)
+
+
+def lose(task: Task, now: datetime, message: str, code: ErrorCode | None = None) -> Change:
     """Stop waiting for a task; a result that comes later reopens it."""
-    error = TaskError(ErrorCode.TIMEOUT if task.submitted_at else ErrorCode.UNKNOWN, message)
+    error = TaskError(code or (ErrorCode.TIMEOUT if task.submitted_at else ErrorCode.UNKNOWN), message)
     ended = replace(at_rest(task), status=Status.LOST, errors=(*task.errors, error), completed_at=now)
     return Change(ended, (Event(EventType.TASK_LOST, now, {"message": message}),))
 
@@ -130,12 +153,14 @@ def lose(task: Task, now: datetime, message: str) -> Change:
 def _silence(task: Task, now: datetime, rules: LookRules) -> Change:
     """The provider does not know the task, or does not know it yet: absence proves nothing."""
     if task.status is Status.SUBMITTED:
+        if never_heard_of(task, now):
+            return lose(task, now, "the provider knows no generation by this id", ErrorCode.NOT_FOUND)
         due_at = next_look(rules.plan, looks=task.polls, now=now, overdue=task.overdue)
         if task.doubt_since is not None and now - task.doubt_since < DOUBT:
             due_at = min(due_at, now + DOUBT_INTERVAL)
         return _believed(replace(task, work=Work.POLL, due_at=due_at), now)
     if task.status not in {Status.QUEUED, Status.UNKNOWN}:
-        return Change(at_rest(task))
+        return Change(_not_yet_told(task, now, rules))
     if task.work is not Work.POLL:
         return Change(task)
     if rules.recovery is Recovery.RESEND and task.attempt_open_since is None and may_resend(task, now):
@@ -143,10 +168,26 @@ def _silence(task: Task, now: datetime, rules: LookRules) -> Change:
     return Change(replace(task, due_at=next_look(rules.plan, looks=task.polls, now=now, overdue=True)))
 
 
+def _settles_doubt(task: Task, reading: Reading) -> bool:
+    """Tell whether an answer leaves nothing of a doubt: it refutes a failure, or tells of every outcome."""
+    if reading.pending:
+        return task.doubt != DISAGREEMENT and task.status is Status.SUBMITTED
+    return len(reading.outputs) + len(reading.failures) >= task.expected
+
+
+def _not_yet_told(task: Task, now: datetime, rules: LookRules, *, at_once: bool = False) -> Task:
+    """Go on asking about results that only callbacks told and that are in doubt, until the deadline."""
+    rested = asked_about(task)
+    if rested.work is None or task.deadline_at is None or now >= task.deadline_at:
+        return at_rest(task)
+    due_at = now if at_once else next_look(rules.plan, looks=task.polls, now=now, overdue=False)
+    return replace(rested, due_at=due_at)
+
+
 def _believed(task: Task, now: datetime) -> Change:
     """Believe a failure that only a callback told once the provider has been silent long enough."""
     told = task.doubt if task.status is Status.SUBMITTED and task.expected == 1 else None
-    if told is None or task.doubt_since is None or now - task.doubt_since < DOUBT:
+    if told is None or told == DISAGREEMENT or task.doubt_since is None or now - task.doubt_since < DOUBT:
         return Change(task)
     return fail(task, told, now)
 

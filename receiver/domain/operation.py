@@ -1,11 +1,11 @@
 """What a user may do to a task that is under way: stop waiting for it, or have it looked at now."""
 
-from dataclasses import replace
 from datetime import datetime
 
+from receiver.domain.asking import look_now
+from receiver.domain.copying import replace
 from receiver.domain.errors import AlreadyTerminalError
 from receiver.domain.event import Event, EventType
-from receiver.domain.settlement import look_now
 from receiver.domain.task import Change, Status, Task, at_rest
 
 

@@ -45,6 +45,11 @@ class TaskRequest:
     upload_endpoint: str | None = None
     provider_options: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
 
+    @property
+    def adopted(self) -> bool:
+        """True when nothing is known of what was asked for: the generation was started elsewhere."""
+        return not self.prompt and not self.reference_audio
+
 
 @dataclass(frozen=True, slots=True)
 class Checked:

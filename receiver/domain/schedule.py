@@ -39,3 +39,18 @@ def back_off(tries: int, jitter: float, *, base: float = 1.0, cap: float = 60.0)
     """
     ceiling = min(cap, base * 2.0 ** min(max(tries - 1, 0), 32))
     return timedelta(seconds=max(base / 10, ceiling * jitter))
+
+
+#: So many submits in a row without a clear answer, and the provider is taken to be out of order.
+UNCLEAR_IN_A_ROW = 5
+
+
+def rest_after_unclear(in_a_row: int) -> timedelta | None:
+    """Return how long a provider is sent nothing more after submits without a clear answer, or None to go on.
+
+    Each of them may have been billed, and where nothing may be sent twice each may be lost: better that the others
+    wait. After a rest one submit finds out; the rests double up to five minutes.
+    """
+    if in_a_row < UNCLEAR_IN_A_ROW:
+        return None
+    return timedelta(seconds=min(300.0, 5.0 * 2.0 ** min(in_a_row - UNCLEAR_IN_A_ROW, 16)))

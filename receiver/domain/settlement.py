@@ -1,23 +1,30 @@
-"""What a report does to a task: the one place where outcomes are decided, whichever channel told them."""
+"""What a report does to a task: the one place where outcomes are decided, whichever channel told them.
+
+Whoever knows a task's URL can call back, so of two callbacks that do not fit together either may be forged, also the
+one that ended the task. A callback that differs from what is known of a result, names another host or brings more
+results than were asked for therefore makes the provider's own answer due, even after the end, and that answer wins: a
+result that only a callback told, and that the answer contradicts, gives way to what the provider names. The audio of
+the former is dropped, that of the latter collected, and the status becomes what is then true, without a second event
+for the end of the task.
+"""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from urllib.parse import urlsplit
 from uuid import UUID
 
+from receiver.domain.asking import DISAGREEMENT, SETTLED_ENDS, asked_about, look_now, verify
+from receiver.domain.copying import replace
 from receiver.domain.errors import ErrorCode, TaskError
 from receiver.domain.event import Event, EventType
 from receiver.domain.report import Output, Reading, StoredReport, Verdict, Via
-from receiver.domain.result import Artifact, ArtifactStatus, Result
+from receiver.domain.result import Artifact, ArtifactStatus, Result, same_place
 from receiver.domain.schedule import PollPlan
 from receiver.domain.submission import evidence, fail
-from receiver.domain.task import Change, Ruling, Status, Task, Work, at_rest
+from receiver.domain.task import Change, Ruling, Status, Task, Work
 
 #: A link is not believed to live longer than ten years, which no date can overflow by.
 _LONGEST_LIFE_SECONDS = 315_360_000
-#: Looks that callbacks make due without being stored are at least this far apart.
-LOOK_GAP = timedelta(seconds=10)
 #: How long an answer that shows failures, nothing pending and fewer outcomes than asked for must stay the same.
 QUIET = timedelta(seconds=30)
 
@@ -78,11 +85,14 @@ def settle(task: Task, report: StoredReport, reading: Reading, now: datetime, ru
 
 
 def finish(task: Task, now: datetime) -> Change:
-    """Say that the outcome of every result is known: collect what there is, or fail."""
+    """Say that the outcome of every result is known: collect what there is, or fail.
+
+    Where callbacks told of a result and are in doubt, the provider is asked all the same.
+    """
     if not task.results:
         error = task.errors[-1] if task.errors else TaskError(ErrorCode.UNKNOWN, "the provider gave no result")
         return fail(replace(task, errors=task.errors[:-1]), error, now)
-    task = replace(at_rest(task), status=Status.COLLECTING, settled_at=task.settled_at or now)
+    task = replace(asked_about(task), status=Status.COLLECTING, settled_at=task.settled_at or now)
     settled = Event(
         EventType.TASK_SETTLED,
         now,
@@ -93,9 +103,12 @@ def finish(task: Task, now: datetime) -> Change:
 
 
 def complete(task: Task, now: datetime) -> Change:
-    """End a collecting task once no artifact is pending."""
+    """End a collecting task once no artifact is pending.
+
+    One that has ended, and of which a result was replaced since, gets the status that is now true, and no event.
+    """
     statuses = [result.artifact.status for result in task.results if not result.late]
-    if task.status is not Status.COLLECTING or ArtifactStatus.PENDING in statuses:
+    if not statuses or ArtifactStatus.PENDING in statuses:
         return Change(task)
     stored = statuses.count(ArtifactStatus.STORED)
     if stored >= task.expected:
@@ -104,32 +117,15 @@ def complete(task: Task, now: datetime) -> Change:
         status, event = Status.PARTIAL, EventType.TASK_PARTIAL
     else:
         status, event = Status.FAILED, EventType.TASK_FAILED
+    if task.status in SETTLED_ENDS:
+        return Change(task if task.status is status else replace(task, status=status))
+    if task.status is not Status.COLLECTING:
+        return Change(task)
     data: dict[str, object] = {"stored": stored, "expected": task.expected}
     if status is Status.FAILED:
         data["code"] = ErrorCode.ARTIFACT_UNAVAILABLE.value
-    ended = replace(at_rest(task), status=status, completed_at=now)
+    ended = replace(asked_about(task), status=status, completed_at=now)
     return Change(ended, (Event(event, now, data),))
-
-
-def look_now(task: Task, now: datetime) -> Task:
-    """Make the provider's own answer due at once, where there is something to ask about.
-
-    A lost task is asked about once more; one whose submit is to be sent again is not, as sending it is asking.
-    """
-    if task.status in {Status.SUBMITTED, Status.COLLECTING}:
-        work = Work.POLL
-    elif task.status is Status.LOST:
-        work = Work.POLL if task.provider_task_id else Work.LOOKUP
-    elif task.status is Status.UNKNOWN and task.work in {Work.POLL, Work.LOOKUP}:
-        work = task.work
-    else:
-        return task
-    return replace(task, work=work, due_at=min(task.due_at or now, now))
-
-
-def look_again(task: Task, now: datetime) -> Task:
-    """Like ``look_now`` for whatever a stranger with the task's URL can repeat: at once only the first time."""
-    return look_now(task, now if task.polls == 0 else now + LOOK_GAP)
 
 
 def _asked_inline(task: Task) -> bool:
@@ -151,13 +147,6 @@ def _received(report: StoredReport) -> tuple[Event, ...]:
     return (Event(EventType.CALLBACK_RECEIVED, report.received_at, data),)
 
 
-def _same_place(one: str | None, other: str | None) -> bool:
-    """Tell whether two links name the same object: a fresh signature in the query is no difference."""
-    if one is None or other is None:
-        return one is other
-    return urlsplit(one)[:3] == urlsplit(other)[:3]
-
-
 def _failures_told(task: Task) -> int:
     """Count the failures the provider told of; our own in fetching audio stand beside them."""
     return sum(error.code is not ErrorCode.ARTIFACT_UNAVAILABLE for error in task.errors)
@@ -167,7 +156,7 @@ class _Settling:
     """One report being applied; exists only inside ``settle``."""
 
     def __init__(self, task: Task, report: StoredReport, now: datetime, rules: SettleRules) -> None:
-        self.was_terminal = task.status.terminal
+        self.after_the_end = task.status.terminal and task.status is not Status.LOST
         self.known_before = len(task.results) + _failures_told(task)
         self.task = _counted(task, report)
         self.report = report
@@ -176,8 +165,10 @@ class _Settling:
         self.rules = rules
         self.events: list[Event] = list(_received(report))
         self.reasons: list[str] = []
+        self.discarded: list[tuple[str, datetime]] = []
         self.conflict = False
         self.ask = False
+        self.disputed = False
 
     def apply(self, reading: Reading) -> None:
         self._proceed(evidence(self.task, self.now, self.rules.plan))
@@ -186,8 +177,10 @@ class _Settling:
         told = frozenset(output.identity for output in reading.outputs)
         for output in reading.outputs:
             self._output(output, told)
+        self._unnamed(reading, told)
+        self._surplus(reading)
         for oddity in reading.oddities:
-            self._doubtful(f"unknown form: {oddity}")
+            self._doubtful(f"unknown form: {oddity}", disputed=False)
         if self.task.status is Status.LOST and self.task.results:
             self._found(reading)
         elif self.task.status is Status.SUBMITTED and reading.failures:
@@ -196,8 +189,12 @@ class _Settling:
             else:
                 self._perhaps_failed(reading)
         self._outcome_known()
-        if self.ask:
+        if self.disputed:
+            self.task = verify(self.task, self.now)
+        elif self.ask:
             self.task = look_now(self.task, self.now)
+        elif self.trusted and self.task.doubt and self.task.status in {Status.COLLECTING, *SETTLED_ENDS}:
+            self.task = asked_about(self.task)
 
     def change(self) -> Change:
         if self.conflict:
@@ -207,7 +204,7 @@ class _Settling:
         else:
             verdict = Verdict.SETTLED
         ruling = Ruling(self.report.id, verdict, "; ".join(self.reasons)[:500] or None)
-        return Change(self.task, tuple(self.events), rulings=(ruling,))
+        return Change(self.task, tuple(self.events), rulings=(ruling,), discarded=tuple(self.discarded))
 
     def _proceed(self, change: Change) -> None:
         self.task = change.task
@@ -225,21 +222,66 @@ class _Settling:
             # Bytes in the body itself would come past the check of hosts.
             self._doubtful("inline audio where a link was asked for")
         else:
-            self._add(output, len(self.task.results))
+            self._add(output, len(self.task.results), late=self.after_the_end)
 
     def _over_count(self, output: Output, told: frozenset[str]) -> None:
         """Prefer what the provider's own answer names to what only a callback did."""
         rivals = [r for r in self.task.results if r.via is Via.CALLBACK and r.identity not in told]
-        if not self.trusted or self.was_terminal or not rivals:
+        if not self.trusted or not rivals:
             self._doubtful("more results than were asked for")
             return
-        rival = rivals[-1]
-        reason = "the provider's own answer does not name it"
-        self.events.append(Event(EventType.RESULT_FAILED, self.now, {"result_id": str(rival.id), "message": reason}))
-        self._add(output, rival.index)
+        self._replace(rivals[-1], output, "the provider's own answer does not name it")
 
-    def _add(self, output: Output, index: int) -> None:
-        late = self.was_terminal and self.task.status is not Status.LOST
+    def _replace(self, wrong: Result, output: Output, reason: str) -> None:
+        """Put what the provider names in the place of what a callback told."""
+        self._drop(wrong, reason)
+        self._add(output, wrong.index, late=wrong.late)
+
+    def _drop(self, wrong: Result, reason: str) -> None:
+        self.events.append(Event(EventType.RESULT_FAILED, self.now, {"result_id": str(wrong.id), "message": reason}))
+        if wrong.artifact.object_key is not None:
+            self.discarded.append((wrong.artifact.object_key, self.now))
+
+    def _unnamed(self, reading: Reading, told: frozenset[str]) -> None:
+        """Give up what only callbacks told, where the provider's own answer has every outcome and not this one.
+
+        An answer without any output gives up nothing: what the provider has forgotten may fail in its answers.
+        """
+        outcomes = len(told) + len(reading.failures)
+        if not self.trusted or not told or reading.pending or outcomes < self.task.expected:
+            return
+        for result in self.task.results:
+            has_or_wants_audio = result.artifact.status in {ArtifactStatus.PENDING, ArtifactStatus.STORED}
+            if result.via is not Via.CALLBACK or result.identity in told or not has_or_wants_audio:
+                continue
+            reason = "the provider's own answer does not name it"
+            self._drop(result, reason)
+            artifact = Artifact(ArtifactStatus.FAILED, attempts=result.artifact.attempts + 1, error=reason)
+            self._put(result.index, replace(result, artifact=artifact))
+            self._not_late(told)
+            errors = (*self.task.errors, TaskError(ErrorCode.ARTIFACT_UNAVAILABLE, reason))
+            self.task = replace(self.task, errors=errors)
+            self._proceed(complete(self.task, self.now))
+
+    def _not_late(self, told: frozenset[str]) -> None:
+        """Let a result that seemed to come too late, as a forged one had its place, be one of those asked for."""
+        if self.task.status in SETTLED_ENDS:
+            late = next((result for result in self.task.results if result.late and result.identity in told), None)
+            if late is not None:
+                self._put(late.index, replace(late, late=False))
+
+    def _surplus(self, reading: Reading) -> None:
+        """Doubt what callbacks told where there are more outcomes than were asked for."""
+        outcomes = len(self.task.results) + _failures_told(self.task)
+        failed_too = reading.failures and len(self.task.results) >= self.task.expected
+        if not self.trusted and (failed_too or outcomes > self.task.expected):
+            self.disputed = True
+
+    def _put(self, index: int, result: Result) -> None:
+        results = (*self.task.results[:index], result, *self.task.results[index + 1 :])
+        self.task = replace(self.task, results=results)
+
+    def _add(self, output: Output, index: int, *, late: bool) -> None:
         result = Result(
             id=self.rules.new_id(),
             index=index,
@@ -256,8 +298,7 @@ class _Settling:
             link_expires_at=self._expiry(output),
             artifact=Artifact(due_at=self.now),
         )
-        results = (*self.task.results[:index], result, *self.task.results[index + 1 :])
-        self.task = replace(self.task, results=results)
+        self._put(index, result)
         data: dict[str, object] = {
             "result_id": str(result.id),
             "index": result.index,
@@ -275,15 +316,17 @@ class _Settling:
 
     def _known_again(self, known: Result, output: Output) -> None:
         same_seed = known.seed is None or output.seed is None or known.seed == output.seed
-        same_form = _same_place(known.link, output.link) and (output.inline is not None) == known.inline
-        if self.trusted or (same_seed and same_form):
+        same_form = same_place(known.link, output.link) and (output.inline is not None) == known.inline
+        if self.trusted and known.via is Via.CALLBACK and not same_form:
+            self._replace(known, output, "the provider's own answer names another audio")
+        elif self.trusted or (same_seed and same_form):
             self._renew(known, output)
         else:
             self.conflict = True
             self.reasons.append("differs from what is known of this result")
             data: dict[str, object] = {"report_id": str(self.report.id), "result_id": str(known.id)}
             self.events.append(Event(EventType.CALLBACK_CONFLICT, self.now, data))
-            self.ask = True
+            self.disputed = True
 
     def _renew(self, known: Result, output: Output) -> None:
         """Fill in what was unknown, and take a fresh link while the audio is still to be had."""
@@ -304,18 +347,18 @@ class _Settling:
                 link_expires_at=self._expiry(output),
                 artifact=replace(known.artifact, due_at=self.now if at_once else known.artifact.due_at),
             )
-        results = tuple(renewed if result.id == known.id else result for result in self.task.results)
-        self.task = replace(self.task, results=results)
+        self._put(known.index, renewed)
 
     def _better(self, known: int | None, told: int | None) -> int | None:
         return told if told is not None and (known is None or self.trusted) else known
 
-    def _doubtful(self, reason: str) -> None:
+    def _doubtful(self, reason: str, *, disputed: bool = True) -> None:
         self.reasons.append(reason)
         if self.report.via is Via.CALLBACK:
             data: dict[str, object] = {"report_id": str(self.report.id), "reason": reason}
             self.events.append(Event(EventType.CALLBACK_QUARANTINED, self.now, data))
             self.ask = True
+            self.disputed |= disputed
 
     def _found(self, reading: Reading) -> None:
         found = Event(EventType.TASK_FOUND, self.now, {"results": len(self.task.results)})
@@ -331,7 +374,7 @@ class _Settling:
 
     def _perhaps_failed(self, reading: Reading) -> None:
         """A callback can be forged, repeated or overtaken: its failure is only a reason to ask."""
-        if self.task.doubt is None:
+        if self.task.doubt in {None, DISAGREEMENT}:
             self.task = replace(self.task, doubt=reading.failures[0].error, doubt_since=self.now)
         self.task = look_now(self.task, self.now)
 

@@ -1,8 +1,9 @@
 """From intent to acknowledgement: what opening an attempt and each of its outcomes does to a task."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import assert_never
+from uuid import UUID
 
 from receiver.domain.attempt import (
     Accepted,
@@ -14,6 +15,7 @@ from receiver.domain.attempt import (
     SubmitOutcome,
     Unclear,
 )
+from receiver.domain.copying import replace
 from receiver.domain.errors import ErrorCode, TaskError
 from receiver.domain.event import Event, EventType
 from receiver.domain.schedule import PollPlan, back_off, next_look
@@ -142,6 +144,21 @@ def fail(task: Task, error: TaskError, now: datetime) -> Change:
         settled_at=task.settled_at or now,
     )
     return Change(ended, (Event(EventType.TASK_FAILED, now, {"code": error.code.value, "message": error.message}),))
+
+
+def taken(task: Task, change: Change, holder: UUID, now: datetime) -> Change:
+    """Return what becomes of a change that gives a task the provider's id of another one, ``holder``.
+
+    One generation cannot be two tasks, and there is nothing to ask about this one by: it fails, its attempt and what
+    was told of it kept.
+    """
+    task = replace(task, attempt_open_since=change.task.attempt_open_since)
+    attempts = tuple(event for event in change.events if event.type is EventType.ATTEMPT_MADE)
+    if task.status.terminal:
+        return replace(change, task=task, events=attempts)
+    error = TaskError(ErrorCode.PROVIDER, f"the provider gave it the id of another generation, that of task {holder}")
+    failed = fail(task, error, now)
+    return replace(change, task=failed.task, events=(*attempts, *failed.events))
 
 
 def _close(outcome: SubmitOutcome, now: datetime, attempt: Attempt) -> tuple[Attempt, Event]:

@@ -10,16 +10,17 @@ any non-terminal ──▶ cancelled
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
 from uuid import UUID
 
 from receiver.domain.attempt import Attempt
+from receiver.domain.copying import replace
 from receiver.domain.errors import FieldWarning, TaskError
 from receiver.domain.event import Event
-from receiver.domain.report import NewReport, Verdict
+from receiver.domain.report import NewReport, Verdict, Via
 from receiver.domain.request import TaskRequest
 from receiver.domain.result import Result
 
@@ -68,10 +69,10 @@ class Task:
     ``key`` is the time-ordered internal key, ``id`` the public UUID v4. ``pushed``: the provider was given a
     callback URL. ``work`` and ``due_at`` say what to do next and when; both None when nothing is to be done.
     ``tries`` counts fruitless calls in a row. ``attempts`` counts submits; one is open while
-    ``attempt_open_since`` is set. ``doubt`` is a failure that so far only a callback told. ``answer_digest`` is
-    the sha256 of the last poll answer that was news; ``quiet_since`` is when an answer first showed failures, fewer
-    outcomes than asked for, and nothing pending. ``told_cost_micros`` is a cost told for the whole task, in
-    micro-dollars.
+    ``attempt_open_since`` is set. ``doubt`` is a failure that so far only a callback told, or that callbacks do not
+    agree. ``answer_digest`` is the sha256 of the last poll answer that was news; ``quiet_since`` is when an answer
+    first showed failures, fewer outcomes than asked for, and nothing pending. ``told_cost_micros`` is a cost told for
+    the whole task, in micro-dollars. A task with ``erased_at`` is a husk and never changes again.
     """
 
     key: UUID
@@ -105,6 +106,7 @@ class Task:
     doubt_since: datetime | None = None
     answer_digest: bytes | None = None
     quiet_since: datetime | None = None
+    erased_at: datetime | None = None
 
     @property
     def provider(self) -> str:
@@ -124,6 +126,13 @@ class Task:
             return self.told_cost_micros
         return sum(told) if told else None
 
+    @property
+    def missed(self) -> bool | None:
+        """Whether a result became known by our own looking although a callback was due; None where none was."""
+        if not self.pushed or not self.results:
+            return None
+        return any(result.via is Via.POLL for result in self.results)
+
 
 @dataclass(frozen=True, slots=True)
 class Ruling:
@@ -139,7 +148,8 @@ class Change:
     """What one step does to a task: stored whole, in one transaction, or not at all.
 
     ``attempt`` is inserted or, if its ordinal exists, replaced. ``report`` is stored with its inbox line. A result of
-    another id at the index of a former one takes its place.
+    another id at the index of a former one takes its place. ``discarded`` are the keys of
+    objects that no result names any more, each with the moment it may be removed.
     """
 
     task: Task
@@ -147,6 +157,7 @@ class Change:
     attempt: Attempt | None = None
     report: NewReport | None = None
     rulings: tuple[Ruling, ...] = ()
+    discarded: tuple[tuple[str, datetime], ...] = ()
 
 
 def at_rest(task: Task) -> Task:

@@ -91,6 +91,17 @@ class TokenSigner:
         fresh = int.from_bytes(body[30:36], "big") > now.astimezone(UTC).timestamp()
         return UUID(bytes=body[6:22]) if genuine and fits and fresh else None
 
+    def issued(self, token: str) -> bool:
+        """Tell whether a token was made with one of these keys, whatever it opens or opened: never for letting in."""
+        raw = _decode(token)
+        if raw is None:
+            return False
+        body, mac = raw[:_BODY_BYTES], raw[_BODY_BYTES:]
+        known = next((purpose for purpose in Purpose if purpose == body[1]), None)
+        if known is None or (body[2:6], known) not in self._derived:
+            return False
+        return hmac.compare_digest(mac, self._mac(body[2:6], known, body))
+
     def _mac(self, key_id: bytes, purpose: Purpose, body: bytes) -> bytes:
         key = self._derived[key_id, purpose]
         return hmac.digest(key, body + self._installation, "sha256")[:_MAC_BYTES]

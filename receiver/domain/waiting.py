@@ -1,10 +1,10 @@
 """What a task under way is waiting for, in words for whoever asks why nothing happens."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
-from receiver.domain.errors import TaskError
+from receiver.domain.errors import ErrorCode, TaskError
 from receiver.domain.result import ArtifactStatus
 from receiver.domain.task import Status, Task, Work
 
@@ -12,6 +12,7 @@ from receiver.domain.task import Status, Task, Work
 class WaitsFor(StrEnum):
     """Who or what has to move next."""
 
+    STORAGE = "storage"
     KEY = "key"
     PROVIDER = "provider"
     RETRY = "retry"
@@ -38,27 +39,63 @@ class Resting:
     error: TaskError
 
 
-def waiting(task: Task, now: datetime, *, resting: Resting | None, has_key: bool) -> Waiting | None:
-    """Return what a task waits for, or None for one that has ended or is being worked on."""
+#: While a provider's key is refused there is no use in asking it anything; without money it still answers.
+STOPS_LOOKS = frozenset({ErrorCode.AUTH, ErrorCode.RATE})
+#: How long after the end of a provider's rest the next try is awaited.
+UNTIL_TRIED = timedelta(seconds=15)
+
+
+def waiting(
+    task: Task,
+    now: datetime,
+    *,
+    resting: Resting | None,
+    has_key: bool,
+    trouble: str | None = None,
+    silence: str | None = None,
+) -> Waiting | None:
+    """Return what a task waits for, or None for one that has ended or is being worked on.
+
+    ``trouble`` says why our own database takes nothing, if so: then nothing else matters. ``silence`` says why the
+    last call to the task's provider came to nothing, if it did.
+    """
     if task.status.terminal:
         return None
+    if trouble is not None:
+        return Waiting(WaitsFor.STORAGE, f"our own database takes nothing ({trouble}); it is tried again and again")
     if task.status is Status.COLLECTING:
         return _audio(task)
     name = task.provider
     if not has_key:
         return Waiting(WaitsFor.KEY, f"no key is set for {name}: set {name.upper()}_API_KEY and start again")
-    if resting is not None and resting.until > now and task.work is Work.SUBMIT:
-        return Waiting(WaitsFor.PROVIDER, f"{name} takes nothing from us: {resting.error.message}", resting.until)
-    return _next_step(task)
+    if resting is not None and _rests(task, resting, now):
+        does = "takes nothing from us" if task.work is Work.SUBMIT else "tells us nothing"
+        until = resting.until if resting.until > now else task.due_at
+        return Waiting(WaitsFor.PROVIDER, f"{name} {does}: {resting.error.message}", until)
+    return _next_step(task, f" ({silence})" if silence else "")
 
 
-def _next_step(task: Task) -> Waiting | None:
+def _rests(task: Task, resting: Resting, now: datetime) -> bool:
+    """Tell whether a task waits for a provider's rest to end.
+
+    One that has just run out counts for what it kept back, until the next try has told whether the provider takes
+    things again: else the answer would change to and fro.
+    """
+    if task.work is not Work.SUBMIT and resting.error.code not in STOPS_LOOKS:
+        return False
+    return resting.until > now or (task.tries > 0 and now - resting.until < UNTIL_TRIED)
+
+
+def _next_step(task: Task, why: str) -> Waiting | None:
     name = task.provider
     if task.status is Status.QUEUED:
-        message = f"sending it to {name} did not work; it is tried again"
+        message = f"sending it to {name} did not work{why}; it is tried again"
         return Waiting(WaitsFor.RETRY, message, task.due_at) if task.tries else None
     if task.work is Work.LOOKUP:
-        return Waiting(WaitsFor.LOOKUP, f"its answer was lost; the log of {name} is searched for it", task.due_at)
+        search = f"searching the log of {name} did not work{why}" if task.tries else f"the log of {name} is searched"
+        return Waiting(WaitsFor.LOOKUP, f"its answer was lost; {search}", task.due_at)
+    if task.tries:
+        return Waiting(WaitsFor.RETRY, f"asking {name} about it did not work{why}; it is asked again", task.due_at)
     if task.pushed and not task.overdue:
         return Waiting(WaitsFor.CALLBACK, f"the callback of {name}; our own look comes next", task.due_at)
     return Waiting(WaitsFor.POLL, f"our next look at {name}", task.due_at)

@@ -2,7 +2,9 @@
 
 import base64
 import binascii
+import contextlib
 import hashlib
+from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,8 +18,9 @@ from receiver.domain.errors import (
     UnavailableError,
 )
 from receiver.domain.result import Result
-from receiver.domain.task import Task
+from receiver.domain.task import Change, Task
 from receiver.lifecycle.ports import ArtifactWork, Decide, Decision, Fetched, Ports, Queue
+from receiver.lifecycle.record import record
 
 #: What AIMLAPI documents as the sample rate of PCM when none is asked for, in Hz.
 _DEFAULT_SAMPLE_RATE = 44100
@@ -30,8 +33,13 @@ async def lease(ports: Ports, limit: int) -> list[ArtifactWork]:
     return await ports.store.lease_artifacts(now=ports.system.now(), limit=limit, lease=lease_for)
 
 
-async def collect(ports: Ports, work: ArtifactWork) -> None:
-    """Fetch, check and keep the audio of one leased result, and record how that went."""
+async def collect(
+    ports: Ports, work: ArtifactWork, *, decoding: AbstractAsyncContextManager[object] | None = None
+) -> None:
+    """Fetch, check and keep the audio of one leased result, and record how that went.
+
+    ``decoding`` is held while inline audio is decoded: that takes several times the memory of the audio.
+    """
     task = work.task
     result = next((result for result in task.results if result.id == work.result_id), None)
     if result is None:
@@ -41,13 +49,15 @@ async def collect(ports: Ports, work: ArtifactWork) -> None:
     path = ports.objects.scratch()
     jitter = ports.system.jitter()
     try:
-        kept = await _take_in(ports, task, result, path)
+        kept = await _take_in(ports, task, result, path, decoding or contextlib.nullcontext())
     except MediaRefusedError as error:
         reason, now = str(error), ports.system.now()
         await _record(ports, task, lambda current: refused(current, result.id, reason, now, ports.limits.refusal_gap))
         ports.metrics.count("media_refused", provider=task.provider)
-    except (MediaInterruptedError, UnavailableError) as error:
-        reason, now = str(error), ports.system.now()
+    except (MediaInterruptedError, UnavailableError, OSError) as error:
+        # The file system's own error, where our steps touch a file between fetching and keeping, is a passing one.
+        reason = f"our disk: {error.strerror}" if isinstance(error, OSError) else str(error)
+        now = ports.system.now()
         await _record(ports, task, lambda current: interrupted(current, result.id, reason, now, jitter))
         ports.metrics.count("media_interrupted", provider=task.provider)
     except Exception as error:  # noqa: BLE001 - a file that breaks our own checks must not be fetched for ever
@@ -56,19 +66,37 @@ async def collect(ports: Ports, work: ArtifactWork) -> None:
         ports.metrics.count("media_broke_us", provider=task.provider)
     else:
         ports.system.checkpoint("collect.after_keep")
-        now = ports.system.now()
-        await _record(ports, task, lambda current: collected(current, result.id, kept, now))
+        await _keep(ports, task, result, kept)
         ports.metrics.observe("collect_seconds", ports.system.monotonic() - started, provider=task.provider)
         ports.system.checkpoint("collect.after_record")
     finally:
-        path.unlink(missing_ok=True)
-    await ports.store.release_artifact(result.id)
+        # A folder that is away, or no folder any more, holds nothing to be removed.
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
     ports.wake(Queue.POLL)
 
 
-async def _take_in(ports: Ports, task: Task, result: Result, path: Path) -> Kept:
+async def _keep(ports: Ports, task: Task, result: Result, kept: Kept) -> None:
+    """Record audio that lies in the store; take it away again when another result has its place by now."""
+    now = ports.system.now()
+    replaced = False
+
+    def decide(current: Task) -> Change | None:
+        nonlocal replaced
+        replaced = all(known.id != result.id for known in current.results)
+        return collected(current, result.id, kept, now)
+
+    await _record(ports, task, decide, kept.object_key)
+    if replaced:
+        await ports.objects.remove(kept.object_key)
+
+
+async def _take_in(
+    ports: Ports, task: Task, result: Result, path: Path, decoding: AbstractAsyncContextManager[object]
+) -> Kept:
     if result.inline:
-        fetched = await _inline(ports, task, result, path)
+        async with decoding:
+            fetched = await _inline(ports, task, result, path)
     elif result.link is not None:
         fetched = await ports.outbound.fetch(
             result.link,
@@ -115,8 +143,9 @@ def _write(text: str, path: Path) -> Fetched:
     return Fetched(path, len(audio), hashlib.sha256(audio).hexdigest())
 
 
-async def _record(ports: Ports, task: Task, decide: Decide) -> None:
-    await ports.store.apply([Decision(task.key, decide)])
+async def _record(ports: Ports, task: Task, decide: Decide, *objects: str) -> None:
+    # Within the claim: later, somebody else may be replacing the file that this would speak of.
+    await record(ports, [Decision(task.key, decide, objects=objects)], within=ports.limits.lease)
 
 
 def _wanted(task: Task) -> tuple[str, int] | None:

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from receiver.domain.errors import AnswerLostError, ErrorCode, NotSentError, TaskError
+from receiver.domain.errors import AnswerLostError, ErrorCode, NotSentError, TaskError, UnavailableError
 from receiver.domain.looking import Found, LookRules, look_failed, looked, looked_up
 from receiver.domain.report import NewReport, Via
 from receiver.domain.schedule import back_off
 from receiver.domain.task import Change, Task, Work
+from receiver.lifecycle.pace import Pace
 from receiver.lifecycle.ports import (
     Answered,
     Decision,
@@ -21,9 +22,11 @@ from receiver.lifecycle.ports import (
     Slice,
     Unanswered,
 )
+from receiver.lifecycle.record import record
 
-#: Clocks differ: the log is searched from this long before the oldest lost submit.
-CLOCK_MARGIN = timedelta(minutes=5)
+#: Clocks differ, and one that was an hour wrong when a task was sent may be right by now: the log is searched from
+#: this long before the oldest lost submit. A wider search costs pages, a narrower one a task that was paid for.
+CLOCK_MARGIN = timedelta(hours=2)
 #: A walk of the log ends here: 200 pages of 100 rows.
 MOST_PAGES = 200
 
@@ -42,14 +45,24 @@ async def lease(ports: Ports, provider: Provider, limit: int) -> list[list[Task]
 async def poll(ports: Ports, provider: Provider, tasks: Sequence[Task]) -> None:
     """Ask about leased tasks in one request and record what came of it."""
     ports.system.checkpoint("poll.before_send")
+    asked_at = ports.system.now()
     outcome = await _ask(ports, provider, tasks)
     ports.system.checkpoint("poll.after_send")
     now = ports.system.now()
     if isinstance(outcome, Unanswered):
         await _no_answer(ports, provider, tasks, outcome, now)
         return
-    decisions = [await _decision(ports, provider, task, outcome.slices.get(task.id), now) for task in tasks]
-    changes = await ports.store.apply(decisions)
+    try:
+        decisions = [
+            await _decision(ports, provider, task, outcome.slices.get(task.id), asked_at=asked_at, now=now)
+            for task in tasks
+        ]
+    except UnavailableError as error:
+        # Too large an answer for the database, and the artifact store does not take it now: it is asked for again.
+        fault = TaskError(ErrorCode.UNKNOWN, str(error), retryable=True)
+        await _no_answer(ports, provider, tasks, Unanswered(fault), now)
+        return
+    changes = await record(ports, decisions, within=ports.limits.lease)
     ports.system.checkpoint("poll.after_record")
     ports.metrics.count("polls_answered", len(tasks), provider=provider.name)
     if any(change is not None and change.report is not None for change in changes):
@@ -65,11 +78,11 @@ async def lease_lookups(ports: Ports, provider: Provider, limit: int) -> list[Ta
     )
 
 
-async def look_up(ports: Ports, provider: Provider, tasks: Sequence[Task]) -> None:
-    """Search the provider's log once for all leased tasks."""
+async def look_up(ports: Ports, provider: Provider, tasks: Sequence[Task], pace: Pace) -> None:
+    """Search the provider's log once for all leased tasks; the first page's turn was waited for by the caller."""
     now = ports.system.now()
     oldest = min((task.unknown_since for task in tasks if task.unknown_since is not None), default=now)
-    found = await _walk(ports, provider, tasks, oldest - CLOCK_MARGIN, now + CLOCK_MARGIN)
+    found = await _walk(ports, provider, tasks, oldest - CLOCK_MARGIN, now + CLOCK_MARGIN, pace)
     if isinstance(found, Unanswered):
         await _no_answer(ports, provider, tasks, found, now)
         return
@@ -82,7 +95,7 @@ async def look_up(ports: Ports, provider: Provider, tasks: Sequence[Task]) -> No
             return looked_up(current, name, now, rules)
 
         decisions.append(Decision(task.key, decide, release=True))
-    await ports.store.apply(decisions)
+    await record(ports, decisions, within=ports.limits.lease)
     ports.system.checkpoint("poll.after_look_up")
     ports.wake(Queue.POLL)
 
@@ -106,7 +119,7 @@ async def _ask(ports: Ports, provider: Provider, tasks: Sequence[Task]) -> Answe
 
 
 async def _walk(
-    ports: Ports, provider: Provider, tasks: Sequence[Task], since: datetime, until: datetime
+    ports: Ports, provider: Provider, tasks: Sequence[Task], since: datetime, until: datetime, pace: Pace
 ) -> dict[str, Found] | Unanswered:
     """Page through the log until every task is found or the log ends."""
     wanted = {str(task.id) for task in tasks}
@@ -124,22 +137,25 @@ async def _walk(
         if not page.has_more or len(found) == len(wanted):
             break
         offset += page.rows
+        await pace.turns()
     return found
 
 
-async def _decision(ports: Ports, provider: Provider, task: Task, part: Slice | None, now: datetime) -> Decision:
+async def _decision(
+    ports: Ports, provider: Provider, task: Task, part: Slice | None, *, asked_at: datetime, now: datetime
+) -> Decision:
     rules = look_rules(ports, provider, task)
     if part is None:
         return Decision(task.key, lambda current: look_failed(current, now, rules), release=True)
     report = await _report(ports, task, part, now)
 
     def decide(current: Task) -> Change:
-        change = looked(current, part.reading, report, now, rules)
+        change = looked(current, part.reading, report, now, rules, asked_at=asked_at)
         if part.cost_micros is not None and change.task.told_cost_micros is None:
             change = replace(change, task=replace(change.task, told_cost_micros=part.cost_micros))
         return change
 
-    return Decision(task.key, decide, release=True)
+    return Decision(task.key, decide, release=True, objects=(report.object_key,) if report.object_key else ())
 
 
 async def _report(ports: Ports, task: Task, part: Slice, now: datetime) -> NewReport:
@@ -176,7 +192,7 @@ async def _no_answer(
             return look_failed(current, now, rules, retry_after=outcome.retry_after)
 
         decisions.append(Decision(task.key, decide, release=True))
-    await ports.store.apply(decisions)
+    await record(ports, decisions, within=ports.limits.lease)
     ports.metrics.count("polls_failed", len(tasks), provider=provider.name)
     if outcome.pauses:
         wait = outcome.retry_after or back_off(4, ports.system.jitter(), base=5.0)

@@ -6,7 +6,9 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+
+from anyio import to_thread
 
 from receiver.domain.attempt import (
     Accepted,
@@ -24,17 +26,19 @@ from receiver.domain.errors import (
     InvalidRequestError,
     NotFoundError,
     NotSentError,
+    ReceiverError,
     TaskError,
     UnavailableError,
 )
 from receiver.domain.exchange import HttpAnswer
 from receiver.domain.report import NewReport, Via
 from receiver.domain.request import InlineAudio, TaskRequest
-from receiver.domain.schedule import back_off
+from receiver.domain.schedule import UNCLEAR_IN_A_ROW, back_off, rest_after_unclear
 from receiver.domain.submission import SubmitRules, begin, conclude, create
 from receiver.domain.task import Change, Status, Task, Work
 from receiver.domain.token import Purpose
-from receiver.lifecycle.ports import Decision, Once, Pause, Ports, Provider, Queue
+from receiver.lifecycle.ports import Caller, Decision, Once, Pause, Ports, Provider, Queue
+from receiver.lifecycle.record import record
 
 #: A callback may come as late as this after the task was given up; its URL stays valid until then.
 TOKEN_GRACE = timedelta(days=7)
@@ -42,6 +46,8 @@ TOKEN_GRACE = timedelta(days=7)
 MOST_INLINE_CHARACTERS = 70 * 1024 * 1024
 #: Longer text without a scheme is base64: no media id is that long.
 _LONGEST_ID = 256
+#: Longer base64 is decoded and hashed in a thread: 64 MiB take a third of a second.
+_DECODED_AT_ONCE = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +57,6 @@ class Asked:
     request: TaskRequest
     metadata: Mapping[str, str] = field(default_factory=dict)
     deadline_seconds: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who asks, by the id of the API key, and the idempotency key under which asking again is no new task."""
-
-    id: str
-    idempotency_key: str
 
 
 async def intend(ports: Ports, asked: Asked, caller: Caller | None = None) -> tuple[Task, bool]:
@@ -72,7 +70,7 @@ async def intend(ports: Ports, asked: Asked, caller: Caller | None = None) -> tu
         known = ", ".join(sorted(ports.providers))
         raise InvalidRequestError((FieldProblem("provider", f"must be one of: {known}"),))
     task_id = ports.system.new_id()
-    request, inline = _take_inline(asked.request, f"inputs/{task_id}")
+    request, inline = await _take_aside(asked.request, f"inputs/{task_id}")
     checked = provider.check(request)
     problems = list(checked.problems)
     if not provider.configured:
@@ -96,7 +94,12 @@ async def intend(ports: Ports, asked: Asked, caller: Caller | None = None) -> tu
         provider_task_id=provider.provider_task_id(task_id),
     )
     change = create(task)
-    earlier = await ports.store.create(change, _once(caller, task))
+    try:
+        earlier = await ports.store.create(change, _once(caller, task))
+    except ReceiverError:
+        if inline is not None:
+            await ports.objects.remove(f"inputs/{task_id}")
+        raise
     if earlier is not None:
         if inline is not None:
             await ports.objects.remove(f"inputs/{task_id}")
@@ -124,8 +127,29 @@ async def lease(ports: Ports, provider: Provider, limit: int) -> list[Task]:
     return [task for task in leased if task.attempt_open_since == now]
 
 
-async def submit(ports: Ports, task: Task) -> None:
-    """Send one leased task and record the outcome, even when the lease was lost meanwhile."""
+@dataclass(slots=True)
+class Reception:
+    """How a provider has taken the last submits of this process."""
+
+    unclear_in_a_row: int = 0
+
+    def most(self, free: int) -> int:
+        """Return how many submits may begin: one, to find out, where none of the last got a clear answer."""
+        return free if self.unclear_in_a_row < UNCLEAR_IN_A_ROW else 1
+
+    def note(self, outcome: SubmitOutcome) -> None:
+        """Count what came of a submit; one that was never sent says nothing about the provider."""
+        if isinstance(outcome, Unclear):
+            self.unclear_in_a_row += 1
+        elif not isinstance(outcome, NotSent):
+            self.unclear_in_a_row = 0
+
+
+async def submit(ports: Ports, task: Task, reception: Reception) -> Pause | None:
+    """Send one leased task and record the outcome, even when the lease was lost meanwhile.
+
+    Returns the rest of the provider that begins with it, if one does; it is stored too.
+    """
     provider = ports.providers[task.provider]
     started_at = task.attempt_open_since or ports.system.now()
     ports.system.checkpoint("submit.before_send")
@@ -140,27 +164,29 @@ async def submit(ports: Ports, task: Task) -> None:
         change = conclude(current, outcome, now, submit_rules, attempt=attempt)
         return replace(change, report=report)
 
-    change = await _record(ports, Decision(task.key, decide, release=True))
+    [change] = await record(ports, [Decision(task.key, decide, release=True)])
     ports.system.checkpoint("submit.after_outcome")
-    if isinstance(outcome, Paused):
-        wait = outcome.retry_after or back_off(task.tries + 1, submit_rules.jitter, base=5.0)
-        await ports.store.pause(Pause(provider.name, now + wait, outcome.error))
+    reception.note(outcome)
+    pause = _pause(provider, outcome, reception, now, back_off(task.tries + 1, submit_rules.jitter, base=5.0))
+    if pause is not None:
+        await ports.store.pause(pause)
     ports.metrics.observe("submit_seconds", (now - started_at).total_seconds(), provider=provider.name)
     if change is not None:
         _wake_for(ports, change)
+    return pause
 
 
-async def _record(ports: Ports, decision: Decision) -> Change | None:
-    """Record an outcome; it is the only trace of a billed job, so a database that is down is waited for."""
-    tries = 0
-    while True:
-        try:
-            [change] = await ports.store.apply([decision])
-        except UnavailableError:
-            tries += 1
-            await ports.system.sleep(back_off(tries, ports.system.jitter(), cap=5.0).total_seconds())
-        else:
-            return change
+def _pause(
+    provider: Provider, outcome: SubmitOutcome, reception: Reception, now: datetime, wait: timedelta
+) -> Pause | None:
+    """Return the rest that a provider asks for, or plainly needs."""
+    if isinstance(outcome, Paused):
+        return Pause(provider.name, now + (outcome.retry_after or wait), outcome.error)
+    rest = rest_after_unclear(reception.unclear_in_a_row)
+    if rest is None or not isinstance(outcome, Unclear):
+        return None
+    message = f"the last {reception.unclear_in_a_row} submits got no clear answer ({outcome.reason})"
+    return Pause(provider.name, now + rest, TaskError(ErrorCode.PROVIDER, message, retryable=True))
 
 
 def rules(ports: Ports, provider: Provider, task: Task) -> SubmitRules:
@@ -250,6 +276,13 @@ def _once(caller: Caller | None, task: Task) -> Once | None:
     }
     text = json.dumps(said, sort_keys=True, default=dict)
     return Once(caller.id, caller.idempotency_key, hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest())
+
+
+async def _take_aside(request: TaskRequest, object_key: str) -> tuple[TaskRequest, bytes | None]:
+    """Do what ``_take_inline`` does, without holding up everybody else over large audio."""
+    if len(str(request.reference_audio)) <= _DECODED_AT_ONCE:
+        return _take_inline(request, object_key)
+    return await to_thread.run_sync(_take_inline, request, object_key)
 
 
 def _take_inline(request: TaskRequest, object_key: str) -> tuple[TaskRequest, bytes | None]:

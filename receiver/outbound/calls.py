@@ -78,6 +78,7 @@ class HttpOutbound:
         self._limits = limits or CallLimits()
         self._network = network or Network()
         self._pools: dict[tuple[Purpose, str, bool], Pool] = {}
+        self._troubles: dict[str, str] = {}
 
     async def __aenter__(self) -> Self:
         """Return itself; connections are opened when they are needed."""
@@ -117,14 +118,20 @@ class HttpOutbound:
                 wire.extensions["trace"] = departure
                 async with self._pool(Purpose.PROVIDER, provider, link).answer(wire) as response:
                     body = await self._body(response, host)
+                    self._note(provider, host, response.status_code)
                     return HttpAnswer(response.status_code, dict(response.headers.items()), body)
         except ForbiddenError as refusal:
+            self._troubles[provider] = str(refusal)
             raise NotSentError(str(refusal)) from None
         except FAULTS as fault:
-            message = f"{host}: {in_words(fault)}"
+            message = self._troubles[provider] = f"{host}: {in_words(fault)}"
             if departure.may_have_left(fault):
                 raise AnswerLostError(message) from None
             raise NotSentError(message) from None
+
+    def trouble(self, provider: str) -> str | None:
+        """Return why the last call to a provider's API got no answer of use, None when it got one."""
+        return self._troubles.get(provider)
 
     async def fetch(self, link: str, into: Path, *, max_bytes: int, timeout_seconds: float) -> Fetched:
         """Download media into a new file, durable on return; on any failure no file is left.
@@ -153,6 +160,12 @@ class HttpOutbound:
         except FAULTS as fault:
             raise MediaInterruptedError(f"{host}: {in_words(fault)}") from None
         raise MediaRefusedError(f"{host}: more than {_MOST_REDIRECTS} redirects")
+
+    def _note(self, provider: str, host: str, status: int) -> None:
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            self._troubles[provider] = f"{host}: answered {status}"
+        else:
+            self._troubles.pop(provider, None)
 
     def _checked(self, url: str, purpose: Purpose) -> Link:
         """Take a URL apart and refuse what no address could make right, before anybody's name is looked up."""

@@ -4,8 +4,8 @@
         task = await client.submit({"provider": "runware", "prompt": "…", "reference_audio": "https://…"})
         task = await client.task(task.id, wait_seconds=30)
 
-Imports httpx and nothing of the receiver. `values` is what the service says, `errors` what can go wrong, `client` the
-calls.
+Imports httpx and nothing of the receiver. `values` and `upkeep` are what the service says, `errors` what can go
+wrong, `client` the calls.
 """
 
 from receiver.sdk.client import DEFAULT_URL, Client, checked_address
@@ -24,6 +24,7 @@ from receiver.sdk.errors import (
     UnreachableError,
     UnsafeAddressError,
 )
+from receiver.sdk.upkeep import Outcome, Replay, Replayed, Statistics
 from receiver.sdk.values import ENDED, Artifact, Event, Page, Remark, Result, Task, TaskError, Waiting
 
 __all__ = [
@@ -38,10 +39,14 @@ __all__ = [
     "Event",
     "InvalidRequestError",
     "NotFoundError",
+    "Outcome",
     "Page",
     "ProblemError",
     "Remark",
+    "Replay",
+    "Replayed",
     "Result",
+    "Statistics",
     "Task",
     "TaskError",
     "TooManyRequestsError",

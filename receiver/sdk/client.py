@@ -7,6 +7,7 @@ import re
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from datetime import datetime
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import BinaryIO, Self, TypeVar
@@ -29,6 +30,7 @@ from receiver.sdk.errors import (
     UnreachableError,
     UnsafeAddressError,
 )
+from receiver.sdk.upkeep import Replay, Statistics, erased_of, replay_of, statistics_of
 from receiver.sdk.values import (
     Event,
     Page,
@@ -123,6 +125,81 @@ class Client:
     async def refresh(self, task_id: str) -> Task:
         """Have a task looked at now and return it. Raises ConflictError for one that has ended."""
         return await self._operate(task_id, "refresh")
+
+    async def adopt(
+        self,
+        provider: str,
+        provider_task_id: str,
+        *,
+        count: int | None = None,
+        metadata: Mapping[str, str] = _NOTHING,
+        deadline_seconds: float | None = None,
+        idempotency_key: str | None = None,
+    ) -> Task:
+        """Take over a generation that was started elsewhere and return its task, which is looked at from then on.
+
+        ``count`` is how many results were asked for there, one if it is not given. Raises ConflictError when a task
+        stands for that generation already.
+        """
+        asked: dict[str, object] = {
+            "provider": provider,
+            "provider_task_id": provider_task_id,
+            "count": count,
+            "metadata": dict(metadata),
+            "deadline_seconds": deadline_seconds,
+        }
+        request = {name: value for name, value in asked.items() if value not in (None, {})}
+        return await self.submit(request, idempotency_key=idempotency_key)
+
+    async def erase(self, task_id: str) -> int:
+        """Erase what a task holds for good, and return how many tasks that changed: 0 when it was erased before.
+
+        The task stays as a husk of numbers and times, its audio with the status ``erased``.
+        """
+        async with self._answer("DELETE", f"v1/tasks/{quote(task_id, safe='')}") as answer:
+            return _read(await answer.aread(), erased_of).count
+
+    async def erase_matching(self, metadata: Mapping[str, str]) -> int:
+        """Erase every task with all of this metadata, at least one pair, and return how many those were."""
+        query = {f"metadata.{name}": value for name, value in metadata.items()}
+        count, more = 0, True
+        while more:
+            async with self._answer("DELETE", "v1/tasks", query=query) as answer:
+                erased = _read(await answer.aread(), erased_of)
+            count, more = count + erased.count, erased.more
+        return count
+
+    async def replay(
+        self,
+        *,
+        task_id: str | None = None,
+        provider: str | None = None,
+        since: datetime | None = None,
+        apply: bool = False,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> Replay:
+        """Have stored reports read again: those of a task, or of a provider, or since a moment; a page at a time.
+
+        Without ``apply`` nothing changes: the answer shows what would.
+        """
+        asked = {
+            "task_id": task_id,
+            "provider": provider,
+            "since": None if since is None else since.isoformat(),
+            "limit": limit,
+            "cursor": cursor,
+        }
+        request = {"apply": apply, **{name: value for name, value in asked.items() if value is not None}}
+        content, headers = json.dumps(request).encode(), {"Content-Type": "application/json"}
+        async with self._answer("POST", "v1/replay", headers=headers, content=content) as answer:
+            return _read(await answer.aread(), replay_of)
+
+    async def stats(self, *, since: datetime | None = None) -> tuple[Statistics, ...]:
+        """Return figures by provider and model: of tasks under way, and of those that ended since a moment."""
+        query = _NOTHING if since is None else {"since": since.isoformat()}
+        async with self._answer("GET", "v1/stats", query=query) as answer:
+            return _read(await answer.aread(), statistics_of)
 
     async def download(self, task: Task, result: Result, into: BinaryIO) -> None:
         """Write the stored audio of a result into ``into``; length and sha256 must be those that the task names."""

@@ -1,5 +1,6 @@
 """Objects in a store that obstore speaks to; today the one in memory."""
 
+import heapq
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from itertools import count
@@ -80,6 +81,14 @@ class BucketObjects:
                 await obstore.delete_async(self._store, checked_key(key))
             except FileNotFoundError:
                 return
+
+    async def newest(self, folder: str, most: int) -> list[str]:
+        """Return the keys right below a folder that sort last."""
+        found: list[str] = []
+        with _told(folder):
+            async for page in obstore.list(self._store, f"{checked_key(folder)}/"):
+                found = heapq.nlargest(most, [*found, *(meta["path"] for meta in page)])
+        return found
 
     async def _pieces(self, key: str, start: int, end: int) -> AsyncIterator[bytes]:
         for position in range(start, end, _PIECE):

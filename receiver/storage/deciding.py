@@ -2,14 +2,17 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 from uuid import UUID
 
 from sqlalchemy import Connection, Select, select
 
 from receiver.domain.report import Verdict
-from receiver.domain.task import Change, Ruling
+from receiver.domain.submission import taken
+from receiver.domain.task import Change, Ruling, Task
 from receiver.lifecycle.ports import Decision, TakenError
+from receiver.storage import erasing
 from receiver.storage.faults import fault
 from receiver.storage.loading import load
 from receiver.storage.naming import Asked, Names
@@ -135,6 +138,59 @@ def _by_halves(connection: Connection, decisions: Sequence[Decision], owner: UUI
     return _apply(connection, decisions[:middle], owner) + _apply(connection, decisions[middle:], owner)
 
 
+@dataclass(slots=True)
+class _Taking:
+    """Decisions being taken, for one transaction.
+
+    ``names`` are the provider task ids given in it so far, by provider; ``gone`` are reports that are not to be kept.
+    """
+
+    connection: Connection
+    owner: UUID
+    batch: Batch = field(default_factory=Batch)
+    names: dict[tuple[str, str], UUID] = field(default_factory=dict)
+    gone: list[UUID] = field(default_factory=list)
+
+    def decide(self, held: Held | None, decision: Decision) -> Change | None:
+        if held is None:
+            _set_aside(self.batch, decision, "unknown task")
+            return None
+        if held.task.erased_at is not None:
+            # Whatever was under way when it was erased ends here.
+            self.gone.extend(decision.reports)
+            erased_at = held.task.erased_at
+            self.batch.doom([(name, erased_at) for name in decision.objects])
+            return None
+        try:
+            change = decision.decide(held.task)
+            if change is not None:
+                change = self._with_its_own_name(held.task, change)
+                self.batch.change(held, change)
+        except Exception as error:  # noqa: BLE001 - whatever a decision raises concerns that decision alone
+            _failed(self.batch, decision, error)
+            return None
+        self.batch.close(decision.reports)
+        if decision.release:
+            self.batch.release(held, self.owner)
+        return change
+
+    def _with_its_own_name(self, task: Task, change: Change) -> Change:
+        """Return a change that gives no task the provider task id of another one: the database would refuse it."""
+        given = change.task.provider_task_id
+        if given is None or task.provider_task_id is not None:
+            return change
+        name = (task.provider, given)
+        holder = self.names.get(name)
+        if holder is None:
+            found = self.connection.execute(holders(task.provider, [given]))
+            holder = next((task_id for _, task_id in found), task.id)
+        self.names[name] = holder
+        if holder == task.id:
+            return change
+        now = max((event.at for event in change.events), default=task.created_at)
+        return taken(task, change, holder, now)
+
+
 def _take(
     connection: Connection, decisions: Sequence[Decision], owner: UUID, breathe: Callable[[], None]
 ) -> tuple[Batch, list[Change | None]]:
@@ -143,30 +199,15 @@ def _take(
     for start in range(0, len(keys), 2 * _BREATH):
         held |= load(connection, keys[start : start + 2 * _BREATH], to_change=True)
         breathe()
-    batch = Batch()
+    taking = _Taking(connection, owner)
     changes: list[Change | None] = []
     for number, decision in enumerate(decisions, 1):
-        changes.append(_decide(batch, held.get(decision.task_key), decision, owner))
+        changes.append(taking.decide(held.get(decision.task_key), decision))
         if number % _BREATH == 0:
             breathe()
-    return batch, changes
-
-
-def _decide(batch: Batch, held: Held | None, decision: Decision, owner: UUID) -> Change | None:
-    if held is None:
-        _set_aside(batch, decision, "unknown task")
-        return None
-    try:
-        change = decision.decide(held.task)
-        if change is not None:
-            batch.change(held, change)
-    except Exception as error:  # noqa: BLE001 - whatever a decision raises concerns that decision alone
-        _failed(batch, decision, error)
-        return None
-    batch.close(decision.reports)
-    if decision.release:
-        batch.release(held, owner)
-    return change
+    if taking.gone:
+        taking.batch.drop(erasing.objects_of(connection, taking.gone))
+    return taking.batch, changes
 
 
 def _failed(batch: Batch, decision: Decision, error: Exception) -> None:

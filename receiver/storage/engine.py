@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar, cast
 from sqlalchemy import Connection
 
 from receiver.storage.faults import fault, unavailable
-from receiver.storage.sqlite import connect, driver, held, make_private
+from receiver.storage.sqlite import connect, driver, held, make_private, refuse_lost
 from receiver.storage.writer import Finish, Gathered, Prepare, Writer
 
 T = TypeVar("T")
@@ -60,6 +60,10 @@ class Engine(Protocol):
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Run ``work`` on one unchanging view of what is committed and return its value."""
 
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing can be written, as long as the last that was to be written could not be; else None."""
+
 
 class SqliteEngine:
     """A SQLite file in write-ahead-log mode: one thread writes, some read."""
@@ -102,6 +106,10 @@ class SqliteEngine:
             raise unavailable("it is closed") from None
         return await running
 
+    @property
+    def trouble(self) -> str | None:
+        return self._writer.trouble
+
     def start(self) -> None:
         self._writer.start()
 
@@ -126,7 +134,7 @@ class SqliteEngine:
             if reason is None:
                 raise
             self._forget()
-            raise unavailable(reason) from None
+            raise unavailable(reason, error) from None
 
     def _reader(self) -> Connection:
         connection: Connection | None = getattr(self._mine, "connection", None)
@@ -151,6 +159,7 @@ async def open_sqlite(path: Path, *, on_commit: Callable[[int], None] | None = N
     ``on_commit`` is told after each commit how many calls it made durable, in the writer's thread. Raises
     DatabaseInUseError when another process has it, UnavailableError when it cannot be opened.
     """
+    refuse_lost(path)
     make_private(path)
     with held(path):
         engine = SqliteEngine(path, on_commit)

@@ -1,6 +1,7 @@
 """Objects as files below a folder, with plain system calls: obstore's own folder store never fsyncs."""
 
 import errno
+import heapq
 import itertools
 import os
 import shutil
@@ -16,6 +17,7 @@ from typing import Self
 from anyio import to_thread
 
 from receiver.domain.errors import MediaInterruptedError, NotFoundError, UnavailableError
+from receiver.storage.faults import disk_fault
 from receiver.storage.keys import checked_key, checked_range
 
 _SCRATCH = ".scratch"
@@ -39,6 +41,7 @@ class FolderObjects:
     def __init__(self, root: Path, prefix: str) -> None:
         """``prefix`` tells the temporary files of this process from those of others; see ``open``."""
         self._root = root
+        self._disk = root.stat().st_dev
         self._prefix = prefix
         self._numbers = itertools.count()
         # An emptied folder must not vanish between making it and putting a file into it.
@@ -69,6 +72,7 @@ class FolderObjects:
 
     def scratch(self) -> Path:
         """Return a path that no file has, in the store's own folder for work in progress."""
+        self._come_back()
         return self._root / _SCRATCH / f"{self._prefix}-{next(self._numbers)}"
 
     def where(self, key: str) -> str:
@@ -97,12 +101,12 @@ class FolderObjects:
         except _OccupiedError:
             raise UnavailableError(f"another object is kept as {key}") from None
         except OSError as error:
-            raise UnavailableError(f"our disk: {_reason(error)}") from None
+            raise disk_fault(error) from None
 
     async def read(self, key: str) -> bytes:
         """Return an object whole."""
         path = self._path(key)
-        with _told(key):
+        with self._told(key):
             return await to_thread.run_sync(_read, path)
 
     @asynccontextmanager
@@ -112,7 +116,7 @@ class FolderObjects:
         """Open a part of an object, cut at its end; it is read piece by piece as it is asked for."""
         checked_range(start, end)
         path = self._path(key)
-        with _told(key):
+        with self._told(key):
             file = await to_thread.run_sync(_open_to_read, path)
         with file:
             yield _pieces(file.fileno(), start, end)
@@ -120,8 +124,45 @@ class FolderObjects:
     async def remove(self, key: str) -> None:
         """Delete an object for good, and the folders it leaves empty."""
         path = self._path(key)
-        with suppress(NotFoundError), _told(key):
+        with suppress(NotFoundError), self._told(key):
             await to_thread.run_sync(self._remove, path)
+
+    async def newest(self, folder: str, most: int) -> list[str]:
+        """Return the keys right below a folder that sort last."""
+        path = self._path(folder)
+        try:
+            with self._told(folder):
+                names = await to_thread.run_sync(_last_names, path, most)
+        except NotFoundError:
+            return []
+        return [f"{folder}/{name}" for name in names]
+
+    @contextmanager
+    def _told(self, key: str) -> Iterator[None]:
+        """Turn the errors of the system into those of the port."""
+        try:
+            yield
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+            if not self._is_here():
+                # A disk that is not mounted, a folder that was moved: what is missing today may be there tomorrow.
+                raise UnavailableError("our disk: the folder of the artifacts is away") from None
+            raise NotFoundError(f"there is no object {key}") from None
+        except OSError as error:
+            raise disk_fault(error) from None
+
+    def _is_here(self) -> bool:
+        """Tell whether the folder is the one that was opened, by what only an open store has."""
+        return (self._root / _SCRATCH).is_dir()
+
+    def _come_back(self) -> None:
+        """Go on in a folder that was emptied or made anew.
+
+        On the disk of before alone: what is written into the mount point of a disk that is away is gone from sight
+        when that comes back.
+        """
+        with suppress(OSError):
+            if not self._is_here() and self._root.stat().st_dev == self._disk:
+                (self._root / _SCRATCH).mkdir(mode=_PRIVATE_FOLDER)
 
     def _path(self, key: str) -> Path:
         return self._root / checked_key(key)
@@ -197,17 +238,6 @@ class FolderObjects:
                 folder.rmdir()
 
 
-@contextmanager
-def _told(key: str) -> Iterator[None]:
-    """Turn the errors of the system into those of the port."""
-    try:
-        yield
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-        raise NotFoundError(f"there is no object {key}") from None
-    except OSError as error:
-        raise UnavailableError(f"our disk: {_reason(error)}") from None
-
-
 async def _pieces(descriptor: int, start: int, end: int | None) -> AsyncIterator[bytes]:
     position = start
     while end is None or position < end:
@@ -215,7 +245,7 @@ async def _pieces(descriptor: int, start: int, end: int | None) -> AsyncIterator
         try:
             piece = await to_thread.run_sync(os.pread, descriptor, size, position)
         except OSError as error:
-            raise UnavailableError(f"our disk: {_reason(error)}") from None
+            raise disk_fault(error) from None
         if not piece:
             return
         position += len(piece)
@@ -228,6 +258,11 @@ def _open_to_read(path: Path) -> FileIO:
         os.close(descriptor)
         raise IsADirectoryError
     return FileIO(descriptor)
+
+
+def _last_names(folder: Path, most: int) -> list[str]:
+    with os.scandir(folder) as entries:
+        return heapq.nlargest(most, (entry.name for entry in entries if entry.is_file(follow_symlinks=False)))
 
 
 def _read(path: Path) -> bytes:

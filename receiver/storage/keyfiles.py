@@ -3,7 +3,7 @@
 import base64
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from receiver.domain.token import SigningKey
@@ -22,6 +22,28 @@ def private_folder(path: Path) -> None:
         path.mkdir(mode=_PRIVATE_FOLDER, parents=True, exist_ok=True)
     except OSError as error:
         raise KeyFileError(f"{path}: cannot be made a folder ({error.strerror})") from None
+
+
+def close_to_others(path: Path, *, ours: Iterable[str]) -> bool:
+    """Take a data folder's permissions from everybody but its owner; return whether anything had to change.
+
+    A folder of somebody else (a mounted volume) stays as it is: what we write into it only we can read. Raises
+    KeyFileError for one that holds other things and none of the names in ``ours``: it is not ours to close.
+    """
+    state = path.stat()
+    if not stat.S_IMODE(state.st_mode) & 0o077 or state.st_uid != os.geteuid():
+        return False
+    try:
+        held = {entry.name for entry in path.iterdir()}
+        if held and not held.intersection(ours):
+            raise KeyFileError(
+                f"{path}: others may read it, and it holds other things: choose a folder of its own, or close this "
+                f"one yourself: chmod 700 {path}"
+            )
+        path.chmod(_PRIVATE_FOLDER)
+    except OSError as error:
+        raise KeyFileError(f"{path}: cannot be closed to others ({error.strerror})") from None
+    return True
 
 
 def read_or_make(path: Path, make: Callable[[], str]) -> tuple[str, bool]:

@@ -16,13 +16,16 @@ from receiver.storage.rows import (
     result_from,
 )
 from receiver.storage.statements import ForKeys
-from receiver.storage.tables import artifacts, requests, results, task_metadata, tasks
+from receiver.storage.tables import artifacts, erasures, requests, results, task_metadata, tasks
 
 _tasks = select(
     *(tasks.columns[name] for name in (*TASK_FIXED, *TASK_MOVING)),
     requests.columns.request,
     requests.columns.warnings,
-).join_from(tasks, requests, requests.columns.task_key == tasks.columns.key)
+    erasures.columns.erased_at,
+)
+_tasks = _tasks.join_from(tasks, requests, requests.columns.task_key == tasks.columns.key)
+_tasks = _tasks.outerjoin(erasures, erasures.columns.task_key == tasks.columns.key)
 _TASKS = ForKeys(_tasks, tasks.columns.key)
 _TASKS_TO_CHANGE = ForKeys(_tasks.with_for_update(of=tasks), tasks.columns.key)
 _RESULTS = ForKeys(

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Select, bindparam, or_, select, update
+from sqlalchemy import Connection, Select, bindparam, case, literal_column, null, or_, select, update
 
 from receiver.domain.errors import TooManyBodiesError
 from receiver.domain.report import NewReport, StoredReport, Verdict, Via
@@ -15,7 +15,7 @@ from receiver.storage.claim import Claim
 from receiver.storage.rows import Columns, NewRow, inbox_row, report_row
 from receiver.storage.saving import INBOX, REPORTS
 from receiver.storage.statements import ForKeys, Insert, run
-from receiver.storage.tables import inbox, report_counters, reports, rulings, tasks
+from receiver.storage.tables import erasures, inbox, report_counters, reports, rulings, tasks
 
 _KNOWN = ForKeys(
     select(
@@ -28,6 +28,7 @@ _KNOWN = ForKeys(
     ),
     reports.columns.task_key,
 )
+_ERASED = ForKeys(select(erasures.columns.task_key), erasures.columns.task_key)
 _COUNT = Insert(
     report_counters,
     ("task_key", "extra_duplicates"),
@@ -47,7 +48,20 @@ _WHOLE = select(
     reports.columns.doubt,
     reports.columns.body,
 )
-_BODIES = ForKeys(_WHOLE, reports.columns.id)
+#: Bodies up to this many bytes are read for a whole batch at once.
+SMALL = 8 * 1024
+#: The larger ones of a batch are read up to so many bytes together, and one at least; the rest waits for the next.
+ROOM = 4 * 1024 * 1024
+_SMALL_BODIES = ForKeys(
+    select(
+        *_WHOLE.selected_columns[:-1],
+        # Spelt out, as the keys are the only parameters of such a statement.
+        case((reports.columns.size <= literal_column(str(SMALL)), reports.columns.body), else_=null()).label("body"),
+    ),
+    reports.columns.id,
+)
+_IDS = ForKeys(select(reports.columns.id), reports.columns.id)
+_BODY = select(reports.columns.body).where(reports.columns.id == bindparam("of_report"))
 
 _NEXT = (
     select(inbox.columns.report_id)
@@ -108,12 +122,18 @@ class _Kept:
 
 def append(connection: Connection, asked: Sequence[tuple[NewReport, BodyLimits]]) -> list[Appended | Exception]:
     """Store callbacks with their inbox lines; TooManyBodiesError for each that goes beyond its task's limits."""
-    kept = _kept(connection, {report.task_key for report, _ in asked})
+    task_keys = {report.task_key for report, _ in asked}
+    kept = _kept(connection, task_keys)
+    erased = _erased(connection, task_keys)
     outcomes: list[Appended | Exception] = []
     new_reports: list[NewRow] = []
     new_lines: list[NewRow] = []
     uncounted: dict[UUID, int] = {}
     for report, limits in asked:
+        if report.task_key in erased:
+            # Whatever is still said of it is not to be kept; to whoever says it, it is nothing new.
+            outcomes.append(Appended.DUPLICATE)
+            continue
         of_task = kept[report.task_key]
         first = of_task.by_digest.get(report.sha256)
         if first is None and (of_task.bodies >= limits.bodies or of_task.size + report.size > limits.size):
@@ -131,6 +151,13 @@ def append(connection: Connection, asked: Sequence[tuple[NewReport, BodyLimits]]
     run(connection, INBOX.ready(dialect, new_lines))
     run(connection, _COUNT.ready(dialect, list(uncounted.items())))
     return outcomes
+
+
+def _erased(connection: Connection, task_keys: set[UUID]) -> set[UUID]:
+    """Return which of these tasks are erased; where nothing ever was, that costs next to nothing."""
+    if connection.exec_driver_sql("SELECT 1 FROM erasures LIMIT 1").first() is None:
+        return set()
+    return {task_key for (task_key,) in _ERASED.rows(connection, list(task_keys))}
 
 
 def _kept(connection: Connection, task_keys: set[UUID]) -> dict[UUID, _Kept]:
@@ -157,10 +184,35 @@ def defer(connection: Connection, report_id: UUID, due_at: datetime) -> None:
     )
 
 
-def bodies(connection: Connection, claimed: dict[UUID, int]) -> list[StoredReport]:
-    """Return claimed reports with their bodies, oldest first; a duplicate has none."""
-    found = [_stored(row, claimed[row[0]]) for row in _BODIES.rows(connection, list(claimed))]
-    return sorted(found, key=lambda report: report.received_at)
+def bodies(connection: Connection, claimed: dict[UUID, int]) -> tuple[list[StoredReport], list[UUID]]:
+    """Return claimed reports with their bodies, oldest first, and those for whose bodies there is no room now.
+
+    A duplicate has no body here, nor has one that lies in the artifact store.
+    """
+    found = [_stored(row, claimed[row[0]]) for row in _SMALL_BODIES.rows(connection, list(claimed))]
+    taken: list[StoredReport] = []
+    left: list[UUID] = []
+    room = ROOM
+    for report in sorted(found, key=lambda report: report.received_at):
+        whole = report.size <= SMALL or report.object_key is not None or report.duplicate_of is not None
+        if whole:
+            taken.append(report)
+        elif report.size <= room or room == ROOM:
+            body: bytes | None = connection.scalar(_BODY, {"of_report": report.id})
+            taken.append(replace(report, body=body or b""))
+            room -= report.size
+        else:
+            left.append(report.id)
+    return taken, left
+
+
+def give_back(connection: Connection, report_ids: Sequence[UUID], owner: UUID) -> None:
+    """Let claimed lines be claimed again at once, the attempt uncounted, unless somebody else has them by now."""
+    connection.execute(
+        update(inbox)
+        .where(inbox.columns.report_id.in_(report_ids), inbox.columns.lease_owner == owner)
+        .values(lease_until=None, lease_owner=None, attempts=inbox.columns.attempts - 1)
+    )
 
 
 def one(connection: Connection, report_id: UUID) -> StoredReport | None:
@@ -173,6 +225,11 @@ def one(connection: Connection, report_id: UUID) -> StoredReport | None:
     if report.duplicate_of is None or original_body is None:
         return report
     return replace(report, body=original_body, object_key=original_key)
+
+
+def known(connection: Connection, report_ids: Sequence[UUID]) -> set[UUID]:
+    """Return those of the reports that are stored."""
+    return {report_id for (report_id,) in _IDS.rows(connection, report_ids)}
 
 
 def whole(report_id: UUID) -> Select[*tuple[Any, ...]]:
@@ -214,7 +271,7 @@ def _stored(row: Columns, attempts: int) -> StoredReport:
         provider=provider,
         via=Via(via),
         received_at=received_at,
-        body=body,
+        body=body or b"",
         size=size,
         object_key=object_key,
         duplicate_of=duplicate_of,

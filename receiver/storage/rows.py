@@ -48,6 +48,8 @@ TASK_MOVING = (
     "doubt_since",
     "answer_digest",
     "quiet_since",
+    "cost_micros",
+    "missed",
     "last_seq",
     "lease_until",
     "lease_owner",
@@ -125,7 +127,7 @@ class Held:
 
 
 def held_from(row: Columns, results: tuple[Result, ...], metadata: Mapping[str, str]) -> Held:
-    """Build a task from its fixed and moving columns, then ``request`` and ``warnings``."""
+    """Build a task from its fixed and moving columns, then ``request``, ``warnings``, ``erased_at``."""
     (
         key,
         task_id,
@@ -155,11 +157,14 @@ def held_from(row: Columns, results: tuple[Result, ...], metadata: Mapping[str, 
         doubt_since,
         answer_digest,
         quiet_since,
+        _cost_micros,
+        _missed,
         last_seq,
         lease_until,
         lease_owner,
         request,
         warnings,
+        erased_at,
     ) = row
     task = Task(
         key=key,
@@ -193,8 +198,9 @@ def held_from(row: Columns, results: tuple[Result, ...], metadata: Mapping[str, 
         doubt_since=doubt_since,
         answer_digest=answer_digest,
         quiet_since=quiet_since,
+        erased_at=erased_at,
     )
-    return Held(task, results, row[len(TASK_FIXED) : -2], last_seq, lease_until, lease_owner)
+    return Held(task, results, row[len(TASK_FIXED) : -3], last_seq, lease_until, lease_owner)
 
 
 def fixed_row(task: Task) -> NewRow:
@@ -226,6 +232,8 @@ def moving_row(held: Held) -> NewRow:
         task.doubt_since,
         task.answer_digest,
         task.quiet_since,
+        task.cost_micros,
+        task.missed,
         held.last_seq,
         held.lease_until,
         held.lease_owner,

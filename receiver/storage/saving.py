@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import Dialect, case, delete, literal_column, null, or_
@@ -32,6 +33,7 @@ from receiver.storage.statements import Excluded, ForKeys, Insert, Ready, Update
 from receiver.storage.tables import (
     artifacts,
     attempts,
+    doomed_objects,
     events,
     inbox,
     reports,
@@ -74,6 +76,15 @@ _RULINGS = Insert(
     rulings, ("report_id", "verdict", "reason"), lambda new: {name: new[name] for name in ("verdict", "reason")}
 )
 _CLOSE = ForKeys(delete(inbox), inbox.columns.report_id)
+DOOMED = Insert(doomed_objects, ("object_key", "until"), lambda new: {"until": new["until"]})
+#: The name of an object that is to be removed, and until when it is to be remembered.
+Doomed = tuple[str, datetime]
+#: Whatever is kept of a report.
+OF_REPORT = (
+    _CLOSE,
+    ForKeys(delete(rulings), rulings.columns.report_id),
+    ForKeys(delete(reports), reports.columns.id),
+)
 
 
 @dataclass(slots=True)
@@ -88,6 +99,8 @@ class Batch:
     _inbox: list[NewRow] = field(default_factory=list)
     _rulings: dict[UUID, NewRow] = field(default_factory=dict)
     _closed: list[UUID] = field(default_factory=list)
+    _dropped: dict[UUID, Doomed | None] = field(default_factory=dict)
+    _doomed: list[Doomed] = field(default_factory=list)
 
     def create(self, change: Change) -> None:
         """Add a new task."""
@@ -120,6 +133,15 @@ class Batch:
         """Take reports out of the inbox."""
         self._closed.extend(report_ids)
 
+    def drop(self, reports: Mapping[UUID, Doomed | None]) -> None:
+        """Erase reports, each with the object that holds its body, if one does."""
+        self._dropped |= reports
+        self.doom([doomed for doomed in reports.values() if doomed is not None])
+
+    def doom(self, objects: Sequence[Doomed]) -> None:
+        """Remember objects that are to be removed."""
+        self._doomed.extend(objects)
+
     def ready(self, dialect: Dialect) -> Iterator[Ready]:
         """Yield the statements that write everything, in an order that suits the references between tables."""
         created = list(self._created.values())
@@ -140,6 +162,9 @@ class Batch:
         yield from INBOX.ready(dialect, self._inbox)
         yield from _RULINGS.ready(dialect, list(self._rulings.values()))
         yield from _CLOSE.ready(dialect, self._closed)
+        yield from DOOMED.ready(dialect, self._doomed)
+        for statement in OF_REPORT:
+            yield from statement.ready(dialect, list(self._dropped))
 
     def _follow(self, held: Held, change: Change) -> None:
         key = held.task.key
@@ -156,6 +181,7 @@ class Batch:
             self._inbox.append(inbox_row(change.report))
         for ruling in change.rulings:
             self.rule(ruling)
+        self.doom(change.discarded)
 
 
 def _changed_results(touched: Sequence[Held]) -> tuple[list[NewRow], list[NewRow]]:

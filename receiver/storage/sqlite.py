@@ -11,6 +11,7 @@ from pathlib import Path
 from sqlalchemy import URL, Connection, NullPool, create_engine, event, func, select
 from sqlalchemy.exc import DBAPIError
 
+from receiver.domain.errors import UnavailableError
 from receiver.storage.faults import DatabaseInUseError, fault, unavailable
 
 _PRIVATE_FILE = 0o600
@@ -25,6 +26,8 @@ _WRITER = (
     # An acknowledged report survives a power cut: the log is synced at every commit.
     "PRAGMA synchronous = FULL",
     "PRAGMA foreign_keys = ON",
+    # What was erased is overwritten; how SQLite was built must not decide that.
+    "PRAGMA secure_delete = ON",
     # 16 MiB. Checkpoints every 2,000 pages keep the log near 8 MB; what a burst made of it is given back.
     "PRAGMA cache_size = -16384",
     "PRAGMA wal_autocheckpoint = 2000",
@@ -76,7 +79,7 @@ def written(path: Path) -> Iterator[Connection]:
         reason = fault(error)
         if reason is None:
             raise
-        raise unavailable(reason) from None
+        raise unavailable(reason, error) from None
 
 
 def drawn(connection: Connection) -> bytes:
@@ -100,6 +103,17 @@ def make_private(path: Path) -> None:
             path.chmod(_PRIVATE_FILE)
     except OSError as error:
         raise unavailable(f"{path}: {error.strerror}") from None
+
+
+def refuse_lost(path: Path) -> None:
+    """Raise UnavailableError when there was a database and it is gone: a new one would know none of its tasks."""
+    beside = [path.with_name(f"{path.name}{ending}") for ending in (".lock", "-wal")]
+    left = [file.name for file in beside if file.exists()]
+    if left and not path.exists():
+        raise UnavailableError(
+            f"{path} is gone, although {' and '.join(left)} beside it show that it was there: put it back from a "
+            f"backup, or remove {'it' if len(left) == 1 else 'them'} too to begin anew without the tasks of before"
+        )
 
 
 @contextmanager

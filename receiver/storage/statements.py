@@ -18,6 +18,8 @@ from sqlalchemy.sql.elements import KeyedColumnElement
 
 Key = TypeVar("Key", UUID, str)
 Converter = Callable[[Any], Any]
+#: What converts the values of a row or of many, each by the place it stands at.
+Converters = tuple[tuple[int, Converter], ...]
 Row = Sequence[object]
 Excluded = ReadOnlyColumnCollection[str, KeyedColumnElement[Any]]
 
@@ -58,7 +60,7 @@ class Insert:
         self._table = table
         self._columns = [table.columns[name] for name in columns]
         self._overwrite = overwrite
-        self._texts: dict[tuple[str, int], tuple[str, tuple[Converter | None, ...]]] = {}
+        self._texts: dict[tuple[str, int], tuple[str, Converters]] = {}
 
     def ready(self, dialect: Dialect, rows: Sequence[Row]) -> Iterator[Ready]:
         """Yield what inserts ``rows``, each a value for each column."""
@@ -70,13 +72,13 @@ class Insert:
                 yield Ready(text, _converted(values, converters))
                 start += size
 
-    def _text(self, dialect: Dialect, size: int) -> tuple[str, tuple[Converter | None, ...]]:
+    def _text(self, dialect: Dialect, size: int) -> tuple[str, Converters]:
         known = self._texts.get((dialect.name, size))
         if known is None:
             known = self._texts[dialect.name, size] = self._compile(dialect, size)
         return known
 
-    def _compile(self, dialect: Dialect, size: int) -> tuple[str, tuple[Converter | None, ...]]:
+    def _compile(self, dialect: Dialect, size: int) -> tuple[str, Converters]:
         rows = [
             {column.name: bindparam(f"{column.name}_{row}", type_=column.type) for column in self._columns}
             for row in range(size)
@@ -89,7 +91,7 @@ class Insert:
                 set_=self._overwrite(statement.excluded),
             )
         names = [f"{column.name}_{row}" for row in range(size) for column in self._columns]
-        return _compiled(statement, dialect, names), _writers(self._columns, dialect) * size
+        return _compiled(statement, dialect, names), _writers(self._columns, dialect, size)
 
 
 class Update:
@@ -102,7 +104,7 @@ class Update:
         self._table = table
         self._columns = [table.columns[name] for name in columns]
         self._keys = list(table.primary_key.columns)
-        self._texts: dict[tuple[str, tuple[int, ...]], tuple[str, tuple[Converter | None, ...]]] = {}
+        self._texts: dict[tuple[str, tuple[int, ...]], tuple[str, Converters]] = {}
 
     def ready(self, dialect: Dialect, rows: Iterable[tuple[Row, Row, Row]]) -> Iterator[Ready]:
         """Yield what changes rows, each given by its key, what its columns were and what they are to be."""
@@ -115,13 +117,13 @@ class Update:
             text, converters = self._text(dialect, changed)
             yield Ready(text, [_converted(row, converters) for row in values])
 
-    def _text(self, dialect: Dialect, changed: tuple[int, ...]) -> tuple[str, tuple[Converter | None, ...]]:
+    def _text(self, dialect: Dialect, changed: tuple[int, ...]) -> tuple[str, Converters]:
         known = self._texts.get((dialect.name, changed))
         if known is None:
             known = self._texts[dialect.name, changed] = self._compile(dialect, changed)
         return known
 
-    def _compile(self, dialect: Dialect, changed: tuple[int, ...]) -> tuple[str, tuple[Converter | None, ...]]:
+    def _compile(self, dialect: Dialect, changed: tuple[int, ...]) -> tuple[str, Converters]:
         columns = [self._columns[place] for place in changed]
         statement = (
             update(self._table)
@@ -138,36 +140,35 @@ class ForKeys:
     def __init__(self, statement: Select[*tuple[Any, ...]] | Delete, by: ColumnElement[UUID]) -> None:
         self._statement = statement
         self._by = by
-        self._texts: dict[tuple[str, int], tuple[str, Converter | None, tuple[Converter | None, ...]]] = {}
+        self._texts: dict[tuple[str, int], tuple[str, Converters, Converters]] = {}
 
     def ready(self, dialect: Dialect, keys: Sequence[UUID]) -> Iterator[Ready]:
         """Yield the statement for every few hundred of ``keys``."""
         for part in lists(keys):
-            text, writer, _ = self._text(dialect, len(part))
-            yield Ready(text, _converted(part, (writer,) * len(part)))
+            text, writers, _ = self._text(dialect, len(part))
+            yield Ready(text, _converted(part, writers))
 
     def rows(self, connection: Connection, keys: Sequence[UUID]) -> Iterator[Sequence[Any]]:
         """Yield the rows that belong to ``keys``; the order of the statement holds within each 256 of them."""
         for part in lists(keys):
-            text, writer, readers = self._text(connection.dialect, len(part))
+            text, writers, readers = self._text(connection.dialect, len(part))
             # All at once: read one by one, each row would cost a call through every layer.
-            found = connection.exec_driver_sql(text, _converted(part, (writer,) * len(part))).all()
+            found = connection.exec_driver_sql(text, _converted(part, writers)).all()
             for row in found:
                 yield _converted(row, readers)
 
-    def _text(self, dialect: Dialect, size: int) -> tuple[str, Converter | None, tuple[Converter | None, ...]]:
+    def _text(self, dialect: Dialect, size: int) -> tuple[str, Converters, Converters]:
         known = self._texts.get((dialect.name, size))
         if known is None:
             known = self._texts[dialect.name, size] = self._compile(dialect, size)
         return known
 
-    def _compile(self, dialect: Dialect, size: int) -> tuple[str, Converter | None, tuple[Converter | None, ...]]:
+    def _compile(self, dialect: Dialect, size: int) -> tuple[str, Converters, Converters]:
         names = [f"key_{number}" for number in range(size)]
         statement = self._statement.where(self._by.in_([bindparam(name, type_=self._by.type) for name in names]))
-        [writer] = _writers([self._by], dialect)
         read = self._statement.selected_columns if isinstance(self._statement, Select) else ()
-        readers = tuple(column.type.dialect_impl(dialect).result_processor(dialect, None) for column in read)
-        return _compiled(statement, dialect, names), writer, readers
+        readers = [column.type.dialect_impl(dialect).result_processor(dialect, None) for column in read]
+        return _compiled(statement, dialect, names), _writers([self._by], dialect, size), _placed(readers)
 
 
 def lists(keys: Sequence[Key]) -> Iterator[list[Key]]:
@@ -179,14 +180,22 @@ def lists(keys: Sequence[Key]) -> Iterator[list[Key]]:
         yield part + part[-1:] * (length - len(part))
 
 
-def _converted(values: Iterable[Any], converters: Iterable[Converter | None]) -> tuple[Any, ...]:
-    return tuple(
-        [value if convert is None else convert(value) for value, convert in zip(values, converters, strict=True)]
-    )
+def _converted(values: Iterable[Any], converters: Converters) -> tuple[Any, ...]:
+    """Convert the values at the places that need it. NULL is None on both sides; most moments of a task are."""
+    row = list(values)
+    for place, convert in converters:
+        value = row[place]
+        if value is not None:
+            row[place] = convert(value)
+    return tuple(row)
 
 
-def _writers(columns: Sequence[ColumnElement[Any]], dialect: Dialect) -> tuple[Converter | None, ...]:
-    return tuple(column.type.dialect_impl(dialect).bind_processor(dialect) for column in columns)
+def _writers(columns: Sequence[ColumnElement[Any]], dialect: Dialect, rows: int = 1) -> Converters:
+    return _placed([column.type.dialect_impl(dialect).bind_processor(dialect) for column in columns] * rows)
+
+
+def _placed(converters: Sequence[Converter | None]) -> Converters:
+    return tuple((place, convert) for place, convert in enumerate(converters) if convert is not None)
 
 
 def _compiled(statement: ClauseElement, dialect: Dialect, names: Sequence[str]) -> str:

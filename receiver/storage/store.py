@@ -1,7 +1,7 @@
 """The store: every port of the lifecycle on one engine. What a method does lies in the module of its concern."""
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import UUID
@@ -9,8 +9,10 @@ from uuid import UUID
 from sqlalchemy import Connection, make_url, select, update
 from sqlalchemy.exc import ArgumentError
 
+from receiver.domain.asking import look_again
+from receiver.domain.errors import UnavailableError
 from receiver.domain.report import NewReport, StoredReport
-from receiver.domain.settlement import look_again
+from receiver.domain.statistics import Statistics
 from receiver.domain.task import Change, Task, Work
 from receiver.lifecycle.ports import (
     Appended,
@@ -20,16 +22,20 @@ from receiver.lifecycle.ports import (
     Decision,
     Once,
     Pause,
+    PlanErasing,
     Queue,
     RecordedEvent,
     ReportSummary,
+    RuledFilter,
+    RuledReport,
     TaskFilter,
 )
-from receiver.storage import deciding, leases, reports, sweeping, views
+from receiver.storage import deciding, erasing, leases, replaying, reports, statistics, sweeping, views
 from receiver.storage.claim import Claim
 from receiver.storage.engine import Engine, open_sqlite
+from receiver.storage.faults import DatabaseInUseError, NewerSchemaError
 from receiver.storage.migrations import upgrade
-from receiver.storage.sqlite import drawn, held, make_private, written
+from receiver.storage.sqlite import drawn, held, make_private, refuse_lost, written
 from receiver.storage.tables import installation
 from receiver.storage.writer import Finish
 
@@ -76,8 +82,13 @@ class SqlStore:
     async def lease_inbox(self, *, now: datetime, limit: int, lease: timedelta) -> list[StoredReport]:
         claim = self._claim(now, limit, lease)
         claimed = await self._engine.write(lambda connection: reports.lease(connection, claim))
+        if not claimed:
+            return []
         # Large bodies would keep the writer from everybody else.
-        return await self._engine.read(lambda connection: reports.bodies(connection, claimed)) if claimed else []
+        taken, left = await self._engine.read(lambda connection: reports.bodies(connection, claimed))
+        if left:
+            await self._engine.write(lambda connection: reports.give_back(connection, left, self._owner))
+        return taken
 
     async def defer_report(self, report_id: UUID, due_at: datetime) -> None:
         await self._engine.write(lambda connection: reports.defer(connection, report_id, due_at))
@@ -102,6 +113,14 @@ class SqlStore:
         ):
             made += batch
         return made
+
+    async def last_moment(self) -> datetime | None:
+        return await self._engine.read(sweeping.last_moment)
+
+    async def follow_clock(self, *, by: timedelta, now: datetime, longest_lease: timedelta) -> None:
+        await self._engine.write(
+            lambda connection: sweeping.follow_clock(connection, by=by, now=now, longest_lease=longest_lease)
+        )
 
     async def look_at(self, task_key: UUID, now: datetime) -> None:
         await self._apply([Decision(task_key, lambda task: Change(look_again(task, now)))])
@@ -131,19 +150,44 @@ class SqlStore:
     async def tasks(self, wanted: TaskFilter) -> list[Task]:
         return await self._engine.read(lambda connection: views.listed(connection, wanted))
 
+    async def erase(self, task_keys: Sequence[UUID], plan: PlanErasing) -> tuple[int, Sequence[str]]:
+        return await self._engine.write(lambda connection: erasing.erase(connection, task_keys, plan))
+
+    async def doomed(self, now: datetime, limit: int) -> list[str]:
+        return await self._engine.read(lambda connection: erasing.due(connection, now, limit))
+
+    async def forget_objects(self, object_keys: Sequence[str], now: datetime) -> None:
+        await self._engine.write(lambda connection: erasing.forget(connection, object_keys, now))
+
     async def events(self, task_id: UUID | None, *, after: int = 0, limit: int = 1000) -> list[RecordedEvent]:
         return await self._engine.read(
             lambda connection: views.timeline(connection, task_id, after=after, limit=limit)
         )
 
+    async def last_event(self) -> int:
+        return await self._engine.read(views.last_event)
+
+    async def known_reports(self, report_ids: Sequence[UUID]) -> set[UUID]:
+        return await self._engine.read(lambda connection: reports.known(connection, report_ids))
+
     async def reports(self, task_id: UUID) -> list[ReportSummary]:
         return await self._engine.read(lambda connection: reports.summaries(connection, task_id))
+
+    async def ruled(self, wanted: RuledFilter) -> tuple[list[RuledReport], UUID | None]:
+        return await self._engine.read(lambda connection: replaying.ruled(connection, wanted))
 
     async def report(self, report_id: UUID) -> StoredReport | None:
         return await self._engine.read(lambda connection: reports.one(connection, report_id))
 
+    async def statistics(self, since: datetime | None) -> list[Statistics]:
+        return await self._engine.read(lambda connection: statistics.statistics(connection, since))
+
     async def ping(self) -> None:
         await self._engine.write(_probe)
+
+    @property
+    def trouble(self) -> str | None:
+        return self._engine.trouble
 
     def _claim(self, now: datetime, limit: int, lease: timedelta) -> Claim:
         return Claim(now, now + lease, self._owner, limit)
@@ -164,19 +208,33 @@ async def open_store(
     DatabaseInUseError, NewerSchemaError, UnavailableError, and ValueError for a URL that is none or names an engine
     that is not supported.
     """
-    async with open_sqlite(_path(database), on_commit=on_commit) as engine:
-        await engine.write(upgrade)
-        installation_id = await engine.write(_installation)
-        owner = await engine.read(drawn)
+    path = _path(database)
+    async with open_sqlite(path, on_commit=on_commit) as engine:
+        with _named(path):
+            await engine.write(upgrade)
+            installation_id = await engine.write(_installation)
+            owner = await engine.read(drawn)
         yield SqlStore(engine, installation_id, UUID(bytes=owner))
 
 
 def migrate(database: str | Path) -> str:
     """Bring the schema to its newest form and return its revision. Raises what ``open_store`` raises."""
     path = _path(database)
+    refuse_lost(path)
     make_private(path)
-    with held(path), written(path) as connection:
+    with _named(path), held(path), written(path) as connection:
         return upgrade(connection)
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Say which file it is that cannot be opened."""
+    try:
+        yield
+    except (DatabaseInUseError, NewerSchemaError):
+        raise
+    except UnavailableError as error:
+        raise type(error)(f"{path}: {error}") from None
 
 
 def _path(database: str | Path) -> Path:

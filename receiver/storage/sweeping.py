@@ -1,16 +1,30 @@
 """What the passing of time and the state of a provider make due, for many tasks at a time."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import Connection, bindparam, delete, literal_column, or_, select, union_all, update
+from sqlalchemy import (
+    Case,
+    Column,
+    Connection,
+    bindparam,
+    case,
+    delete,
+    literal,
+    literal_column,
+    or_,
+    select,
+    union_all,
+    update,
+)
 
 from receiver.domain.task import Work
 from receiver.lifecycle.ports import Pause
 from receiver.storage.documents import error_document, error_from
 from receiver.storage.statements import Insert, run
-from receiver.storage.tables import provider_pauses, tasks
+from receiver.storage.tables import artifacts, events, inbox, provider_pauses, tasks
+from receiver.storage.types import Moment, Span
 
 #: Tasks made due by one transaction: some 50 ms without other writes, were they a million.
 DUE_AT_ONCE = 1000
@@ -47,6 +61,18 @@ _NOT_YET_DUE = (
     .limit(DUE_AT_ONCE)
 )
 MAKE_DUE = update(tasks).where(tasks.columns.key.in_(_NOT_YET_DUE.scalar_subquery())).values(due_at=bindparam("now"))
+#: The moments that plan or measure work, each table with what narrows it to its few rows under way.
+_PLANNED = (
+    (
+        tasks,
+        tasks.columns.work.is_not(None),
+        ("due_at", "attempt_open_since", "unknown_since", "doubt_since", "quiet_since"),
+    ),
+    (artifacts, artifacts.columns.free_at.is_not(None), ("due_at", "first_refused_at")),
+    (inbox, inbox.columns.lease_until.is_not(None), ("due_at",)),
+    (provider_pauses, provider_pauses.columns.provider.is_not(None), ("until",)),
+)
+NEWEST_EVENT = select(events.columns.at).order_by(events.columns.id.desc()).limit(1)
 _PAUSE = Insert(
     provider_pauses, ("provider", "until", "error"), lambda new: {"until": new["until"], "error": new["error"]}
 )
@@ -66,6 +92,34 @@ def abandoned(connection: Connection, *, before: datetime, limit: int) -> list[U
 def make_due(connection: Connection, *, provider: str, now: datetime) -> int:
     """Make up to ``DUE_AT_ONCE`` pushed tasks that wait for a look due now; return how many."""
     return connection.execute(MAKE_DUE, {"of_provider": provider, "now": now}).rowcount
+
+
+def last_moment(connection: Connection) -> datetime | None:
+    """Return when the newest event was recorded, by the clock of that time."""
+    at: datetime | None = connection.scalar(NEWEST_EVENT)
+    return at
+
+
+def follow_clock(connection: Connection, *, by: timedelta, now: datetime, longest_lease: timedelta) -> None:
+    """Let plans keep their distance from a clock that was set.
+
+    Set back: what lies ahead is moved by as much, leases only where none can be so long. Set forward: what is planned
+    falls due, which harms nothing; only deadlines that had not come are put off.
+    """
+    if by > timedelta():
+        deadline = tasks.columns.deadline_at
+        waiting = (_WAITING, tasks.columns.overdue.is_(False), deadline > now - by)
+        connection.execute(update(tasks).where(*waiting).values(deadline_at=deadline + literal(by, Span)))
+        return
+    for table, under_way, names in _PLANNED:
+        moved = {name: _earlier(table.columns[name], -by, after=now) for name in names}
+        if "lease_until" in table.columns:
+            moved["lease_until"] = _earlier(table.columns["lease_until"], -by, after=now + longest_lease)
+        connection.execute(update(table).where(under_way).values(moved))
+
+
+def _earlier(column: Column[datetime], by: timedelta, *, after: datetime) -> Case[datetime]:
+    return case((column > literal(after, Moment), column - literal(by, Span)), else_=column)
 
 
 def pause(connection: Connection, pause: Pause) -> None:

@@ -79,6 +79,9 @@ tasks = Table(
     Column("doubt_since", Moment),
     Column("answer_digest", LargeBinary(32)),
     Column("quiet_since", Moment),
+    # Both follow from the results; here so that figures over many tasks need no look at those.
+    Column("cost_micros", BigInteger),
+    Column("missed", Boolean),
     Column("last_seq", Integer, nullable=False),
     Column("lease_until", Moment),
     Column("lease_owner", Key),
@@ -112,6 +115,20 @@ tasks = Table(
         "attempt_open_since",
         sqlite_where=text("attempt_open_since IS NOT NULL"),
         postgresql_where=text("attempt_open_since IS NOT NULL"),
+    ),
+    # Holds all that statistics ask of ended tasks; a task enters it once, at the end of its status.
+    Index(
+        "tasks_ended",
+        "provider",
+        "model",
+        "status",
+        "completed_at",
+        "submitted_at",
+        "polls",
+        "missed",
+        "cost_micros",
+        sqlite_where=text("completed_at IS NOT NULL"),
+        postgresql_where=text("completed_at IS NOT NULL"),
     ),
     Index("tasks_status", "status", "key"),
     Index("tasks_provider", "provider", "key"),
@@ -262,6 +279,25 @@ inbox = Table(
     Column("lease_until", Moment),
     Column("lease_owner", Key),
     Column("attempts", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# Apart from ``tasks``, so that the door can ask about a callback's task without a look at that table.
+erasures = Table(
+    "erasures",
+    metadata,
+    Column("task_key", Key, primary_key=True),
+    Column("erased_at", Moment, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# Objects whose rows are gone. A name stays until ``until``, as somebody may be making that object right now.
+doomed_objects = Table(
+    "doomed_objects",
+    metadata,
+    Column("object_key", Text, primary_key=True),
+    Column("until", Moment, nullable=False),
+    Index("doomed_objects_until", "until"),
     sqlite_with_rowid=False,
 )
 

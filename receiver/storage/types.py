@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, DateTime, Dialect, LargeBinary, Text, Uuid
+from sqlalchemy import BigInteger, DateTime, Dialect, Interval, LargeBinary, Text, Uuid
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
@@ -53,6 +53,19 @@ class Moment(TypeDecorator[datetime]):
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], datetime | None] | None:
         return super().result_processor(dialect, coltype) if _native(dialect) else _moment
+
+
+class Span(TypeDecorator[timedelta]):
+    """A length of time, to be added to a ``Moment`` or taken from one."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(Interval() if _native(dialect) else BigInteger())
+
+    def process_bind_param(self, value: timedelta | None, dialect: Dialect) -> object:
+        return value if value is None or _native(dialect) else value // _MICROSECOND
 
 
 class Document(TypeDecorator[object]):

@@ -120,6 +120,11 @@ def timeline_of(
     return statement.where(tasks.columns.id == task_id).order_by(events.columns.seq)
 
 
+def last_event(connection: Connection) -> int:
+    """Return the id of the newest event, 0 when there is none."""
+    return connection.scalar(select(func.max(events.columns.id))) or 0
+
+
 def _with_all_callbacks(connection: Connection, found: Sequence[Task]) -> list[Task]:
     """Add the repeats beyond the limit, of which only a number is kept, to the callbacks settling has counted."""
     counted = _EXTRA.rows(connection, [of_task.key for of_task in found])

@@ -13,16 +13,18 @@ from starlette.types import ASGIApp, Lifespan, Message, Receive, Scope, Send
 
 from receiver.domain.errors import NotFoundError
 from receiver.lifecycle.ports import Ports
-from receiver.web import audio, events, health, reports, tasks
+from receiver.web import audio, docs, events, health, problems, replaying, reports, statistics, tasks
 from receiver.web.auth import Attempts, Doorkeeper, Hosts, Keys
 from receiver.web.bodies import Lingering, Room
 from receiver.web.callbacks import CallbackDoor
 from receiver.web.config import WebConfig
-from receiver.web.context import CALLER, TEMPLATE, Context, Gate, route
+from receiver.web.context import CALLER, TEMPLATE, Context, Gate, described, route
 from receiver.web.faults import log_fault
+from receiver.web.operations import Answer, Operation
 from receiver.web.present import Presenter
 from receiver.web.problems import BrokenOffError, refusal
 from receiver.web.redaction import Redactor
+from receiver.web.streams import News
 
 __all__ = ["WebConfig", "create_app"]
 
@@ -32,20 +34,24 @@ _log = logging.getLogger("receiver.web")
 def create_app(ports: Ports, config: WebConfig, *, lifespan: Lifespan[Starlette] | None = None) -> Starlette:
     """Return the application for the roles in ``config``; every role serves health and metrics."""
     opening_secrets = [part for key in config.api_keys for part in (key, key.partition(":")[2])]
-    redactor = Redactor(ports.tokens, ports.providers, (*opening_secrets, *config.secrets))
+    redactor = Redactor(ports.tokens, (*opening_secrets, *config.secrets))
+    present = Presenter(ports, redactor, (config.api_url or "").rstrip("/"))
     context = Context(
         ports=ports,
         config=config,
-        present=Presenter(ports, redactor, (config.api_url or "").rstrip("/")),
+        present=present,
         room=Room(config.request_room_bytes),
-        waits=Gate(config.max_waits),
+        waits=Gate(config.max_waits, problems.TOO_MANY_WAITS),
+        streams=Gate(config.max_streams, problems.TOO_MANY_STREAMS),
+        news=News(ports.store, present.event, config.bell, config.draining),
     )
-    routes = [*health.routes(ports), *_metrics(context)]
+    routes = [*health.routes(ports), *_metrics(context), *docs.routes(context, lambda: app.routes)]
     if "api" in config.roles:
-        for room in (tasks, events, reports, audio):
+        for room in (tasks, events, reports, replaying, statistics, audio):
             routes += room.routes(context)
     door = CallbackDoor(ports, config) if "callbacks" in config.roles else None
-    return _Application(door, context, routes, lifespan)
+    app = _Application(door, context, routes, lifespan)
+    return app
 
 
 class _Application(Starlette):
@@ -109,11 +115,11 @@ class _PrivateSide:
         is_private = path == "/v1" or path.startswith("/v1/")
         if is_private and "api" not in self._context.config.roles:
             raise NotFoundError
-        if not is_private and path != _METRICS:
+        if not is_private and (path not in _TELLING or self._context.config.metrics_public):
             return
         has_key = any(name == b"authorization" for name, _ in scope["headers"])
         if has_key or not audio.opened_by_token(self._context.ports, scope):
-            scope[CALLER] = self._doorkeeper.admit(scope)
+            scope[CALLER] = self._doorkeeper.admit(scope, asks_browser=path in docs.PATHS)
 
     async def _refuse(self, error: Exception, scope: Scope, receive: Receive, answering: "_Answering") -> None:
         refused = refusal(error)
@@ -147,6 +153,8 @@ async def _refuse(_: Request, error: Exception) -> Response:
 
 
 _METRICS = "/metrics"
+#: What tells of this installation, though nothing of a task: with a key, unless the operator has it shown to all.
+_TELLING = frozenset({_METRICS, *docs.PATHS})
 
 
 def _metrics(context: Context) -> list[Route]:
@@ -154,6 +162,14 @@ def _metrics(context: Context) -> list[Route]:
     if page is None:
         return []
 
+    @described(
+        Operation(
+            "getMetrics",
+            "service",
+            "Counters and durations",
+            {200: Answer("Prometheus' text format.", {"text/plain": None})},
+        )
+    )
     async def show(_: Context, __: Request) -> Response:
         return Response(page(), media_type="text/plain; version=0.0.4; charset=utf-8")
 

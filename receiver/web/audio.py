@@ -15,7 +15,8 @@ from receiver.domain.token import Purpose
 from receiver.lifecycle.ports import Objects, Ports
 from receiver.web import problems
 from receiver.web.bodies import header
-from receiver.web.context import Context, id_of, route
+from receiver.web.context import Context, described, id_of, route
+from receiver.web.operations import BYTES, Answer, Operation, Parameter
 from receiver.web.present import DOWNLOAD_PROVIDER
 from receiver.web.problems import ProblemError
 from receiver.web.queries import read_query
@@ -58,6 +59,41 @@ def opened_by_token(ports: Ports, scope: Scope) -> bool:
     return True
 
 
+_HEADERS = {
+    "ETag": "The sha256 of the whole, in quotes.",
+    "Accept-Ranges": "bytes",
+    "Content-Disposition": "A name to save it under.",
+}
+_MEDIA_TYPES = dict.fromkeys((*_EXTENSIONS, BYTES))
+
+
+@described(
+    Operation(
+        "getAudio",
+        "audio",
+        "The audio of a result",
+        {
+            200: Answer("The whole.", _MEDIA_TYPES, _HEADERS),
+            206: Answer(
+                "The range asked for.", _MEDIA_TYPES, {**_HEADERS, "Content-Range": "Which bytes of how many."}
+            ),
+            304: Answer("The caller has these bytes already.", headers=_HEADERS),
+        },
+        (
+            Parameter("token", "In place of a key: the token of a `download_url`."),
+            Parameter("Range", "One range of bytes.", where="header", example="bytes=0-1023"),
+            Parameter("If-None-Match", "ETags of what the caller has.", where="header"),
+            Parameter("If-Range", "The ETag for which the range holds.", where="header"),
+        ),
+        problems=(
+            problems.NOT_FOUND,
+            problems.NOT_STORED,
+            problems.RANGE_NOT_SATISFIABLE,
+            problems.INVALID_REQUEST,
+        ),
+        opened_by="key or token",
+    )
+)
 async def audio(context: Context, request: Request) -> Response:
     """Answer with the audio, a range of it, or that the caller has it already."""
     read_query(request.query_params, ("token",))

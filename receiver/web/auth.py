@@ -1,5 +1,7 @@
 """Who may come in on the private side: API keys by digest, a brake on guessing, and the names we answer to."""
 
+import base64
+import binascii
 import hashlib
 import hmac
 import math
@@ -20,6 +22,8 @@ WINDOW_SECONDS = 60.0
 #: Peers remembered at once; the one unheard of for longest is forgotten first.
 MOST_PEERS = 4096
 _BEARER = re.compile(rb"bearer +([^ ]+) *", re.IGNORECASE)
+_BASIC = re.compile(rb"basic +([A-Za-z0-9+/=]+) *", re.IGNORECASE)
+_BASIC_CHALLENGE = 'Basic realm="receiver: any name, the API key as password", charset="UTF-8"'
 _PORT = re.compile(r":[0-9]{0,5}")
 
 
@@ -80,16 +84,20 @@ class Doorkeeper:
         self._keys = keys
         self._attempts = attempts
 
-    def admit(self, scope: Scope) -> str:
+    def admit(self, scope: Scope, *, asks_browser: bool = False) -> str:
         """Return the id of the key; raise ProblemError 401 or, for a peer that guesses, 429.
 
         A good key is always let in: whoever shares an address with a guesser is not locked out. A request without
-        any key is no guess.
+        any key is no guess. With ``asks_browser`` a browser asks its user, who gives the key as the password.
         """
-        found = _BEARER.fullmatch(header(scope, b"authorization") or b"")
-        if found is None:
-            raise _unauthorized("send it as Authorization: Bearer <key>")
-        holder = self._keys.holder(found[1])
+        sent = header(scope, b"authorization") or b""
+        found = _BEARER.fullmatch(sent)
+        presented = [found[1]] if found is not None else _passwords(sent) if asks_browser else []
+        # One alone: of two in one header a browser sees the first.
+        challenge = _BASIC_CHALLENGE if asks_browser else "Bearer"
+        if not presented:
+            raise _unauthorized("send it as Authorization: Bearer <key>", challenge)
+        holder = next((held for one in presented if (held := self._keys.holder(one)) is not None), None)
         if holder is not None:
             return holder
         peer = peer_of(scope)
@@ -97,7 +105,7 @@ class Doorkeeper:
         if wait:
             raise ProblemError(problems.TOO_MANY_ATTEMPTS, headers={"Retry-After": str(wait), "Connection": "close"})
         self._attempts.failed(peer)
-        raise _unauthorized("this key is not one of ours")
+        raise _unauthorized("this key is not one of ours", challenge)
 
 
 class Hosts:
@@ -122,8 +130,21 @@ def peer_of(scope: Scope) -> str:
     return counted_as(str((scope.get("client") or ("",))[0]))
 
 
-def _unauthorized(detail: str) -> ProblemError:
-    return ProblemError(problems.UNAUTHORIZED, detail, headers={"WWW-Authenticate": "Bearer", "Connection": "close"})
+def _unauthorized(detail: str, challenge: str) -> ProblemError:
+    headers = {"WWW-Authenticate": challenge, "Connection": "close"}
+    return ProblemError(problems.UNAUTHORIZED, detail, headers=headers)
+
+
+def _passwords(sent: bytes) -> list[bytes]:
+    """Return what a browser's user may have meant as the key (RFC 7617): the password, or ``id:key``."""
+    found = _BASIC.fullmatch(sent)
+    if found is None:
+        return []
+    try:
+        both = base64.b64decode(found[1], validate=True)
+    except binascii.Error:
+        return []
+    return [both, both.partition(b":")[2]]
 
 
 def _without_port(host: str) -> str:

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from receiver.web.streams import Bell
+
 _MIB = 1024 * 1024
 
 ROLES = frozenset({"callbacks", "api", "worker"})
@@ -23,7 +25,12 @@ class WebConfig:
 
     ``callback_room_bytes`` and ``request_room_bytes`` bound what all large bodies under way may take together.
     ``draining`` turns true when the process is about to stop: whoever waits is answered at once. ``metrics_page``
-    renders the metrics in Prometheus' text format.
+    renders the metrics in Prometheus' text format; with ``metrics_public`` it, the document of the interface and the
+    page that shows it need no key.
+
+    ``max_waits`` and ``max_streams`` bound who may wait for a task or listen to events at once. A stream in which
+    nothing happens says so every ``heartbeat_seconds``; a listener that takes nothing for ``slow_reader_seconds`` is
+    let go. ``bell`` is rung when something was written.
     """
 
     api_keys: tuple[str, ...] = field(default=(), repr=False)
@@ -35,12 +42,17 @@ class WebConfig:
     request_body_seconds: float = 120.0
     request_room_bytes: int = 160 * _MIB
     max_waits: int = 64
+    max_streams: int = 64
+    heartbeat_seconds: float = 15.0
+    slow_reader_seconds: float = 30.0
     api_url: str | None = None
     api_hosts: frozenset[str] = frozenset()
     loopback: bool = False
     secrets: tuple[str, ...] = field(default=(), repr=False)
     draining: Callable[[], bool] = _never
     metrics_page: Callable[[], bytes] | None = None
+    metrics_public: bool = False
+    bell: Bell = field(default_factory=Bell)
 
     def __post_init__(self) -> None:
         """Refuse a role that does not exist and a room that one body alone would not fit."""

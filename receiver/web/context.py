@@ -3,7 +3,7 @@
 import json
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from starlette.requests import Request
@@ -15,8 +15,10 @@ from receiver.lifecycle.ports import Ports
 from receiver.web import problems
 from receiver.web.bodies import Room
 from receiver.web.config import WebConfig
+from receiver.web.operations import Operation
 from receiver.web.present import Presenter
-from receiver.web.problems import ProblemError
+from receiver.web.problems import Kind, ProblemError
+from receiver.web.streams import News
 
 #: Under this name a request says which route it took, as a template: paths hold ids and tokens.
 TEMPLATE = "receiver.route"
@@ -25,17 +27,18 @@ CALLER = "receiver.caller"
 
 
 class Gate:
-    """How many may be inside at once."""
+    """How many may be inside at once; ``full`` is what the next one is told."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, full: Kind) -> None:
         self._most = most
+        self._full = full
         self._inside = 0
 
     @contextmanager
     def enter(self) -> Iterator[None]:
         """Be inside for the length of the block; raise ProblemError 429 when it is full."""
         if self._inside >= self._most:
-            raise ProblemError(problems.TOO_MANY_WAITS, headers={"Retry-After": str(problems.RETRY_AFTER)})
+            raise ProblemError(self._full, headers=problems.LATER)
         self._inside += 1
         try:
             yield
@@ -52,12 +55,44 @@ class Context:
     present: Presenter
     room: Room
     waits: Gate
+    streams: Gate
+    news: News
 
 
 Endpoint = Callable[[Context, Request], Awaitable[Response]]
 
 
-def route(context: Context, path: str, **endpoints: Endpoint) -> Route:
+@dataclass(frozen=True, slots=True)
+class Described:
+    """An endpoint together with what the document says of it; called like the endpoint alone."""
+
+    endpoint: Endpoint
+    operation: Operation
+
+    async def __call__(self, context: Context, request: Request) -> Response:
+        """Answer."""
+        return await self.endpoint(context, request)
+
+
+def described(operation: Operation) -> Callable[[Endpoint], Described]:
+    """Return a decorator that puts a description beside an endpoint; its docstring becomes part of the document."""
+    return lambda endpoint: Described(
+        endpoint, replace(operation, meaning=operation.meaning or endpoint.__doc__ or "")
+    )
+
+
+class DescribedRoute(Route):
+    """A route that knows what the document says of each of its methods."""
+
+    def __init__(
+        self, path: str, answer: Callable[[Request], Awaitable[Response]], operations: Mapping[str, Operation | None]
+    ) -> None:
+        """Take the methods, each with its description; a test refuses one without."""
+        super().__init__(path, answer, methods=list(operations))
+        self.operations = {method: operation for method, operation in operations.items() if operation is not None}
+
+
+def route(context: Context, path: str, **endpoints: Endpoint) -> DescribedRoute:
     """Return one route with an endpoint for each method, named in capitals; HEAD is GET without a body."""
 
     async def answer(request: Request) -> Response:
@@ -65,7 +100,8 @@ def route(context: Context, path: str, **endpoints: Endpoint) -> Route:
         method = "GET" if request.method == "HEAD" else request.method
         return await endpoints[method](context, request)
 
-    return Route(path, answer, methods=list(endpoints))
+    told = {method: one.operation if isinstance(one, Described) else None for method, one in endpoints.items()}
+    return DescribedRoute(path, answer, told)
 
 
 def answer_json(

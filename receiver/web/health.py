@@ -9,8 +9,10 @@ from starlette.routing import Route
 
 from receiver.lifecycle.ports import Ports
 from receiver.web import problems
-from receiver.web.context import answer_json
+from receiver.web.answers import Health
+from receiver.web.context import DescribedRoute, answer_json
 from receiver.web.faults import log_fault
+from receiver.web.operations import Operation, answers
 
 PATHS = frozenset({"/healthz", "/readyz"})
 #: A look at the store serves all who ask within this time: anybody may ask.
@@ -60,4 +62,26 @@ def routes(ports: Ports) -> list[Route]:
             return answer_json({"status": "ready"})
         return answer_json({"status": "unavailable"}, 503, {"Retry-After": str(problems.RETRY_AFTER)})
 
-    return [Route("/healthz", healthz, methods=["GET"]), Route("/readyz", readyz, methods=["GET"])]
+    return [
+        DescribedRoute("/healthz", healthz, {"GET": _HEALTHZ}),
+        DescribedRoute("/readyz", readyz, {"GET": _READYZ}),
+    ]
+
+
+_HEALTHZ = Operation(
+    "getHealth",
+    "service",
+    "Whether this process lives",
+    {200: answers("It does.", Health)},
+    opened_by="nothing",
+)
+_READYZ = Operation(
+    "getReadiness",
+    "service",
+    "Whether this process can take work",
+    {
+        200: answers("The store would take a write.", Health),
+        503: answers("The store would not.", Health, Retry_After="Seconds after which to come again."),
+    },
+    opened_by="nothing",
+)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+from anyio.lowlevel import checkpoint
+
 from receiver.domain.request import InlineAudio, TaskRequest
 from receiver.domain.result import ArtifactStatus, Result
 from receiver.domain.task import Task
@@ -33,7 +35,12 @@ class Presenter:
         """Return tasks; their download links are made anew and live 15 minutes."""
         under_way = any(not task.status.terminal for task in tasks)
         pauses = await self.ports.store.pauses() if under_way else {}
-        return [self._task(task, pauses.get(task.provider)) for task in tasks]
+        shown = []
+        for task in tasks:
+            shown.append(self._task(task, pauses.get(task.provider)))
+            # A page of large tasks takes long enough to let others have a turn.
+            await checkpoint()
+        return shown
 
     async def task(self, task: Task) -> dict[str, object]:
         """Return one task."""
@@ -44,7 +51,7 @@ class Presenter:
         shown: dict[str, object] = {
             "id": str(task.id),
             "provider": task.provider,
-            "model": task.model,
+            "model": task.model or None,
             "status": task.status.value,
             "overdue": task.overdue,
             "created_at": time(task.created_at),
@@ -52,6 +59,7 @@ class Presenter:
             "settled_at": time(task.settled_at),
             "completed_at": time(task.completed_at),
             "deadline_at": time(task.deadline_at),
+            "erased_at": time(task.erased_at),
             "waiting": self._waiting(task, pause),
             "metadata": dict(task.metadata),
             "warnings": [{"field": warning.field, "message": warning.message} for warning in task.warnings],
@@ -82,6 +90,8 @@ class Presenter:
             self.ports.system.now(),
             resting=None if pause is None else Resting(pause.until, pause.error),
             has_key=provider is not None and provider.configured,
+            trouble=self.ports.store.trouble,
+            silence=self.ports.outbound.trouble(task.provider),
         )
         if found is None:
             return None
@@ -167,13 +177,13 @@ def audio_path(task_id: UUID, result_id: UUID) -> str:
 
 def request(asked: TaskRequest, deadline_seconds: float) -> dict[str, object]:
     """Return a request as it was validated; inline audio as its hash and size, an upload link without its query."""
-    reference: object = asked.reference_audio
+    reference: object = asked.reference_audio or None
     if isinstance(reference, InlineAudio):
         reference = {"sha256": reference.sha256, "bytes": reference.size}
     return {
         "provider": asked.provider,
-        "model": asked.model,
-        "prompt": asked.prompt,
+        "model": asked.model or None,
+        "prompt": asked.prompt or None,
         "reference_audio": reference,
         "lyrics": asked.lyrics,
         "count": asked.count,

@@ -14,8 +14,11 @@ from receiver.domain.errors import (
     InvalidRequestError,
     NotFoundError,
     ReusedKeyError,
+    StorageFullError,
+    StorageReadOnlyError,
     UnavailableError,
 )
+from receiver.lifecycle.ports import TakenError
 
 MEDIA_TYPE = "application/problem+json"
 #: Seconds after which to come again when the fault is ours.
@@ -43,6 +46,7 @@ NOT_FOUND = Kind("not-found", 404, "There is nothing here")
 NOT_STORED = Kind("not-stored", 404, "The audio is not in our storage")
 METHOD_NOT_ALLOWED = Kind("method-not-allowed", 405, "This address does not take that method")
 TOO_SLOW = Kind("body-too-slow", 408, "The body did not arrive in time")
+TAKEN = Kind("generation-taken", 409, "Another task stands for this generation already")
 ALREADY_TERMINAL = Kind("already-terminal", 409, "The task has already ended")
 TOO_LARGE = Kind("body-too-large", 413, "The body is too large")
 UNSUPPORTED_TYPE = Kind("unsupported-media-type", 415, "The body must be application/json")
@@ -53,6 +57,7 @@ REUSED_KEY = Kind("idempotency-key-reused", 422, "This Idempotency-Key was used 
 TOO_MANY_ATTEMPTS = Kind("too-many-attempts", 429, "Too many wrong API keys came from your address")
 TOO_MANY_BODIES = Kind("too-many-bodies", 429, "This task has received more different callbacks than are kept")
 TOO_MANY_WAITS = Kind("too-many-waits", 429, "Too many callers are waiting already")
+TOO_MANY_STREAMS = Kind("too-many-streams", 429, "Too many event streams are open already")
 INTERNAL = Kind("internal", 500, "Something went wrong here")
 UNAVAILABLE = Kind("unavailable", 503, "We cannot do this now; try again")
 
@@ -113,13 +118,22 @@ def refusal(error: Exception) -> Refusal:
         return Refusal(error.kind, error.detail, error.errors, error.headers, unread=error.unread)
     if isinstance(error, InvalidRequestError):
         return Refusal(INVALID_REQUEST, _summary(error.problems), error.problems)
+    if isinstance(error, TakenError):
+        return Refusal(TAKEN, str(error), (FieldProblem("provider_task_id", f"is that of task {error.task_id}"),))
     if isinstance(error, UnavailableError):
-        return Refusal(UNAVAILABLE, headers=LATER, fault=True)
+        return Refusal(UNAVAILABLE, _ours_to_mend(error), headers=LATER, fault=True)
     if isinstance(error, HTTPException) and error.status_code in _BY_STATUS:
         headers = {name: ", ".join(sorted(value.split(", "))) for name, value in (error.headers or {}).items()}
         return Refusal(_BY_STATUS[error.status_code], headers=headers)
     kind = next((kind for known, kind in _BY_ERROR.items() if isinstance(error, known)), None)
     return Refusal(kind) if kind is not None else Refusal(INTERNAL, fault=True)
+
+
+def _ours_to_mend(error: UnavailableError) -> str | None:
+    """Return what may be told of a fault of ours: words of our own, never the error's, which may name a place."""
+    if isinstance(error, StorageFullError | StorageReadOnlyError):
+        return str(type(error).__doc__)
+    return None
 
 
 def render(kind: Kind, detail: str | None = None, errors: Sequence[FieldProblem] = ()) -> bytes:

@@ -12,7 +12,7 @@ from starlette.datastructures import QueryParams
 from receiver.domain.errors import FieldProblem
 from receiver.web.documents import MOST_PROBLEMS, shown_name
 from receiver.web.problems import invalid, invalid_fields
-from receiver.web.schemas import did_you_mean
+from receiver.web.schemas import LONGEST_METADATA_KEY, MOST_METADATA, did_you_mean
 
 METADATA = "metadata."
 _DIGITS = re.compile(r"[0-9]{1,19}")
@@ -78,6 +78,17 @@ def moment(query: dict[str, str], name: str) -> datetime | None:
         return datetime.fromisoformat(text.upper()).astimezone(UTC)
     except (ValueError, OverflowError):
         raise invalid(name, f"must be a moment with its zone, such as {_MOMENT_EXAMPLE}") from None
+
+
+def metadata_of(query: dict[str, str]) -> dict[str, str]:
+    """Return the metadata that ``metadata.KEY`` parameters name, by key."""
+    wanted = {name.removeprefix(METADATA): value for name, value in query.items() if name.startswith(METADATA)}
+    for key in wanted:
+        if len(key) > LONGEST_METADATA_KEY:
+            raise invalid(shown_name("metadata", key), f"must have a name of 1 to {LONGEST_METADATA_KEY} characters")
+    if len(wanted) > MOST_METADATA:
+        raise invalid("metadata", f"has {len(wanted)} entries; a task has at most {MOST_METADATA}")
+    return wanted
 
 
 def cursor_for(key: UUID) -> str:

@@ -19,7 +19,7 @@ LONGEST_METADATA_VALUE = 500
 SHORTEST_DEADLINE_SECONDS = 60
 LONGEST_DEADLINE_SECONDS = 7 * 24 * 3600
 #: Promised, and not to be taken for a misspelling.
-NOT_YET = ("notify_url", "provider_task_id")
+NOT_YET = ("notify_url",)
 
 
 class NewTask(BaseModel):
@@ -27,24 +27,38 @@ class NewTask(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    provider: str
-    prompt: str
-    reference_audio: str
-    model: str | None = None
-    lyrics: str | None = None
-    count: int | None = None
-    seed: int | None = None
-    output_format: str | None = None
-    output_type: str | None = None
-    sample_rate: int | None = None
-    bitrate: int | None = None
-    ttl_seconds: int | None = None
-    include_cost: bool | None = None
-    upload_endpoint: str | None = None
-    provider_options: dict[str, object] | None = None
-    metadata: dict[str, str] | None = None
+    provider: str = Field(description="`runware` or `aimlapi`.")
+    prompt: str = Field(description="10 to 300 characters for Runware, to 2000 for AIMLAPI.")
+    reference_audio: str = Field(
+        description="A URL; for Runware also a UUID of theirs, for AIMLAPI also base64 or a data URI."
+    )
+    model: str | None = Field(None, description="Null: the provider's music cover.")
+    lyrics: str | None = Field(None, description="10 to 1000 characters for Runware, to 3000 for AIMLAPI.")
+    count: int | None = Field(None, description="How many results: 1 to 4 for Runware, 1 for AIMLAPI.")
+    seed: int | None = Field(None, description="Runware: 0 to 1000000.")
+    output_format: str | None = Field(None, description="Runware: MP3, WAV, FLAC; AIMLAPI: mp3, wav, pcm; any case.")
+    output_type: str | None = Field(None, description="Runware: URL, base64Data, dataURI; AIMLAPI: URL.")
+    sample_rate: int | None = Field(None, description="AIMLAPI: 16000, 24000, 32000 or 44100.")
+    bitrate: int | None = Field(None, description="AIMLAPI: 32000, 64000, 128000 or 256000.")
+    ttl_seconds: int | None = Field(None, description="Runware, with URL: how long its link lives, at least 60.")
+    include_cost: bool | None = Field(None, description="Runware: whether to tell the cost; true when null.")
+    upload_endpoint: str | None = Field(None, description="Runware: where it shall also put the audio.")
+    provider_options: dict[str, object] | None = Field(
+        None, description="Merged into what the provider is sent; keys that are ours are refused by name."
+    )
+    #: One that is not null makes the request another one: see ``receiver.web.adopting``.
+    provider_task_id: None = None
+    metadata: dict[str, str] | None = Field(
+        None,
+        description=f"Yours, to find the task by: at most {MOST_METADATA} entries, names of 1 to "
+        f"{LONGEST_METADATA_KEY} and values of at most {LONGEST_METADATA_VALUE} characters.",
+    )
     deadline_seconds: float | None = Field(
-        None, ge=SHORTEST_DEADLINE_SECONDS, le=LONGEST_DEADLINE_SECONDS, allow_inf_nan=False
+        None,
+        ge=SHORTEST_DEADLINE_SECONDS,
+        le=LONGEST_DEADLINE_SECONDS,
+        allow_inf_nan=False,
+        description="After this a submitted task is overdue; null: as the service is set.",
     )
 
     def asked(self) -> Asked:
@@ -87,14 +101,14 @@ _WORDS = {
 def read_task(document: Mapping[str, object]) -> Asked:
     """Return what a document asks for. Raises ProblemError naming every field at fault."""
     later = [FieldProblem(name, "is not available yet") for name in NOT_YET if name in document]
-    found = [*later, *_metadata_problems(document.get("metadata"))]
+    found = [*later, *metadata_problems(document.get("metadata"))]
     new = None
     try:
         new = NewTask.model_validate({name: value for name, value in document.items() if name not in NOT_YET})
     except ValidationError as error:
         # Cut before it is put into words: to look for a likely spelling takes long.
         details = error.errors(include_url=False, include_input=False)[:MOST_PROBLEMS]
-        found += [_problem(detail) for detail in details]
+        found += [problem_of(detail) for detail in details]
     if new is None or found:
         if len(later) == len(found):
             raise ProblemError(problems.NOT_AVAILABLE, f"{later[0].field} is not available yet", later)
@@ -108,12 +122,13 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {near[0]}?" if near else ""
 
 
-def _problem(detail: ErrorDetails) -> FieldProblem:
+def problem_of(detail: ErrorDetails, known: Iterable[str] = FIELDS, what: str = "a task") -> FieldProblem:
+    """Return what pydantic found, in words a person can act on."""
     name = shown_name(*detail["loc"]) or "body"
     context = detail.get("ctx", {})
     match detail["type"]:
         case "extra_forbidden":
-            return FieldProblem(name, f"is not a field of a task{did_you_mean(str(detail['loc'][-1]), FIELDS)}")
+            return FieldProblem(name, f"is not a field of {what}{did_you_mean(str(detail['loc'][-1]), known)}")
         case "greater_than_equal":
             return FieldProblem(name, f"must be at least {context['ge']:g}")
         case "less_than_equal":
@@ -122,7 +137,7 @@ def _problem(detail: ErrorDetails) -> FieldProblem:
             return FieldProblem(name, _WORDS.get(kind, "has a value of the wrong kind"))
 
 
-def _metadata_problems(metadata: object) -> Iterator[FieldProblem]:
+def metadata_problems(metadata: object) -> Iterator[FieldProblem]:
     """Judge lengths and number; that it is flat text is judged with the types."""
     if not isinstance(metadata, dict):
         return

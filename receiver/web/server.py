@@ -2,7 +2,10 @@
 
 import asyncio
 import contextlib
+import fcntl
 import signal
+import struct
+import termios
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -25,6 +28,10 @@ MOST_QUEUED_BODY_BYTES = 1024 * 1024
 #: A head not complete after this many seconds closes the connection; so does as long a time after an answer without
 #: a new head.
 HEAD_SECONDS = 10.0
+#: Who has an answer waiting and takes less than this of it in so many seconds is not reading: the answer is memory.
+WRITE_SECONDS = 20.0
+LEAST_TAKEN_BYTES = 16 * 1024
+_INT = struct.Struct("i")
 
 
 @dataclass(slots=True)
@@ -32,11 +39,13 @@ class Connections:
     """How many connections are open in all and from each peer; shared by the protocols of one server.
 
     For IPv6 a peer is the network around an address, which one customer holds whole.
-    A peer on loopback is the proxy that speaks for everybody, so only the total bounds it.
+    A peer on loopback is the proxy that speaks for everybody, so only the total bounds it; ``speaks_for_all`` tells
+    such a peer by its address.
     """
 
     most: int = 2000
     most_per_peer: int = 200
+    speaks_for_all: Callable[[str], bool] = is_loopback
     total: int = 0
     by_peer: Counter[str] = field(default_factory=Counter)
 
@@ -45,7 +54,7 @@ class Connections:
         self.total += 1
         key = counted_as(peer)
         self.by_peer[key] += 1
-        return self.total <= self.most and (self.by_peer[key] <= self.most_per_peer or is_loopback(peer))
+        return self.total <= self.most and (self.by_peer[key] <= self.most_per_peer or self.speaks_for_all(peer))
 
     def leave(self, peer: str) -> None:
         self.total -= 1
@@ -56,7 +65,8 @@ class Connections:
 
 
 class GuardedProtocol(HttpToolsProtocol):
-    """HTTP on one connection, closed when a head, the trailers or the queue grow too large, or a head is too slow.
+    """HTTP on one connection, closed when a head, the trailers or the queue grow too large, when a head is too slow,
+    and when nobody takes the answer.
 
     The parser itself bounds none of them: 200 MB of headers took 200 MB of memory, half a head stayed open for ever.
     """
@@ -64,6 +74,7 @@ class GuardedProtocol(HttpToolsProtocol):
     # Set on the subclass that ``guarded`` makes.
     counted: Connections
     head_seconds: float
+    write_seconds: float
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(cast("asyncio.Transport", transport))
@@ -74,8 +85,13 @@ class GuardedProtocol(HttpToolsProtocol):
         #: Heads and chunk heads begun so far: tells whether a read went on with the same one.
         self._begun = 0
         self._head_bytes = 0
+        #: The same by what the parser has reported, of a head that comes at once.
+        self._parsed_bytes = 0
         self._trailer_bytes = 0
         self._head_timer: asyncio.TimerHandle | None = None
+        self._write_timer: asyncio.TimerHandle | None = None
+        #: The bytes of answers that waited to be taken when they were last looked at.
+        self._untaken = 0
         self._entered = True
         self._refused = False
         if self.counted.enter(self._peer):
@@ -85,6 +101,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_watching()
+        self._stop_watching_writes()
         if self._entered:
             self._entered = False
             self.counted.leave(self._peer)
@@ -112,27 +129,25 @@ class GuardedProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self._begun += 1
         self._in_head = True
-        self._head_bytes = 0
+        self._head_bytes = self._parsed_bytes = 0
         self._watch_head()
 
     def on_url(self, url: bytes) -> None:
         if not self._refused:
             super().on_url(url)
+            self._count_head(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._refused:
             return
         if self._in_head:
             super().on_header(name, value)
+            self._count_head(len(name) + len(value) + 4)
         else:
             self._count_trailer(len(name) + len(value) + 4)
 
     def on_headers_complete(self) -> None:
         if self._refused:
-            return
-        head = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
-        if head > MOST_HEAD_BYTES:
-            self._refuse(b"431 Request Header Fields Too Large")
             return
         if len(self.pipeline) >= MOST_QUEUED:
             self._close()
@@ -167,6 +182,27 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._head_timer is None and not self._is_answering() and not self.transport.is_closing():
             self._watch_head()
 
+        if self.transport.is_closing():
+            self._watch_writes()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._watch_writes()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if not self.transport.is_closing():
+            self._stop_watching_writes()
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        if self.transport.is_closing():
+            self._watch_writes()
+
+    def timeout_keep_alive_handler(self) -> None:
+        super().timeout_keep_alive_handler()
+        self._watch_writes()
+
     def send_400_response(self, msg: str) -> None:
         # A fault in the body of the only request open, whose answer has not begun, may be told in its place.
         is_told = not self._in_head and not self.pipeline and self._is_answering() and not self.cycle.response_started
@@ -179,6 +215,11 @@ class GuardedProtocol(HttpToolsProtocol):
         # uvicorn has None here until the first request, whatever its type says.
         cycle = cast("RequestResponseCycle | None", self.cycle)
         return cycle is not None and not cycle.response_complete
+
+    def _count_head(self, size: int) -> None:
+        self._parsed_bytes += size
+        if self._parsed_bytes > MOST_HEAD_BYTES:
+            self._refuse(b"431 Request Header Fields Too Large")
 
     def _count_trailer(self, size: int) -> None:
         self._trailer_bytes += size
@@ -193,6 +234,37 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
+
+    def _watch_writes(self) -> None:
+        """Look, from time to time, whether what waits is taken; a closing connection, too, stays until it has been.
+
+        Nothing is added meanwhile: whoever writes waits, or is done.
+        """
+        if self._write_timer is None and self.transport.get_write_buffer_size():
+            self._untaken = self._count_untaken()
+            self._write_timer = self.loop.call_later(self.write_seconds, self._look_at_writes)
+
+    def _count_untaken(self) -> int:
+        """Return the bytes that wait here and in the system's buffer, which alone takes megabytes at a time."""
+        untaken: int = self.transport.get_write_buffer_size()
+        with contextlib.suppress(OSError):
+            descriptor = self.transport.get_extra_info("socket").fileno()
+            untaken += _INT.unpack(fcntl.ioctl(descriptor, termios.TIOCOUTQ, bytes(_INT.size)))[0]
+        return untaken
+
+    def _stop_watching_writes(self) -> None:
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
+
+    def _look_at_writes(self) -> None:
+        self._write_timer = None
+        if not self.transport.get_write_buffer_size():
+            return
+        if self._untaken - self._count_untaken() < LEAST_TAKEN_BYTES:
+            self.transport.abort()
+        else:
+            self._watch_writes()
 
     def _too_slow(self) -> None:
         self._head_timer = None
@@ -215,11 +287,15 @@ class GuardedProtocol(HttpToolsProtocol):
         self._stop_watching()
         self._refused = True
         self.transport.close()
+        self._watch_writes()
 
 
-def guarded(counted: Connections, *, head_seconds: float = HEAD_SECONDS) -> type[GuardedProtocol]:
+def guarded(
+    counted: Connections, *, head_seconds: float = HEAD_SECONDS, write_seconds: float = WRITE_SECONDS
+) -> type[GuardedProtocol]:
     """Return the protocol class for one server, sharing its count of connections."""
-    return type("ServerProtocol", (GuardedProtocol,), {"counted": counted, "head_seconds": head_seconds})
+    settings = {"counted": counted, "head_seconds": head_seconds, "write_seconds": write_seconds}
+    return type("ServerProtocol", (GuardedProtocol,), settings)
 
 
 class DrainingServer(uvicorn.Server):

@@ -1,76 +1,142 @@
 """Asking for generations and looking at them."""
 
 import re
+from typing import Annotated
 
+from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import Scope
 
 from receiver.domain.errors import NotFoundError
 from receiver.domain.task import Status, Task
 from receiver.lifecycle import operate
-from receiver.lifecycle.ports import TaskFilter
-from receiver.lifecycle.submit import Caller, intend
-from receiver.web import problems
-from receiver.web.bodies import NoRoomError, TooLargeError, TooSlowError, header, read_body
-from receiver.web.context import CALLER, Context, answer_json, id_of, route
-from receiver.web.documents import read_document, shown_name
+from receiver.lifecycle.adopt import adopt
+from receiver.lifecycle.ports import Caller, TaskFilter
+from receiver.lifecycle.submit import intend
+from receiver.web import erasing, problems
+from receiver.web.adopting import ADOPTS, AdoptedTask, read_adoption
+from receiver.web.answers import AnyMoment, Tasks
+from receiver.web.answers import Task as TaskShape
+from receiver.web.context import CALLER, Context, answer_json, described, id_of, route
+from receiver.web.operations import Body, Operation, Parameter, answers
 from receiver.web.present import task_path
-from receiver.web.problems import BrokenOffError, ProblemError, invalid
-from receiver.web.queries import METADATA, cursor, cursor_for, moment, read_query, seconds, whole_number
-from receiver.web.schemas import LONGEST_METADATA_KEY, MOST_METADATA, read_task
+from receiver.web.problems import BrokenOffError, invalid
+from receiver.web.queries import cursor, cursor_for, metadata_of, moment, read_query, seconds, whole_number
+from receiver.web.schemas import NewTask, read_task
+from receiver.web.streams import first_of
+from receiver.web.taking import taken
 
 MOST_LISTED = 200
 USUALLY_LISTED = 50
 LONGEST_WAIT_SECONDS = 60.0
-#: How often a waiting caller's task is looked at.
-LOOK_EVERY_SECONDS = 0.25
+#: How often it is asked whether a waiting caller is still there.
+GONE_EVERY_SECONDS = 0.25
+_IDEMPOTENCY_KEY = "Idempotency-Key"
+_EXAMPLES = {
+    "runware": {
+        "provider": "runware",
+        "prompt": "quiet jazz trio, brushes and upright bass",
+        "reference_audio": "https://files.example.org/reference.mp3",
+        "count": 2,
+        "metadata": {"song": "42"},
+    },
+    "aimlapi": {
+        "provider": "aimlapi",
+        "prompt": "quiet jazz trio, brushes and upright bass",
+        "reference_audio": "https://files.example.org/reference.mp3",
+    },
+    "adopt": {"provider": "aimlapi", "provider_task_id": "5f2c8a1e:minimax/music-cover"},
+}
 _FILTERS = ("status", "provider", "created_after", "created_before", "limit", "cursor")
 
 
 def routes(context: Context) -> list[Route]:
     """Return the routes of this room."""
     return [
-        route(context, "/v1/tasks", GET=listing, POST=create),
-        route(context, "/v1/tasks/{id}", GET=show),
+        route(context, "/v1/tasks", GET=listing, POST=create, DELETE=erasing.erase_many),
+        route(context, "/v1/tasks/{id}", GET=show, DELETE=erasing.erase_one),
         route(context, "/v1/tasks/{id}/cancel", POST=cancel),
         route(context, "/v1/tasks/{id}/refresh", POST=refresh),
     ]
 
 
+@described(
+    Operation(
+        "createTask",
+        "tasks",
+        "Ask for a generation",
+        {
+            202: answers(
+                "The task; its intent is on the disk.",
+                TaskShape,
+                Location="Where the task is found.",
+                Idempotent_Replayed="`true`: the task was asked for before under this key.",
+            )
+        },
+        (
+            Parameter(
+                _IDEMPOTENCY_KEY,
+                "A name for this request, 1 to 255 printable ASCII characters: within a day the same name and "
+                "request give the same task.",
+                Annotated[str, Field(min_length=1, max_length=255)],
+                where="header",
+                example="order-4711",
+            ),
+        ),
+        Body(
+            "What to generate; or, with `provider_task_id`, which generation that was started elsewhere to adopt.",
+            NewTask | AdoptedTask,
+            examples=_EXAMPLES,
+        ),
+        problems=(
+            problems.TAKEN,
+            problems.INVALID_REQUEST,
+            problems.NOT_AVAILABLE,
+            problems.REUSED_KEY,
+        ),
+    )
+)
 async def create(context: Context, request: Request) -> Response:
     """Take a request; its intent is durable before the answer says so."""
     read_query(request.query_params, ())
-    _check_headers(request.scope)
     caller = _caller(request)
-    config = context.config
-    with context.room.share() as share:
-        try:
-            body = await read_body(
-                request.scope,
-                request.receive,
-                share,
-                limit=config.max_request_bytes,
-                seconds=config.request_body_seconds,
-            )
-        except TooLargeError:
-            detail = f"the body may have {config.max_request_bytes} bytes"
-            raise ProblemError(problems.TOO_LARGE, detail, unread=True) from None
-        except TooSlowError:
-            raise ProblemError(problems.TOO_SLOW, unread=True) from None
-        except NoRoomError:
-            raise ProblemError(problems.UNAVAILABLE, headers=problems.LATER, unread=True) from None
-        if body is None:
-            raise BrokenOffError
-        asked = read_task(read_document(body, most_values=context.ports.limits.max_brackets))
-        task, replayed = await intend(context.ports, asked, caller)
+    async with taken(context, request, limit=context.config.max_request_bytes) as document:
+        if document.get(ADOPTS) is not None:
+            task, replayed = await adopt(context.ports, read_adoption(document), caller)
+        else:
+            task, replayed = await intend(context.ports, read_task(document), caller)
     headers = {"Location": context.present.base + task_path(task.id)}
     if replayed:
         headers["Idempotent-Replayed"] = "true"
     return answer_json(await context.present.task(task), 202, headers)
 
 
+@described(
+    Operation(
+        "listTasks",
+        "tasks",
+        "Tasks, newest first",
+        {200: answers("One page.", Tasks)},
+        (
+            Parameter("status", "Only tasks that stand so.", Status, example="succeeded"),
+            Parameter("provider", "Only tasks of this provider.", example="runware"),
+            Parameter("created_after", "Only tasks made at this moment or later.", AnyMoment),
+            Parameter("created_before", "Only tasks made before this moment.", AnyMoment),
+            Parameter(
+                "metadata.KEY",
+                "Only tasks whose metadata has this value under KEY, any key of yours; several narrow.",
+            ),
+            Parameter(
+                "limit",
+                f"The most tasks of a page, {USUALLY_LISTED} when nothing is said.",
+                Annotated[int, Field(ge=1, le=MOST_LISTED)],
+            ),
+            Parameter("cursor", "`next_cursor` of the page before."),
+        ),
+        problems=(problems.INVALID_REQUEST,),
+    )
+)
 async def listing(context: Context, request: Request) -> Response:
     """Answer with tasks, newest first, and where to go on."""
     query = read_query(request.query_params, _FILTERS, metadata=True)
@@ -80,7 +146,7 @@ async def listing(context: Context, request: Request) -> Response:
         provider=_provider(context, query),
         created_after=moment(query, "created_after"),
         created_before=moment(query, "created_before"),
-        metadata=_metadata(query),
+        metadata=metadata_of(query),
         limit=limit + 1,
         before_key=cursor(query, "cursor"),
     )
@@ -91,6 +157,23 @@ async def listing(context: Context, request: Request) -> Response:
     return answer_json({"data": shown, "next_cursor": cursor_for(page[-1].key) if more else None})
 
 
+@described(
+    Operation(
+        "getTask",
+        "tasks",
+        "One task",
+        {200: answers("The task, ended or not.", TaskShape)},
+        (
+            Parameter(
+                "wait",
+                f"Seconds to wait until it has ended; more than {LONGEST_WAIT_SECONDS:g} are cut.",
+                Annotated[float, Field(ge=0)],
+                example=30,
+            ),
+        ),
+        problems=(problems.NOT_FOUND, problems.INVALID_REQUEST, problems.TOO_MANY_WAITS),
+    )
+)
 async def show(context: Context, request: Request) -> Response:
     """Answer with one task; with ``wait`` once it has ended or the seconds have passed."""
     query = read_query(request.query_params, ("wait",))
@@ -104,6 +187,15 @@ async def show(context: Context, request: Request) -> Response:
     return answer_json(await context.present.task(task))
 
 
+@described(
+    Operation(
+        "cancelTask",
+        "tasks",
+        "Stop waiting for a task",
+        {200: answers("The task, cancelled.", TaskShape)},
+        problems=(problems.NOT_FOUND, problems.ALREADY_TERMINAL, problems.INVALID_REQUEST),
+    )
+)
 async def cancel(context: Context, request: Request) -> Response:
     """Stop waiting for a task."""
     read_query(request.query_params, ())
@@ -111,6 +203,15 @@ async def cancel(context: Context, request: Request) -> Response:
     return answer_json(await context.present.task(task))
 
 
+@described(
+    Operation(
+        "refreshTask",
+        "tasks",
+        "Have a task looked at now",
+        {200: answers("The task, due for a look.", TaskShape)},
+        problems=(problems.NOT_FOUND, problems.ALREADY_TERMINAL, problems.INVALID_REQUEST),
+    )
+)
 async def refresh(context: Context, request: Request) -> Response:
     """Have a task looked at now."""
     read_query(request.query_params, ())
@@ -119,31 +220,25 @@ async def refresh(context: Context, request: Request) -> Response:
 
 
 async def _until_terminal(context: Context, request: Request, task: Task, wait: float) -> Task:
-    """Look again and again until the task has ended, the time is over, we stop, or nobody waits any more."""
-    system = context.ports.system
+    """Look at the task whenever something happens to it, until it has ended, the time is over, or nobody waits."""
+    system, store = context.ports.system, context.ports.store
     until = system.monotonic() + wait
-    while not task.status.terminal and not context.config.draining():
-        left = until - system.monotonic()
-        if left <= 0:
-            break
-        await system.sleep(min(left, LOOK_EVERY_SECONDS))
-        if await request.is_disconnected():
-            raise BrokenOffError
-        task = await context.ports.store.task(task.id) or task
+    async with context.news.listening() as newest:
+        position = newest
+        # It may have ended before we began to listen.
+        task = await store.task(task.id) or task
+        while not task.status.terminal and not context.config.draining():
+            left = until - system.monotonic()
+            if left <= 0:
+                return await store.task(task.id) or task
+            await first_of(system.sleep(min(left, GONE_EVERY_SECONDS)), context.news.rest(position, left))
+            if await request.is_disconnected():
+                raise BrokenOffError
+            batch = await context.news.batch(task.id, position)
+            position = batch.position
+            if batch.lines:
+                task = await store.task(task.id) or task
     return task
-
-
-def _check_headers(scope: Scope) -> None:
-    """Refuse what is not plain JSON."""
-    names = {name for name, _ in scope["headers"]}
-    if header(scope, b"content-encoding") not in {None, b"identity"}:
-        raise ProblemError(problems.UNSUPPORTED_TYPE, "the body must not be compressed", unread=True)
-    if b"content-type" not in names:
-        return
-    media_type, *parameters = (header(scope, b"content-type") or b"").lower().replace(b" ", b"").split(b";")
-    charsets = [value for value in parameters if value.startswith(b"charset=")]
-    if media_type != b"application/json" or any(value.strip(b'"') not in _UTF_8 for value in charsets):
-        raise ProblemError(problems.UNSUPPORTED_TYPE, unread=True)
 
 
 def _caller(request: Request) -> Caller | None:
@@ -156,9 +251,7 @@ def _caller(request: Request) -> Caller | None:
     return Caller(str(request.scope[CALLER]), keys[0])
 
 
-_IDEMPOTENCY_KEY = "Idempotency-Key"
 _KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
-_UTF_8 = frozenset({b"charset=utf-8", b'charset="utf-8', b"charset=us-ascii"})
 
 
 def _status(query: dict[str, str]) -> Status | None:
@@ -176,13 +269,3 @@ def _provider(context: Context, query: dict[str, str]) -> str | None:
     if name is not None and name not in context.ports.providers:
         raise invalid("provider", f"must be one of: {', '.join(sorted(context.ports.providers))}")
     return name
-
-
-def _metadata(query: dict[str, str]) -> dict[str, str]:
-    wanted = {name.removeprefix(METADATA): value for name, value in query.items() if name.startswith(METADATA)}
-    for key in wanted:
-        if len(key) > LONGEST_METADATA_KEY:
-            raise invalid(shown_name("metadata", key), f"must have a name of 1 to {LONGEST_METADATA_KEY} characters")
-    if len(wanted) > MOST_METADATA:
-        raise invalid("metadata", f"has {len(wanted)} entries; a task has at most {MOST_METADATA}")
-    return wanted

@@ -144,6 +144,9 @@ def serving() -> Iterator[FakeService]:
         def do_POST(self) -> None:
             self._do()
 
+        def do_DELETE(self) -> None:
+            self._do()
+
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name it has in the base class
             return
 

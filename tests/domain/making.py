@@ -248,12 +248,18 @@ def flaws(task: Task) -> list[str]:
         "collects nothing": task.status is not Status.COLLECTING or bool(pending) or task.work is not None,
         "an artifact that nobody fetches": all(result.artifact.due_at is not None for result in pending),
         "fetches what it has": all(r.artifact.due_at is None for r in task.results if r not in pending),
-        "goes on after its end": task.work is None or not task.status.terminal or task.status is Status.LOST,
+        "goes on after its end": task.work is None
+        or not task.status.terminal
+        or task.status is Status.LOST
+        or (task.work is Work.POLL and task.doubt is not None),
         "submits what was submitted": task.work is not Work.SUBMIT or task.status in {Status.QUEUED, Status.UNKNOWN},
         "queued, and not to be submitted": task.status is not Status.QUEUED or task.work is Work.SUBMIT,
         "looks a known task up": task.work is not Work.LOOKUP or task.status in {Status.UNKNOWN, Status.LOST},
         "asks without an id": task.work is not Work.POLL or task.provider_task_id is not None,
-        "a doubt nobody follows": task.doubt is None or task.status is Status.SUBMITTED,
+        "a doubt nobody follows": task.doubt is None or task.work is Work.POLL,
+        "a doubt about nothing": task.doubt is None
+        or task.status is Status.SUBMITTED
+        or any(result.via is Via.CALLBACK for result in task.results),
         "half a doubt": (task.doubt is None) == (task.doubt_since is None),
         "a quiet nobody waits for": task.quiet_since is None or task.status is Status.SUBMITTED,
         "completed_at tells another story": (task.completed_at is not None) == task.status.terminal,

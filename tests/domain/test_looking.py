@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from receiver.domain.asking import look_now
 from receiver.domain.attempt import Unclear
 from receiver.domain.errors import ErrorCode
 from receiver.domain.event import EventType
@@ -13,12 +14,12 @@ from receiver.domain.looking import (
     LAST_TRIES,
     Found,
     look_failed,
+    looked,
     looked_up,
     overdue,
 )
 from receiver.domain.operation import cancel, refresh
 from receiver.domain.report import Reading
-from receiver.domain.settlement import look_now
 from receiver.domain.submission import RESEND_WITHIN
 from receiver.domain.task import Change, Recovery, Status, Task, Work
 from tests.domain.making import (
@@ -39,6 +40,7 @@ from tests.domain.making import (
     flaws,
     look_rules,
     lost,
+    new_report,
     new_task,
     output,
     says,
@@ -107,6 +109,55 @@ def test_an_answer_that_finds_the_task_settled_leaves_nothing_to_ask(answer: Rea
     assert task.work is Work.POLL
     after = by_poll(task, answer, at(21))
     assert (after.status, after.work, after.due_at) == (Status.COLLECTING, None, None)
+
+
+@pytest.mark.parametrize("answer", [NOTHING, says(pending=True)], ids=["silent", "pending"])
+def test_an_answer_that_does_not_know_what_callbacks_disagree_about_is_asked_for_again_until_the_deadline(
+    answer: Reading,
+) -> None:
+    task = by_callback(collecting(), says(output(1)), at(20)).task
+    after = by_poll(task, answer, at(21))
+    assert (after.status, after.work) == (Status.COLLECTING, Work.POLL)
+    assert (after.due_at or START) > at(21)
+    end = by_poll(after, answer, START + DEADLINE)
+    assert (end.work, end.due_at) == (None, None)
+
+
+def test_a_question_asked_before_a_callback_told_of_a_failure_does_not_answer_it() -> None:
+    task = by_callback(submitted(), says(failures=1), at(40)).task
+    report = new_report(says(pending=True), at(41), 1)
+    before = looked(task, says(pending=True), report, at(41), look_rules(), asked_at=at(39)).task
+    assert (before.doubt, before.due_at) == (BROKEN, at(41)), "it is asked again at once"
+    after = looked(task, says(pending=True), report, at(41), look_rules(), asked_at=at(40)).task
+    assert after.doubt is None
+    assert (after.due_at or START) > at(41)
+
+
+def test_a_question_asked_before_callbacks_disagreed_is_asked_again() -> None:
+    task = by_callback(collecting(), says(output(1)), at(40)).task
+    report = new_report(says(output(0)), at(41), 1)
+    before = looked(task, says(output(0)), report, at(41), look_rules(), asked_at=at(39)).task
+    assert (before.work, before.due_at) == (Work.POLL, at(41))
+    after = looked(task, says(output(0)), report, at(41), look_rules(), asked_at=at(40)).task
+    assert (after.work, after.doubt) == (None, None)
+
+
+def test_a_task_that_ends_without_all_its_results_names_the_reason() -> None:
+    task = replace(submitted(2), overdue=True, due_at=START + DEADLINE + LOST_AFTER + DEADLINE)
+    task = by_callback(task, says(output(0)), at(10)).task
+    change = overdue(task, START + DEADLINE + LOST_AFTER, LOST_AFTER)
+    assert change is not None
+    assert change.task.status is Status.COLLECTING
+    assert [error.code for error in change.task.errors] == [ErrorCode.TIMEOUT]
+
+
+def test_a_task_whose_provider_cannot_be_asked_any_more_is_given_up_in_time_all_the_same() -> None:
+    task = replace(submitted(), overdue=True)
+    end = START + DEADLINE + LOST_AFTER
+    assert overdue(task, end, LOST_AFTER) is None, "a look is due, so the provider is asked first"
+    change = overdue(task, end, LOST_AFTER, askable=False)
+    assert change is not None
+    assert change.task.status is Status.LOST
 
 
 @pytest.mark.parametrize("answer", [NOTHING, says(pending=True), says(output()), says(failures=1)])

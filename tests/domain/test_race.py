@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from receiver.domain.result import ArtifactStatus
 from receiver.domain.task import Change, Recovery, Status
+from tests.domain.making import output
 from tests.domain.world import CALLBACKS, STEPS, World, begun, counted, drain, moved, run
 
 
@@ -40,6 +41,8 @@ HONEST = [
     *("poll, silent", "poll, odd", "settle held", "settle held, last", "look failed", "named in the log"),
     *("fetch", "stored", "faltered", "sweep", "refresh", "6 seconds", "61 seconds"),
 ]
+#: What somebody with the task's URL can add to that, on the provider's own host.
+FORGED = ["conflicting", "stranger", "too many", "foreign host", "unreadable", "empty", "odd"]
 #: Steps whose repetition at once is a repetition, and not one thing more.
 REPEATABLE = {*CALLBACKS, *(name for name in STEPS if name.startswith("poll") and "held" not in name)}
 REPEATABLE |= {"named in the log", "failed in the log", "not in the log", "sweep", "cancel", "refresh", "abandoned"}
@@ -178,6 +181,27 @@ def test_a_sequence_ends_the_same_with_any_of_its_reports_repeated(
         for each in [name] * (times if name in REPEATABLE else 1)
     ]
     assert fate(run(begun(truth, recovery), path)) == fate(run(begun(truth, recovery), repeated))
+
+
+@steadily(300)
+@given(truth=truths.filter(lambda truth: any(truth) and truth.count(False) <= 1), path=paths([*HONEST, *FORGED]))
+def test_no_forged_result_stands_once_the_genuine_callbacks_are_there(
+    truth: tuple[bool, ...], path: list[str]
+) -> None:
+    genuine = [f"good {number}" for number, comes in enumerate(truth) if comes]
+    genuine += [] if all(truth) else ["error"]
+    end = drain(run(begun(truth), ["begin", "accepted", *path, *genuine]), kind=True).task
+    stored = [result for result in end.results if result.artifact.status is ArtifactStatus.STORED]
+    audio = {result.identity: (result.link or "").partition("?")[0] for result in stored}
+    wrong = {name: link for name, link in audio.items() if link != _links(truth).get(name)}
+    assert wrong == {}
+    assert set(audio) == set(_links(truth))
+    assert end.status is (Status.SUCCEEDED if all(truth) else Status.PARTIAL)
+
+
+def _links(truth: tuple[bool, ...]) -> dict[str, str | None]:
+    """The links of what was truly made, by the identity of each."""
+    return {output(number).identity: output(number).link for number, comes in enumerate(truth) if comes}
 
 
 @steadily(100)

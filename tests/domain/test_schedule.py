@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from receiver.domain.schedule import back_off, next_look
+from receiver.domain.schedule import back_off, next_look, rest_after_unclear
 from tests.domain.making import PLAN, START
 
 
@@ -54,3 +54,10 @@ def test_the_wait_after_failures_doubles_up_to_its_cap(tries: int, longest: floa
 def test_a_wait_is_never_a_busy_loop_and_never_beyond_its_cap(tries: int, jitter: float, base: float) -> None:
     wait = back_off(tries, jitter, base=base, cap=60.0).total_seconds()
     assert base / 10 - 1e-6 <= wait <= 60
+
+
+def test_a_provider_rests_after_five_submits_without_a_clear_answer_and_longer_each_time() -> None:
+    assert [rest_after_unclear(in_a_row) for in_a_row in range(5)] == [None] * 5
+    seconds = [rest.total_seconds() for in_a_row in range(5, 14) if (rest := rest_after_unclear(in_a_row))]
+    assert seconds == [5, 10, 20, 40, 80, 160, 300, 300, 300]
+    assert rest_after_unclear(10**6) == timedelta(seconds=300)

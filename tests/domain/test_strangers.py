@@ -5,8 +5,8 @@ from datetime import timedelta
 
 import pytest
 
+from receiver.domain.asking import LOOK_GAP, look_again
 from receiver.domain.report import Output, Reading, Verdict
-from receiver.domain.settlement import LOOK_GAP, look_again
 from receiver.domain.task import Status, Work
 from tests.domain.making import at, by_callback, by_poll, output, says, submitted
 

@@ -25,6 +25,7 @@ QUEUED = Task(
 )
 SUBMITTED = replace(QUEUED, status=Status.SUBMITTED, work=Work.POLL)
 RESTING = Resting(LATER, TaskError(ErrorCode.AUTH, "HTTP 401: invalid key"))
+BROKE = Resting(LATER, TaskError(ErrorCode.BALANCE, "HTTP 402: no money"))
 
 
 @pytest.mark.parametrize(
@@ -35,7 +36,9 @@ RESTING = Resting(LATER, TaskError(ErrorCode.AUTH, "HTTP 401: invalid key"))
         (QUEUED, None, False, WaitsFor.KEY, None),
         (replace(SUBMITTED, pushed=True), None, True, WaitsFor.CALLBACK, LATER),
         (replace(SUBMITTED, pushed=True, overdue=True), None, True, WaitsFor.POLL, LATER),
-        (SUBMITTED, RESTING, True, WaitsFor.POLL, LATER),
+        (SUBMITTED, RESTING, True, WaitsFor.PROVIDER, LATER),
+        (SUBMITTED, BROKE, True, WaitsFor.POLL, LATER),
+        (replace(SUBMITTED, pushed=True, tries=1), None, True, WaitsFor.RETRY, LATER),
         (replace(QUEUED, status=Status.UNKNOWN, work=Work.LOOKUP), None, True, WaitsFor.LOOKUP, LATER),
     ],
 )
@@ -48,6 +51,15 @@ def test_a_task_under_way_says_what_it_waits_for_and_until_when(
     assert found.message
 
 
+@pytest.mark.parametrize("seconds", [-1, 0, 1, 10])
+def test_what_waits_for_a_provider_says_so_until_the_next_try_has_told(seconds: int) -> None:
+    now = RESTING.until + timedelta(seconds=seconds)
+    found = waiting(replace(QUEUED, tries=1, due_at=LATER), now, resting=RESTING, has_key=True)
+    assert found is not None
+    assert found.what is WaitsFor.PROVIDER
+    assert waiting(QUEUED, now + timedelta(minutes=1), resting=RESTING, has_key=True) is None
+
+
 def test_what_a_resting_provider_said_and_which_key_is_missing_is_told() -> None:
     found = waiting(QUEUED, NOW, resting=RESTING, has_key=True)
     assert found is not None
@@ -55,6 +67,23 @@ def test_what_a_resting_provider_said_and_which_key_is_missing_is_told() -> None
     found = waiting(QUEUED, NOW, resting=None, has_key=False)
     assert found is not None
     assert "RUNWARE_API_KEY" in found.message
+
+
+@pytest.mark.parametrize(
+    "task", [replace(task, tries=1) for task in (QUEUED, SUBMITTED, replace(SUBMITTED, work=Work.LOOKUP))]
+)
+def test_why_a_provider_was_not_reached_is_told(task: Task) -> None:
+    found = waiting(task, NOW, resting=None, has_key=True, silence="api.runware.ai: no connection")
+    assert found is not None
+    assert "api.runware.ai: no connection" in found.message
+
+
+@pytest.mark.parametrize("task", [QUEUED, SUBMITTED])
+def test_a_database_that_takes_nothing_is_what_everything_waits_for(task: Task) -> None:
+    found = waiting(task, NOW, resting=RESTING, has_key=False, trouble="database or disk is full")
+    assert found is not None
+    assert (found.what, found.until) == (WaitsFor.STORAGE, None)
+    assert "database or disk is full" in found.message
 
 
 def test_audio_that_could_not_be_fetched_is_waited_for_with_the_reason() -> None:

@@ -72,7 +72,7 @@ REFUSED: list[tuple[str, Mapping[str, object], str]] = [
     ("runware", {"provider_options": {"numberResults": 2}}, "provider_options"),
     ("runware", {"provider_options": {"settings": {"lyrics": LYRICS}}}, "provider_options"),
     ("runware", {"notify_url": "https://app.example.org/hook"}, "notify_url"),
-    ("runware", {"provider_task_id": UUID}, "provider_task_id"),
+    ("runware", {"provider_task_id": UUID}, "prompt"),
     ("runware", {"colour": "blue"}, "colour"),
     ("aimlapi", {"prompt": "p" * 2001}, "prompt"),
     ("aimlapi", {"lyrics": "l" * 3001}, "lyrics"),

@@ -5,11 +5,14 @@ from dataclasses import replace
 
 import pytest
 
+from receiver.domain.attempt import Accepted, Attempt
 from receiver.domain.errors import UnavailableError
 from receiver.domain.event import Event, EventType
 from receiver.domain.report import Verdict, Via
 from receiver.domain.result import ArtifactStatus
-from receiver.domain.task import Change, Status, Task, Work
+from receiver.domain.schedule import PollPlan
+from receiver.domain.submission import SubmitRules, conclude
+from receiver.domain.task import Change, Recovery, Status, Task, Work
 from receiver.lifecycle.ports import Decision, Queue
 from receiver.storage.store import SqlStore
 from tests.storage.making import (
@@ -306,3 +309,37 @@ async def test_looking_at_a_task_makes_it_due_and_a_task_that_rests_stays_at_res
     assert await store.next_due() == {Queue.POLL: NOW}
     assert await stored(store, later) == replace(later, due_at=NOW)
     assert await stored(store, ended) == ended
+
+
+async def test_the_provider_task_id_of_another_task_fails_the_second_and_leaves_no_loop(store: SqlStore) -> None:
+    first, second, third = (replace(task("aimlapi"), provider_task_id=None) for _ in range(3))
+    await given(store, first, second, third)
+    rules = SubmitRules(Recovery.LOOKUP, PollPlan(15.0, 15.0), LEASE, (), 0.5)
+
+    def sent(current: Task) -> Decision:
+        attempt = Attempt(current.attempts, NOW)
+        named = Accepted("one-generation")
+        return Decision(current.key, lambda now: conclude(now, named, NOW, rules, attempt=attempt), release=True)
+
+    def begin(current: Task) -> Change:
+        begun = replace(current, attempts=1, attempt_open_since=NOW)
+        return Change(begun, attempt=Attempt(1, NOW))
+
+    leased = await store.lease_tasks(Work.SUBMIT, "aimlapi", now=NOW, limit=9, lease=LEASE, decide=begin)
+    assert len(leased) == 3
+    await store.apply([sent(leased[0]), sent(leased[1])])
+    await store.apply([sent(leased[2])])
+    tasks = [await stored(store, each) for each in leased]
+    assert [each.status for each in tasks] == [Status.SUBMITTED, Status.FAILED, Status.FAILED]
+    for each in tasks[1:]:
+        assert (each.work, each.attempt_open_since, each.provider_task_id) == (None, None, None)
+        assert str(leased[0].id) in each.errors[-1].message
+        assert [told.type for told in await store.events(each.id)][1:] == ["attempt.made", "task.failed"]
+    await unbroken(store, *tasks)
+
+
+async def test_objects_that_a_change_discards_are_remembered_until_they_are_removed(store: SqlStore) -> None:
+    one = submitted()
+    await given(store, one)
+    await store.apply([Decision(one.key, lambda now: Change(polled(now), discarded=(("audio/a/b.mp3", NOW),)))])
+    assert await store.doomed(NOW, 9) == ["audio/a/b.mp3"]

@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
-from receiver.domain.errors import UnavailableError
+from receiver.domain.errors import StorageFullError, UnavailableError
 from receiver.storage.engine import SqliteEngine, open_sqlite
 from receiver.storage.faults import DatabaseInUseError
 
@@ -286,7 +286,7 @@ async def test_a_full_disk_fails_everybody_in_the_transaction_and_is_got_over(en
     gate.let_go()
     await first
     answers = await asyncio.gather(*calls, return_exceptions=True)
-    assert [type(answer) for answer in answers] == [UnavailableError, UnavailableError]
+    assert [type(answer) for answer in answers] == [StorageFullError, StorageFullError]
     assert "full" in str(answers[0])
     assert await engine.read(words) == []
     # The connection was opened anew, as it is when there is room again.
@@ -339,7 +339,7 @@ async def test_a_fault_while_something_prepares_fails_it_and_nobody_hangs(engine
     await asyncio.sleep(0)
     asked.set()
     answers = await asyncio.gather(slow, failing, return_exceptions=True)
-    assert [type(answer) for answer in answers] == [UnavailableError, UnavailableError]
+    assert [type(answer) for answer in answers] == [UnavailableError, StorageFullError]
     assert await engine.write(note("after")) == "after"
 
 

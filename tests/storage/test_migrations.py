@@ -2,7 +2,9 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import CreateTable, make_url
@@ -25,6 +27,20 @@ def test_the_revisions_make_exactly_the_tables_that_the_code_uses(database: Path
         assert compare_metadata(context, metadata) == []
 
 
+def parts(statement: str) -> set[str]:
+    """What a CREATE statement lists, and its head and tail; a column that was added later stands behind the rest."""
+    head, _, rest = " ".join(statement.split()).partition("(")
+    found, depth, begin = {head}, 0, 0
+    for place, letter in enumerate(rest):
+        if letter in ",)" and depth == 0:
+            found.add(rest[begin:place].strip())
+            begin = place + 1
+            depth = -1 if letter == ")" else 0
+            continue
+        depth += {"(": 1, ")": -1}.get(letter, 0)
+    return found | {rest[begin:].strip()}
+
+
 def test_the_revisions_and_the_code_say_the_same_word_for_word(database: Path, tmp_path: Path) -> None:
     """What alembic does not compare: how tables are stored, what is computed, which rows an index holds."""
     direct = tmp_path / "direct.db"
@@ -35,8 +51,7 @@ def test_the_revisions_and_the_code_say_the_same_word_for_word(database: Path, t
         opened = sqlite3.connect(path)
         rows = opened.execute("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL").fetchall()
         opened.close()
-        made = {name: {" ".join(line.split()).rstrip(",") for line in text.splitlines()} for name, text in rows}
-        return {name: lines for name, lines in made.items() if name != "alembic_version"}
+        return {name: parts(text) for name, text in rows if name != "alembic_version"}
 
     assert schema(database) == schema(direct)
 
@@ -69,6 +84,38 @@ async def test_a_database_of_a_newer_version_is_not_touched(database: Path) -> N
     with pytest.raises(NewerSchemaError, match="newer version"):
         async with open_store(database):
             pass
+
+
+async def test_what_older_tasks_cost_and_missed_is_worked_out_when_that_is_first_kept(tmp_path: Path) -> None:
+    path = tmp_path / "older.db"
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    config.set_main_option("path_separator", "os")
+    with written(path) as connection:
+        # As in an upgrade: a connection that is in use already is one whose transaction alembic leaves alone.
+        assert migrations.revision(connection) is None
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0003")
+    opened = sqlite3.connect(path)
+    for number, (pushed, told, vias) in enumerate(
+        [(1, None, ("callback", "poll")), (1, 7, ("callback",)), (0, None, ("poll",)), (1, None, ())]
+    ):
+        key = number.to_bytes(16)
+        opened.execute(_TASK, (key, key, pushed, told))
+        for position, via in enumerate(vias):
+            opened.execute(_RESULT, (key, position, key, str(position), via, key))
+    opened.commit()
+    opened.close()
+    async with open_store(path) as store:
+        [found] = await store.statistics(None)
+    assert (found.tasks, found.awaited, found.missed, found.cost_micros) == (4, 2, 1, 307)
+
+
+_TASK = """INSERT INTO tasks (key, id, provider, model, created_at, deadline_seconds, status, overdue, pushed, polls,
+    callbacks, tries, attempts, last_seq, told_cost_micros, submitted_at, completed_at)
+    VALUES (?, ?, 'runware', 'm', 0, 60, 'succeeded', 0, ?, 0, 0, 0, 1, 0, ?, 0, 1)"""
+_RESULT = """INSERT INTO results (task_key, position, id, identity, via, received_at, report_id, inline, late,
+    cost_micros) VALUES (?, ?, ?, ?, ?, 0, ?, 0, 0, 100)"""
 
 
 async def test_the_name_of_an_installation_is_drawn_once_and_kept(tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
 """The artifact store: one suite for every kind of it, and what only a folder can promise."""
 
 import os
+import shutil
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -417,3 +419,51 @@ async def test_file_and_folders_are_flushed_before_the_call_returns(tmp_path: Pa
         pytest.skip("this system does not tell what a descriptor is")
     root = str(tmp_path.resolve() / "root")
     subprocess.run([sys.executable, "-c", program, root], check=True, timeout=30)
+
+
+# --- a folder that is away for a while ------------------------------------------------------------------------
+
+
+async def test_what_is_missing_from_a_folder_that_is_away_is_not_gone(tmp_path: Path) -> None:
+    async with open_objects(str(tmp_path / "artifacts")) as objects:
+        await objects.keep_bytes(DATA, "reports/a")
+        (tmp_path / "artifacts").rename(tmp_path / "elsewhere")
+        with pytest.raises(UnavailableError, match="away"):
+            await objects.read("reports/a")
+        with pytest.raises(UnavailableError, match="No such file"):
+            await objects.keep_bytes(DATA, "reports/b")
+        # Made anew by us it would stand in the way of the old one.
+        assert not (tmp_path / "artifacts").exists()
+        (tmp_path / "elsewhere").rename(tmp_path / "artifacts")
+        assert await objects.read("reports/a") == DATA
+
+
+async def test_a_folder_that_was_made_anew_is_gone_on_with(tmp_path: Path) -> None:
+    async with open_objects(str(tmp_path / "artifacts")) as objects:
+        await objects.keep_bytes(DATA, "reports/a")
+        shutil.rmtree(tmp_path / "artifacts")
+        (tmp_path / "artifacts").mkdir()
+        await objects.keep_bytes(DATA, "reports/b")
+        assert await objects.read("reports/b") == DATA
+        with pytest.raises(NotFoundError):
+            await objects.read("reports/a")
+
+
+@pytest.mark.skipif(not OTHER_DISK.is_dir(), reason="there is no second disk to be seen")
+async def test_nothing_is_written_where_the_disk_of_the_folder_is_not_mounted(tmp_path: Path) -> None:
+    """A link stands for the mount: beyond it the disk, and in its place an empty folder of another disk."""
+    place = tmp_path / "artifacts"
+    mounted = Path(tempfile.mkdtemp(dir=OTHER_DISK))
+    try:
+        place.symlink_to(mounted)
+        async with open_objects(str(place)) as objects:
+            await objects.keep_bytes(DATA, "reports/a")
+            place.unlink()
+            place.mkdir()
+            with pytest.raises(UnavailableError):
+                await objects.keep_bytes(DATA, "reports/b")
+            assert list(place.iterdir()) == []
+            with pytest.raises(UnavailableError, match="away"):
+                await objects.read("reports/a")
+    finally:
+        shutil.rmtree(mounted)

@@ -5,6 +5,11 @@ from receiver.storage.store import SqlStore
 from tests.storage.making import LIMITS, new_key, report
 
 
+def trouble(store: SqlStore) -> str | None:
+    """What is told now; the type checker takes a property for what it was a moment ago."""
+    return store.trouble
+
+
 async def test_a_ping_writes_and_leaves_nothing(store: SqlStore, commits: list[int]) -> None:
     await store.ping()
     await store.ping()
@@ -18,7 +23,13 @@ async def test_a_ping_writes_and_leaves_nothing(store: SqlStore, commits: list[i
 @pytest.mark.parametrize("broken", ["PRAGMA query_only = ON", "PRAGMA max_page_count = 1"])
 async def test_a_ping_fails_where_a_write_would_and_succeeds_again_after(store: SqlStore, broken: str) -> None:
     await store._engine.write(lambda connection: connection.exec_driver_sql(broken))
+    assert trouble(store) is None
     with pytest.raises(UnavailableError):
         await store.ping()
+    assert trouble(store) is not None
+    # A transaction that changes nothing succeeds on a full disk, and says nothing of it.
+    await store.void_leases()
+    assert trouble(store) is not None
     await store.ping()
+    assert trouble(store) is None
     await store.append(report(new_key()), LIMITS)

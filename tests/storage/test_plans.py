@@ -6,8 +6,8 @@ import pytest
 from sqlalchemy import ClauseElement, Connection, select
 
 from receiver.domain.task import Status
-from receiver.lifecycle.ports import TaskFilter
-from receiver.storage import deciding, leases, reports, sweeping, views
+from receiver.lifecycle.ports import RuledFilter, TaskFilter
+from receiver.storage import deciding, erasing, leases, replaying, reports, statistics, sweeping, views
 from receiver.storage.store import SqlStore
 from receiver.storage.tables import tasks
 from tests.storage.making import NOW
@@ -29,6 +29,12 @@ STATEMENTS: dict[str, ClauseElement] = {
     "one report": reports.whole(ONE),
     "events of a task": views.timeline_of(ONE, 5, 10),
     "events of all": views.timeline_of(None, 5, 10),
+    "reports to replay": replaying.scan(RuledFilter(since=NOW, after=ONE)),
+    "reports of a task to replay": replaying.scan(RuledFilter(task_id=ONE)),
+    "objects to remove": erasing.DUE,
+    "figures of what is under way": statistics.UNDER_WAY,
+    "figures of what ended": statistics.ended(None),
+    "durations": statistics.DURATIONS,
     "time of a list": views.key_bounds(TaskFilter(created_after=NOW)),
     **{
         f"list by {name}": views.listing(wanted, bounds)
@@ -48,9 +54,10 @@ WALKS = {
     "claim reports": "SCAN inbox",
     "next report": "SCAN inbox",
     "list by nothing": "SCAN tasks",
+    "figures of what ended": "SCAN tasks USING COVERING INDEX tasks_ended",
 }
 #: What is sorted: the urgent among the due, and the few reports of one task.
-SORTED = {"claim artifacts", "reports of a task"}
+SORTED = {"claim artifacts", "reports of a task", "reports of a task to replay", "figures of what is under way"}
 
 
 def plan(connection: Connection, statement: ClauseElement) -> list[str]:
@@ -69,6 +76,6 @@ async def test_rows_are_found_by_an_index(store: SqlStore, name: str) -> None:
 
 
 async def test_the_keys_of_a_list_alone_are_read_from_its_index(store: SqlStore) -> None:
-    names = ("list by status and cursor", "list by provider", "list by metadata", "time of a list")
+    names = ("list by status and cursor", "list by provider", "list by metadata", "time of a list", "durations")
     plans = await store._engine.read(lambda connection: {name: plan(connection, STATEMENTS[name]) for name in names})
     assert [name for name, steps in plans.items() if "COVERING INDEX" not in steps[0]] == []

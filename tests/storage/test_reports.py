@@ -10,6 +10,7 @@ from receiver.domain.errors import TooManyBodiesError, UnavailableError
 from receiver.domain.report import NewReport, Verdict, Via
 from receiver.domain.task import Change
 from receiver.lifecycle.ports import Appended, BodyLimits, Decision
+from receiver.storage.reports import ROOM
 from receiver.storage.store import SqlStore
 from tests.storage.making import LEASE, LIMITS, NOW, SECOND, given, new_key, report, settling, stored, submitted
 
@@ -223,3 +224,21 @@ async def test_the_reports_of_a_task_are_listed_oldest_first_with_what_was_made_
         (first.id, 1, Verdict.SETTLED, hashlib.sha256(b"1").digest()),
         (second.id, 2, None, hashlib.sha256(b"22").digest()),
     ]
+
+
+async def test_large_bodies_are_claimed_a_few_at_a_time_and_one_that_is_larger_than_the_room_alone(
+    store: SqlStore,
+) -> None:
+    one = submitted()
+    await given(store, one)
+    sizes = [ROOM - 20_000, 15_000, ROOM + 1, 10, 15_000]
+    sent = [report(one.key, bytes([number]) * size) for number, size in enumerate(sizes)]
+    for each in sent:
+        await store.append(each, LIMITS)
+    batches = []
+    while leased := await store.lease_inbox(now=NOW, limit=10, lease=LEASE):
+        assert all(each.body == first.body for each, first in ((e, s) for e in leased for s in sent if s.id == e.id))
+        assert {each.attempts for each in leased} == {1}
+        batches.append([sizes[next(n for n, s in enumerate(sent) if s.id == each.id)] for each in leased])
+        await store.apply([settling(each) for each in leased])
+    assert batches == [[ROOM - 20_000, 15_000, 10], [ROOM + 1], [15_000]]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 from uuid import UUID, uuid4
 
+from receiver.domain.adoption import Adoptable
 from receiver.domain.errors import (
     FieldProblem,
     FieldWarning,
@@ -48,12 +49,13 @@ SHA256 = "ab" * 32
 
 
 class FakeSystem:
-    """A clock that moves when somebody sleeps, or when a test moves it."""
+    """A clock that moves when somebody sleeps, or when a test moves it; with ``still`` nobody's sleep ends."""
 
     def __init__(self) -> None:
         self.passed = 0.0
         self.keys = 0
         self.on_sleep: Callable[[], None] = lambda: None
+        self.still = False
 
     def now(self) -> datetime:
         return NOON + timedelta(seconds=self.passed)
@@ -62,6 +64,9 @@ class FakeSystem:
         return 1000.0 + self.passed
 
     async def sleep(self, seconds: float) -> None:
+        if self.still:
+            self.on_sleep()
+            await asyncio.Event().wait()
         self.passed += seconds
         self.on_sleep()
         await asyncio.sleep(0)
@@ -92,6 +97,13 @@ class FakeMetrics:
 
     def observe(self, name: str, seconds: float, **labels: str) -> None:
         self.observed[name] += 1
+
+
+class Calls:
+    """What the web side asks the outbound room: whether the last call to a provider came to nothing."""
+
+    def trouble(self, provider: str) -> str | None:
+        return None
 
 
 class MemoryObjects:
@@ -160,7 +172,9 @@ class MemoryStore:
         self.filters: list[TaskFilter] = []
         self.bodies: dict[UUID, tuple[UUID, StoredReport]] = {}
         self.pings = 0
+        self.looks = 0
         self.fault: Exception | None = None
+        self.trouble: str | None = None
         self.paused: dict[str, Pause] = {}
         self.named: dict[tuple[str, str], tuple[bytes, UUID]] = {}
 
@@ -197,6 +211,7 @@ class MemoryStore:
 
     async def task(self, task_id: UUID) -> Task | None:
         self._check()
+        self.looks += 1
         return self.by_id.get(task_id)
 
     async def tasks(self, wanted: TaskFilter) -> list[Task]:
@@ -209,6 +224,10 @@ class MemoryStore:
         self._check()
         found = [one for one in self.recorded if one.id > after and task_id in {None, one.task_id}]
         return found[:limit]
+
+    async def last_event(self) -> int:
+        self._check()
+        return self.recorded[-1].id if self.recorded else 0
 
     async def reports(self, task_id: UUID) -> list[ReportSummary]:
         self._check()
@@ -273,7 +292,7 @@ def _fits(task: Task, wanted: TaskFilter) -> bool:
     return (
         wanted.status in {None, task.status}
         and wanted.provider in {None, task.provider}
-        and (wanted.created_after is None or task.created_at > wanted.created_after)
+        and (wanted.created_after is None or task.created_at >= wanted.created_after)
         and (wanted.created_before is None or task.created_at < wanted.created_before)
         and wanted.metadata.items() <= task.metadata.items()
         and (wanted.before_key is None or task.key < wanted.before_key)
@@ -291,6 +310,10 @@ class FakeProvider:
         problems = () if len(request.prompt) >= 10 else (FieldProblem("prompt", "must have 10 to 300 characters"),)
         warnings = (FieldWarning("lyrics", "has few lines"),) if request.lyrics == "la" else ()
         return Checked(replace(request, model=request.model or f"{self.name}:music"), problems, warnings)
+
+    def adoptable(self, provider_task_id: str, count: int | None) -> Adoptable:
+        problems = (FieldProblem("provider_task_id", "must be an id"),) if " " in provider_task_id else ()
+        return Adoptable(provider_task_id, count or 1, problems)
 
     def provider_task_id(self, task_id: UUID) -> str | None:
         return str(task_id) if self.name == "runware" else None
@@ -318,7 +341,7 @@ class World:
         self.ports = Ports(
             store=cast("Store", self.store),
             objects=cast("Objects", self.objects),
-            outbound=cast("Outbound", None),
+            outbound=cast("Outbound", Calls()),
             providers=providers,
             system=self.system,
             tokens=self.tokens,

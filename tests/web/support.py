@@ -13,6 +13,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from receiver.web import WebConfig, create_app
+from tests.web import interface
 from tests.web.fakes import BEARER, KEY, World
 
 PATIENCE_SECONDS = 10.0
@@ -31,9 +32,23 @@ def client(
     peer: str = "203.0.113.7",
     **fields: Any,  # noqa: ANN401 - fields of a WebConfig
 ) -> httpx.AsyncClient:
-    """Return a client of a new application; it has the key unless ``headers`` say otherwise."""
+    """Return a client of a new application; it has the key unless ``headers`` say otherwise.
+
+    Every answer is held against the document of the interface.
+    """
     transport = httpx.ASGITransport(create_app(world.ports, config(**fields)), client=(peer, 5000))
-    return httpx.AsyncClient(transport=transport, base_url=base_url, headers=BEARER if headers is None else headers)
+    return httpx.AsyncClient(
+        transport=transport,
+        base_url=base_url,
+        headers=BEARER if headers is None else headers,
+        event_hooks={"response": [_is_described]},
+    )
+
+
+async def _is_described(answer: httpx.Response) -> None:
+    body = await answer.aread()
+    asked = answer.request
+    interface.check(asked.method, asked.url.path, answer.status_code, answer.headers, body)
 
 
 class _QuietServer(uvicorn.Server):

@@ -116,7 +116,10 @@ async def test_inline_audio_is_shown_by_its_hash(world: World) -> None:
         ({"outputFormat": "x"}, {"outputFormat": "is not a field of a task; did you mean output_format?"}),
         ({"zzzzz": "x"}, {"zzzzz": "is not a field of a task"}),
         ({"notify_url": "https://x"}, {"notify_url": "is not available yet"}),
-        ({"provider_task_id": "x"}, {"provider_task_id": "is not available yet"}),
+        (
+            {"provider_task_id": "x", "seed": 1},
+            dict.fromkeys(("prompt", "reference_audio", "seed"), "does not go with provider_task_id"),
+        ),
         ({"prompt": "short"}, {"prompt": "must have 10 to 300 characters"}),
         ({"provider": "suno"}, {"provider": "must be one of: aimlapi, runware"}),
         ({"prompt": "nul \0 nul nul"}, {"prompt": "contains a control character (U+0000)"}),

@@ -79,3 +79,30 @@ async def test_an_oversized_callback_for_a_task_we_do_not_know_is_413(world: Wor
 
 async def test_a_store_that_works_is_ready(http: httpx.AsyncClient) -> None:
     assert (await http.get("/readyz")).status_code == 200
+
+
+async def test_every_filter_narrows_and_a_moment_belongs_to_the_time_after_it(
+    world: World, http: httpx.AsyncClient
+) -> None:
+    ids = []
+    for provider, metadata in (("runware", {"a": "1"}), ("aimlapi", {"a": "1", "b.c": "x y"}), ("runware", {})):
+        answer = await http.post("/v1/tasks", json={**COVER, "provider": provider, "metadata": metadata})
+        ids.append(answer.json()["id"])
+        world.system.passed += 10
+    await http.post(f"/v1/tasks/{ids[0]}/cancel")
+    moment = "2026-11-21T12:00:10Z"
+    for query, wanted in (
+        ("", [2, 1, 0]),
+        (f"created_after={moment}", [2, 1]),
+        (f"created_before={moment}", [0]),
+        (f"created_after={moment}&created_before=2026-11-21T14:00:20%2B02:00", [1]),
+        ("status=cancelled", [0]),
+        ("provider=runware", [2, 0]),
+        ("metadata.a=1", [1, 0]),
+        ("metadata.a=1&metadata.b.c=x%20y", [1]),
+        ("metadata.a=1&metadata.b.c=x", []),
+        ("metadata.a=1&provider=runware&status=queued", []),
+        ("limit=1", [2]),
+    ):
+        found = (await http.get(f"/v1/tasks?{query}")).json()["data"]
+        assert [task["id"] for task in found] == [ids[number] for number in wanted], query

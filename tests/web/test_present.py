@@ -36,6 +36,7 @@ async def test_a_new_task_shows_every_field_and_null_for_what_is_unknown(world: 
         "settled_at": None,
         "completed_at": None,
         "deadline_at": None,
+        "erased_at": None,
         "waiting": None,
         "metadata": {},
         "warnings": [],

@@ -1,4 +1,5 @@
-import threading
+import random
+from collections.abc import AsyncIterator
 from uuid import uuid4
 
 import pytest
@@ -53,9 +54,10 @@ async def test_a_report_is_handed_out_verbatim_as_a_file_that_nothing_runs(
     async with client(world) as http:
         answer = await http.get(f"/v1/reports/{report_id}/raw")
     assert answer.content == body
+    length = {} if object_key else {"content-length": str(len(body))}
     assert dict(answer.headers) == {
         "content-type": "application/octet-stream",
-        "content-length": str(len(body)),
+        **length,
         "content-disposition": f'attachment; filename="report-{report_id}.bin"',
         "x-content-type-options": "nosniff",
         "content-security-policy": "sandbox; default-src 'none'",
@@ -86,24 +88,33 @@ async def test_our_own_tokens_and_keys_are_cut_out_of_what_a_provider_repeats(wo
     )
 
 
-async def test_reports_larger_than_the_room_there_is_are_asked_for_later(world: World) -> None:
-    report_id = world.store.keep_report(world.task(), b"x" * 200_000)
-    async with client(world, max_request_bytes=1000, request_room_bytes=100_000) as http:
-        assert (await http.get(f"/v1/reports/{report_id}/raw")).status_code == 503
-
-
-@pytest.mark.parametrize(("size", "aside"), [(1024 * 1024, False), (1024 * 1024 + 1, True)])
-async def test_a_large_report_is_searched_in_a_thread(
-    world: World, monkeypatch: pytest.MonkeyPatch, size: int, aside: bool
-) -> None:
-    threads: list[threading.Thread] = []
-
-    def data(self: Redactor, body: bytes) -> bytes:
-        threads.append(threading.current_thread())
-        return body
-
-    monkeypatch.setattr(Redactor, "data", data)
-    report_id = world.store.keep_report(world.task(), b"x" * size)
+async def test_a_large_report_is_searched_on_its_way_and_never_whole_in_memory(world: World) -> None:
+    token = world.token(world.task().key)
+    filling = b"x" * 3_000_000
+    world.objects.kept["reports/1"] = body = filling + token.encode() + filling
+    world.objects.chunk_bytes = 100_000
+    report_id = world.store.keep_report(world.task(), b"", object_key="reports/1")
     async with client(world) as http:
-        assert (await http.get(f"/v1/reports/{report_id}/raw")).status_code == 200
-    assert [thread is not threading.main_thread() for thread in threads] == [aside]
+        answer = await http.get(f"/v1/reports/{report_id}/raw")
+    assert answer.content == filling + b"[redacted]" + filling
+    assert "content-length" not in answer.headers
+    pieces = [piece async for piece in Redactor(world.tokens, ()).stream(world.objects._chunks(body))]
+    assert b"".join(pieces) == answer.content
+    assert max(map(len, pieces)) <= 64 * 1024
+    assert world.objects.open_streams == 0
+
+
+@pytest.mark.parametrize("chunk", [1, 1000, 65_536, 1_000_000])
+async def test_a_stream_is_cut_like_the_whole(world: World, chunk: int) -> None:
+    redactor = Redactor(world.tokens, ("a-long-secret",))
+    chance = random.Random(chunk)
+    size = 3_000 if chunk == 1 else 700_000
+    words = [world.token(uuid4()), "a-long-secret", "\\u0061-long-secret", "AQE", "callbacks/runware/"]
+    text = "".join(chance.choice(words) + "x" * chance.randrange(4000) for _ in range(size // 2000)).encode()
+
+    async def chunks() -> AsyncIterator[bytes]:
+        for at in range(0, len(text), chunk):
+            yield text[at : at + chunk]
+
+    assert b"".join([piece async for piece in redactor.stream(chunks())]) == redactor.data(text)
+    assert redactor.data(text) != text

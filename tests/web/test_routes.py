@@ -52,13 +52,13 @@ async def test_a_token_is_no_key(world: World) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "allow"),
     [
-        ("DELETE", "/v1/tasks", "GET, HEAD, POST"),
-        ("PUT", "/v1/tasks", "GET, HEAD, POST"),
-        ("POST", f"/v1/tasks/{uuid4()}", "GET, HEAD"),
+        ("PATCH", "/v1/tasks", "DELETE, GET, HEAD, POST"),
+        ("PUT", "/v1/tasks", "DELETE, GET, HEAD, POST"),
+        ("POST", f"/v1/tasks/{uuid4()}", "DELETE, GET, HEAD"),
         ("POST", "/v1/events", "GET, HEAD"),
         ("DELETE", f"/v1/reports/{uuid4()}/raw", "GET, HEAD"),
         ("POST", audio_path(uuid4(), uuid4()), "GET, HEAD"),
-        ("OPTIONS", "/v1/tasks", "GET, HEAD, POST"),
+        ("OPTIONS", "/v1/tasks", "DELETE, GET, HEAD, POST"),
     ],
 )
 async def test_another_method_is_405_and_names_those_there_are(
@@ -70,7 +70,9 @@ async def test_another_method_is_405_and_names_those_there_are(
     assert answer.json()["type"] == problems.METHOD_NOT_ALLOWED.type
 
 
-@pytest.mark.parametrize("path", ["/", "/v1", "/v1/", "/v1/tasks/", "/v2/tasks", "/docs", "/favicon.ico", "/metrics"])
+@pytest.mark.parametrize(
+    "path", ["/", "/v1", "/v1/", "/v1/tasks/", "/v2/tasks", "/docs/", "/favicon.ico", "/metrics"]
+)
 async def test_what_is_not_there_is_a_404_without_redirect(world: World, path: str) -> None:
     async with client(world) as http:
         answer = await http.get(path)
@@ -132,6 +134,7 @@ def test_the_types_of_problems_are_a_contract() -> None:
         "method-not-allowed": 405,
         "body-too-slow": 408,
         "already-terminal": 409,
+        "generation-taken": 409,
         "body-too-large": 413,
         "unsupported-media-type": 415,
         "range-not-satisfiable": 416,
@@ -140,6 +143,7 @@ def test_the_types_of_problems_are_a_contract() -> None:
         "not-available": 422,
         "too-many-attempts": 429,
         "too-many-bodies": 429,
+        "too-many-streams": 429,
         "too-many-waits": 429,
         "internal": 500,
         "unavailable": 503,

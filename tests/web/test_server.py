@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -41,10 +42,26 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
         await asyncio.sleep(1)
         await send({"type": "http.response.body", "body": b"67890"})
         return
+    if scope["path"].startswith(("/many-pieces", "/large")):
+        await answer_at_length(scope["path"], send)
+        return
     if scope["path"] == "/slow":
         await asyncio.sleep(0.5)
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
     await send({"type": "http.response.body", "body": body})
+
+
+async def answer_at_length(path: str, send: Send) -> None:
+    """Answer with as many bytes as the path says, or with pieces of an answer of no announced length."""
+    if path == "/many-pieces":
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for _ in range(1000):
+            await send({"type": "http.response.body", "body": b"x" * 20_000, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+        return
+    size = int(path.partition("-")[2])
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % size)]})
+    await send({"type": "http.response.body", "body": b"x" * size})
 
 
 @dataclass
@@ -71,20 +88,28 @@ class Running:
 
 @pytest.fixture
 async def running() -> AsyncIterator[Running]:
-    listening, draining, counted = asyncio.Event(), asyncio.Event(), Connections(most=20)
+    async with serving(Connections(most=20)) as running:
+        yield running
+
+
+@contextlib.asynccontextmanager
+async def serving(counted: Connections, *, system_buffer: int | None = None) -> AsyncIterator[Running]:
+    listening, draining = asyncio.Event(), asyncio.Event()
     config = uvicorn.Config(
         echo,
-        port=0,
-        http=guarded(counted, head_seconds=0.5),
+        http=guarded(counted, head_seconds=0.5, write_seconds=0.5),
         ws="none",
         lifespan="off",
         log_config=None,
         timeout_graceful_shutdown=3,
     )
     server = DrainingServer(config, on_listening=listening.set, draining=draining)
-    task = asyncio.create_task(server.serve())
+    door = socket.create_server(("127.0.0.1", 0))
+    if system_buffer is not None:
+        door.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, system_buffer)
+    task = asyncio.create_task(server.serve(sockets=[door]))
     await asyncio.wait_for(listening.wait(), 10)
-    port = server.servers[0].sockets[0].getsockname()[1]
+    port = door.getsockname()[1]
     seen_headers.clear()
     yield Running(port, server, task, draining, counted)
     server.should_exit = True
@@ -297,3 +322,86 @@ async def test_the_body_of_a_request_that_waits_is_bounded(running: Running) -> 
     first = b"GET /poll HTTP/1.1\r\nhost: a\r\n\r\n"
     second = b"POST / HTTP/1.1\r\n" + CLOSE + b"content-length: 4000000\r\n\r\n"
     assert b"200 OK" not in await running.talk(first, second, b"x" * 4_000_000)
+
+
+@contextlib.asynccontextmanager
+async def asked_with_a_small_window(running: Running, request: bytes) -> AsyncIterator[socket.socket]:
+    """Send a request on a connection whose receiver takes next to nothing by itself; its answer is unread."""
+    with socket.socket() as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        held.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(held, ("127.0.0.1", running.port))
+        await asyncio.get_running_loop().sock_sendall(held, request)
+        yield held
+
+
+@pytest.mark.parametrize("ending", ["keep-alive", "close"])
+@pytest.mark.parametrize("size", [20_000_000, 8_000_000])
+async def test_who_never_reads_the_answer_is_let_go(running: Running, size: int, ending: str) -> None:
+    request = f"GET /large-{size} HTTP/1.1\r\nhost: a\r\nconnection: {ending}\r\n\r\n".encode()
+    async with asked_with_a_small_window(running, request), asyncio.timeout(10):
+        while running.counted.total == 0:
+            await asyncio.sleep(0.01)
+        while running.counted.total:
+            await asyncio.sleep(0.01)
+
+
+async def test_who_stops_reading_an_answer_that_is_still_made_is_let_go(running: Running) -> None:
+    request = b"GET /many-pieces HTTP/1.1\r\nhost: a\r\n\r\n"
+    async with asked_with_a_small_window(running, request), asyncio.timeout(10):
+        while running.counted.total == 0:
+            await asyncio.sleep(0.01)
+        while running.counted.total:
+            await asyncio.sleep(0.01)
+
+
+async def test_the_rest_of_an_answer_that_nobody_reads_keeps_no_closing_connection() -> None:
+    # Little enough that no writer ever has to wait, more than the system takes.
+    request = b"GET /large-40000 HTTP/1.1\r\n" + CLOSE + b"\r\n"
+    serving_little = serving(Connections(), system_buffer=4096)
+    async with serving_little as running, asked_with_a_small_window(running, request), asyncio.timeout(10):
+        while running.counted.total == 0:
+            await asyncio.sleep(0.01)
+        while running.counted.total:
+            await asyncio.sleep(0.01)
+
+
+async def test_who_asks_on_and_on_and_never_reads_is_let_go(running: Running) -> None:
+    loop = asyncio.get_running_loop()
+    asked = 0
+    async with asked_with_a_small_window(running, b"") as held:
+        with contextlib.suppress(ConnectionError):
+            async with asyncio.timeout(20):
+                while True:
+                    await loop.sock_sendall(held, b"GET /large-20000 HTTP/1.1\r\nhost: a\r\n\r\n")
+                    asked += 1
+                    await asyncio.sleep(0.001)
+    assert asked < 100_000
+    assert running.counted.total == 0
+
+
+async def test_a_slow_reader_who_reads_gets_it_all(running: Running) -> None:
+    size = 4_500_000
+    request = b"GET /large-%d HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n" % size
+    loop = asyncio.get_running_loop()
+    got = 0
+    async with asked_with_a_small_window(running, request) as held:
+        began = loop.time()
+        while data := await loop.sock_recv(held, 60_000):
+            got += len(data)
+            await asyncio.sleep(0.002)
+    assert got > size
+    assert loop.time() - began > 1.0  # twice as long as a reader may stand still
+
+
+async def test_each_peer_has_only_so_many_connections() -> None:
+    async with serving(Connections(most=100, most_per_peer=3, speaks_for_all=lambda _: False)) as running:
+        held = [await asyncio.open_connection("127.0.0.1", running.port) for _ in range(3)]
+        request = b"GET / HTTP/1.1\r\n" + CLOSE + b"\r\n"
+        answer = await running.talk(request)
+        assert answer == b"" or answer.startswith(b"HTTP/1.1 503")
+        for _, writer in held:
+            writer.close()
+        while running.counted.total:
+            await asyncio.sleep(0.01)
+        assert (await running.talk(request)).startswith(b"HTTP/1.1 200")

@@ -5,8 +5,9 @@ from uuid import uuid4
 import pytest
 
 from receiver.domain.errors import UnavailableError
-from receiver.domain.task import Status, Task
+from receiver.domain.task import Status
 from receiver.web import create_app, problems
+from receiver.web.streams import Bell
 from receiver.web.tasks import LONGEST_WAIT_SECONDS
 from tests.web.fakes import BEARER, World
 from tests.web.support import client, config, request, served
@@ -27,23 +28,21 @@ async def test_a_task_is_shown_at_once_without_wait(world: World) -> None:
     assert world.system.passed == 0
 
 
-def ends_after(world: World, task: Task, seconds: float) -> None:
-    """Let a task end once that much time has passed."""
-
-    def look() -> None:
-        if world.system.passed > seconds:
-            world.store.put(replace(task, status=Status.SUCCEEDED))
-
-    world.system.on_sleep = look
-
-
-async def test_waiting_ends_when_the_task_ends(world: World) -> None:
-    task = world.task()
-    ends_after(world, task, 3)
-    async with client(world) as http:
-        answer = await http.get(f"/v1/tasks/{task.id}?wait=30")
+async def test_waiting_ends_when_the_task_ends_and_looks_only_when_something_happened(world: World) -> None:
+    task, bell, waits = world.task(), Bell(), asyncio.Event()
+    world.system.still, world.system.on_sleep = True, waits.set
+    async with client(world, bell=bell) as http:
+        asking = asyncio.create_task(http.get(f"/v1/tasks/{task.id}?wait=30"))
+        await asyncio.wait_for(waits.wait(), 10)
+        world.store.record(world.task().id, "task.created", {})
+        for kind, status in (("task.submitted", Status.SUBMITTED), ("task.succeeded", Status.SUCCEEDED)):
+            world.store.put(replace(task, status=status))
+            world.store.record(task.id, kind, {})
+            bell.ring()
+        answer = await asyncio.wait_for(asking, 10)
     assert answer.json()["status"] == "succeeded"
-    assert 3 < world.system.passed < 4
+    # At first, when it began to listen, and for each of the two events at most.
+    assert world.store.looks <= 4
 
 
 async def test_waiting_ends_when_the_seconds_have_passed_and_that_is_200_too(world: World) -> None:

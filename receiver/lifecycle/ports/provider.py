@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
+from receiver.domain.adoption import Adoptable
 from receiver.domain.attempt import SubmitOutcome
 from receiver.domain.errors import TaskError
 from receiver.domain.exchange import HttpAnswer, HttpRequest
@@ -111,8 +112,15 @@ class Provider(Protocol):
     def most_polled_at_once(self) -> int:
         """How many tasks one poll request may ask about."""
 
+    @property
+    def requests_per_second(self) -> float | None:
+        """How many calls of every kind one process may begin in a second; None for no limit."""
+
     def check(self, request: TaskRequest) -> Checked:
         """Judge a request: every field named that is missing, out of range or not this provider's."""
+
+    def adoptable(self, provider_task_id: str, count: int | None) -> Adoptable:
+        """Judge an id of a generation that was started elsewhere and the number of its results, None if not told."""
 
     def provider_task_id(self, task_id: UUID) -> str | None:
         """Return the provider's id of a task before it is sent, when we choose it; else None."""

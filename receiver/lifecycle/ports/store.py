@@ -9,6 +9,7 @@ from uuid import UUID
 
 from receiver.domain.errors import ReceiverError, TaskError
 from receiver.domain.report import NewReport, StoredReport, Verdict, Via
+from receiver.domain.statistics import Statistics
 from receiver.domain.task import Change, Status, Task, Work
 
 
@@ -30,13 +31,15 @@ class Decision:
     """A change to one task, decided inside the transaction on what is then true.
 
     ``decide`` is pure: it may run more than once, and None means nothing changes. ``reports`` are the inbox lines
-    this decision closes, applied or not. ``release`` gives the task's lease back.
+    this decision closes, applied or not. ``release`` gives the task's lease back. ``objects`` were put into the
+    artifact store for this change: should the task be erased by now, they are removed.
     """
 
     task_key: UUID
     decide: Decide
     reports: tuple[UUID, ...] = ()
     release: bool = False
+    objects: tuple[str, ...] = ()
 
 
 class Appended(StrEnum):
@@ -113,12 +116,59 @@ class ReportSummary:
     reason: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Erasing:
+    """What erasing does to one task: the change to its husk, and the objects that go, each with a moment.
+
+    Until that moment the name is kept: the object may be made again by whoever works on the task now.
+    """
+
+    change: Change
+    objects: Mapping[str, datetime]
+
+
+#: Decides what erasing does to a task, inside the transaction; pure, as it may run more than once.
+PlanErasing = Callable[[Task], Erasing]
+
+
+@dataclass(frozen=True, slots=True)
+class RuledFilter:
+    """Which judged reports to list, oldest first: of one task, or of a provider, or since a moment.
+
+    ``after`` continues a listing behind that report.
+    """
+
+    task_id: UUID | None = None
+    provider: str | None = None
+    since: datetime | None = None
+    after: UUID | None = None
+    limit: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class RuledReport:
+    """A report and what settling made of it. ``task_id`` is None when its task is not known."""
+
+    id: UUID
+    task_id: UUID | None
+    verdict: Verdict
+    reason: str | None
+
+
 class TakenError(ReceiverError):
     """Another task already stands for this generation of the provider; ``task_id`` is its public id."""
 
     def __init__(self, task_id: UUID) -> None:
         super().__init__(f"task {task_id} already stands for this generation")
         self.task_id = task_id
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, by the id of the API key, and the idempotency key under which asking again is no new task."""
+
+    id: str
+    idempotency_key: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +227,10 @@ class Store(Protocol):
         """
 
     async def lease_inbox(self, *, now: datetime, limit: int, lease: timedelta) -> list[StoredReport]:
-        """Claim reports to settle, oldest first, counting the attempt before any body is read."""
+        """Claim reports to settle, oldest first, counting the attempt before any body is read.
+
+        Large bodies are few at a time, and at least one: those that are left are claimed by the next call.
+        """
 
     async def defer_report(self, report_id: UUID, due_at: datetime) -> None:
         """Give a claimed report back until ``due_at``, the attempt uncounted."""
@@ -196,6 +249,15 @@ class Store(Protocol):
 
     async def make_due(self, *, provider: str, now: datetime) -> int:
         """Make every pushed task in flight of a provider due for a look at once; return how many."""
+
+    async def last_moment(self) -> datetime | None:
+        """Return when the newest event was recorded, by the clock of that time; None when there is none."""
+
+    async def follow_clock(self, *, by: timedelta, now: datetime, longest_lease: timedelta) -> None:
+        """Let plans keep their distance from a clock that was set by so much, to ``now``.
+
+        No lease ends later than ``longest_lease`` from now: one that does is from before.
+        """
 
     async def look_at(self, task_key: UUID, now: datetime) -> None:
         """Make one task in flight due for a look: at once, or a little later when it has been looked at before."""
@@ -221,14 +283,47 @@ class Store(Protocol):
     async def tasks(self, wanted: TaskFilter) -> list[Task]:
         """Return tasks, newest first."""
 
+    async def erase(self, task_keys: Sequence[UUID], plan: PlanErasing) -> tuple[int, Sequence[str]]:
+        """Erase tasks that are not erased yet, in one transaction: their husks stay, all else about them goes.
+
+        Returns how many those were, and the names of all objects that are now to be removed. These names are kept
+        in the same transaction, so that a crash leaves none that nobody knows. From then on no decision changes
+        such a task, and reports that come for it are not kept.
+        """
+
+    async def doomed(self, now: datetime, limit: int) -> list[str]:
+        """Return objects of erased tasks that are to be removed and whose moment has come."""
+
+    async def forget_objects(self, object_keys: Sequence[str], now: datetime) -> None:
+        """Forget the names of removed objects whose moment has come."""
+
     async def events(self, task_id: UUID | None, *, after: int = 0, limit: int = 1000) -> list[RecordedEvent]:
         """Return events with an id above ``after``, of one task or of all, oldest first."""
+
+    async def last_event(self) -> int:
+        """Return the id of the newest event that ``events`` would return, 0 when there is none."""
+
+    async def known_reports(self, report_ids: Sequence[UUID]) -> set[UUID]:
+        """Return those of the reports that are stored."""
 
     async def reports(self, task_id: UUID) -> list[ReportSummary]:
         """Return the reports of a task, oldest first."""
 
+    async def ruled(self, wanted: RuledFilter) -> tuple[list[RuledReport], UUID | None]:
+        """Return judged reports, but not mere repeats; and the report to go on behind, None when there are no more.
+
+        One call looks at so many reports and no more: a page may be short, even empty, before the last.
+        """
+
     async def report(self, report_id: UUID) -> StoredReport | None:
         """Return one report with its body (that of the report it repeats, for a duplicate)."""
 
+    async def statistics(self, since: datetime | None) -> list[Statistics]:
+        """Return the figures of tasks under way and of those that ended since a moment, by provider and model."""
+
     async def ping(self) -> None:
         """Prove that a write would be taken now; raise UnavailableError else."""
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the last change could not be written, in a few words; None once one was."""

@@ -55,6 +55,9 @@ class Outbound(Protocol):
     async def send(self, provider: str, request: HttpRequest) -> HttpAnswer:
         """Send to a provider's API. Raises NotSentError or AnswerLostError; no redirects are followed."""
 
+    def trouble(self, provider: str) -> str | None:
+        """Why the last call to a provider's API got no answer, or none of use (5xx); None when it did."""
+
     async def fetch(self, link: str, into: Path, *, max_bytes: int, timeout_seconds: float) -> Fetched:
         """Download media into a new file. Raises MediaRefusedError or MediaInterruptedError, leaving no file."""
 
@@ -78,6 +81,9 @@ class Objects(Protocol):
 
     async def remove(self, key: str) -> None:
         """Delete an object; one that is not there is no error."""
+
+    async def newest(self, folder: str, most: int) -> list[str]:
+        """Return the keys right below a folder, at most so many, those that sort last. Raises UnavailableError."""
 
     def scratch(self) -> Path:
         """Return a path for a new temporary file on the store's own disk when it has one."""

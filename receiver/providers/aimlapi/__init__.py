@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import urlencode
 from uuid import UUID
 
+from receiver.domain.adoption import Adoptable
 from receiver.domain.attempt import SubmitOutcome
 from receiver.domain.exchange import HttpAnswer, HttpRequest
 from receiver.domain.report import Reading, Via
@@ -14,7 +15,7 @@ from receiver.domain.schedule import PollPlan
 from receiver.domain.task import Recovery, Task
 from receiver.lifecycle.ports.provider import Answered, LogPage, ProviderEntry, ProviderOption, Unanswered
 from receiver.providers.aimlapi import answers, reading
-from receiver.providers.aimlapi.request import check, wire_body
+from receiver.providers.aimlapi.request import adoptable, check, wire_body
 from receiver.providers.wire import calls, links
 
 # docs.aimlapi.com, "music-cover".
@@ -34,6 +35,7 @@ _OPTIONS = (
         "when to search the log for a submit whose answer was lost: seconds from the submit, rising, comma separated",
         "15,60,300,1800,3600",
     ),
+    calls.PACE,
 )
 _SUBMIT_TIMEOUT_SECONDS = 60.0
 #: 50 MB of audio, the most there may be, are 67 MB of base64.
@@ -49,6 +51,7 @@ class Aimlapi:
     poll_seconds: float
     lookup_times: tuple[timedelta, ...]
     key: str | None = field(repr=False)
+    pace: float | None = None
 
     @property
     def name(self) -> str:
@@ -80,9 +83,18 @@ class Aimlapi:
         """One: the question names a single generation."""
         return 1
 
+    @property
+    def requests_per_second(self) -> float | None:
+        """As the operator set it: only for the log a limit is documented, 200 in a minute."""
+        return self.pace
+
     def check(self, request: TaskRequest) -> Checked:
         """Judge a request against AIMLAPI's page of the model."""
         return check(request)
+
+    def adoptable(self, provider_task_id: str, count: int | None) -> Adoptable:
+        """Take a generation's id; each has one result."""
+        return adoptable(provider_task_id, count)
 
     def provider_task_id(self, task_id: UUID) -> str | None:
         """AIMLAPI chooses its ids itself."""
@@ -152,20 +164,14 @@ def _iso(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _lookup_times(value: str) -> tuple[timedelta, ...]:
-    times = [calls.seconds("lookup_seconds", part.strip()) for part in value.split(",")]
-    if times != sorted(set(times)):
-        raise ValueError(f"lookup_seconds: {value!r} does not rise")
-    return tuple(timedelta(seconds=time) for time in times)
-
-
 def _build(options: Mapping[str, str], key: str | None) -> Aimlapi:
     return Aimlapi(
         url=calls.endpoint("url", options["url"]),
         media_hosts=links.host_patterns("media_hosts", options["media_hosts"]),
         poll_seconds=calls.seconds("poll_seconds", options["poll_seconds"]),
-        lookup_times=_lookup_times(options["lookup_seconds"]),
+        lookup_times=calls.rising_seconds("lookup_seconds", options["lookup_seconds"]),
         key=calls.api_key("AIMLAPI_API_KEY", key),
+        pace=calls.per_second("requests_per_second", options["requests_per_second"]),
     )
 
 

@@ -1,7 +1,9 @@
 """A request in AIMLAPI's terms: which values it takes, and the body that goes on the wire."""
 
+import re
 from dataclasses import replace
 
+from receiver.domain.adoption import Adoptable
 from receiver.domain.request import Checked, InlineAudio, TaskRequest
 from receiver.domain.task import Task
 from receiver.providers.wire.checks import Findings
@@ -19,6 +21,7 @@ _TYPE = "URL"
 # MiniMax's own page of music-cover, the model behind: what AIMLAPI lets pass may still be refused there.
 _PROMPT_UPSTREAM = 300
 _LYRICS_UPSTREAM = 1000
+_GENERATION_ID = re.compile(r"[A-Za-z0-9_:/.-]{1,128}")
 #: Every path our own fields can produce in the body.
 _OURS = (
     "model",
@@ -57,6 +60,18 @@ def check(request: TaskRequest) -> Checked:
         findings.text(field, text or "")
     check_options(request.provider_options, _OURS, findings)
     return Checked(request, tuple(findings.problems), tuple(findings.warnings))
+
+
+def adoptable(provider_task_id: str, count: int | None) -> Adoptable:
+    """Judge a generation's id to adopt: 21 URL-safe characters today, ``uuid:vendor/model`` in older samples."""
+    findings = Findings()
+    if not _GENERATION_ID.fullmatch(provider_task_id):
+        findings.refuse(
+            "provider_task_id", "must be the generation's id: 1 to 128 letters, digits and the characters _ : / . -"
+        )
+    if count not in {None, 1}:
+        findings.refuse("count", "must be 1: AIMLAPI makes one result for each request")
+    return Adoptable(provider_task_id, 1, tuple(findings.problems))
 
 
 def wire_body(task: Task, *, reference: str) -> dict[str, object]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from receiver.domain.adoption import Adoptable
 from receiver.domain.attempt import SubmitOutcome
 from receiver.domain.errors import ErrorCode, TaskError
 from receiver.domain.exchange import HttpAnswer, HttpRequest
@@ -14,7 +15,7 @@ from receiver.domain.schedule import PollPlan
 from receiver.domain.task import Recovery, Task
 from receiver.lifecycle.ports.provider import Answered, LogPage, ProviderEntry, ProviderOption, Unanswered
 from receiver.providers.runware import answers, reading
-from receiver.providers.runware.request import check, wire_task
+from receiver.providers.runware.request import adoptable, check, wire_task
 from receiver.providers.wire import calls, links
 
 _OPTIONS = (
@@ -27,6 +28,7 @@ _OPTIONS = (
     ProviderOption("first_poll_seconds", "seconds from a submit to the first look when a callback is due", "120"),
     # runware.ai/docs, "Task polling": exponential backoff from 1 to 2 seconds.
     ProviderOption("poll_seconds", "seconds between the first looks at a task that nobody calls back for", "2"),
+    calls.PACE,
 )
 #: The same page asks for an initial delay for long tasks; a cover takes over a minute. In polls' gaps.
 _INITIAL_DELAY_GAPS = 5
@@ -47,6 +49,7 @@ class Runware:
     first_poll_seconds: float
     poll_seconds: float
     key: str | None = field(repr=False)
+    pace: float | None = None
 
     @property
     def name(self) -> str:
@@ -78,9 +81,18 @@ class Runware:
         """A moderate batch: no limit is published for the array of a request."""
         return 50
 
+    @property
+    def requests_per_second(self) -> float | None:
+        """As the operator set it: no hard limit is documented."""
+        return self.pace
+
     def check(self, request: TaskRequest) -> Checked:
         """Judge a request against Runware's page of the model."""
         return check(request)
+
+    def adoptable(self, provider_task_id: str, count: int | None) -> Adoptable:
+        """Take a ``taskUUID``, in either case, of one to four results."""
+        return adoptable(provider_task_id, count)
 
     def provider_task_id(self, task_id: UUID) -> str | None:
         """Our id is Runware's ``taskUUID``."""
@@ -106,8 +118,8 @@ class Runware:
         return answers.read_submit(task, answer)
 
     def batchable(self, task: Task) -> bool:
-        """Links are short; inline audio comes alone, lest one answer holds fifty songs."""
-        return (task.request.output_type or "URL") == "URL"
+        """Links are short; inline audio, which an adopted task may have, comes alone: an answer holds one song."""
+        return not task.request.adopted and (task.request.output_type or "URL") == "URL"
 
     def poll(self, tasks: Sequence[Task]) -> HttpRequest:
         """Build one ``getResponse`` for each task, in one array."""
@@ -146,6 +158,7 @@ def _build(options: Mapping[str, str], key: str | None) -> Runware:
         first_poll_seconds=calls.seconds("first_poll_seconds", options["first_poll_seconds"]),
         poll_seconds=calls.seconds("poll_seconds", options["poll_seconds"]),
         key=calls.api_key("RUNWARE_API_KEY", key),
+        pace=calls.per_second("requests_per_second", options["requests_per_second"]),
     )
 
 

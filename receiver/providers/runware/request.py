@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 
+from receiver.domain.adoption import Adoptable
 from receiver.domain.request import Checked, InlineAudio, TaskRequest
 from receiver.domain.task import Task
 from receiver.providers.wire.checks import Findings
@@ -20,6 +21,7 @@ _SHORTEST_TTL_SECONDS = 60
 #: Ours: no limit is documented. The end of a link is a date, and dates end.
 _LONGEST_TTL_SECONDS = 31_536_000
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_EXAMPLE_ID = "6f1c2f0e-6c5f-4a0b-9a55-0d7d3b1c9e01"
 #: Every path our own fields can produce in the task object.
 _OURS = (
     "taskType",
@@ -59,6 +61,16 @@ def check(request: TaskRequest) -> Checked:
         findings.text(field, text)
     check_options(request.provider_options, _OURS, findings)
     return Checked(request, tuple(findings.problems), tuple(findings.warnings))
+
+
+def adoptable(provider_task_id: str, count: int | None) -> Adoptable:
+    """Judge a ``taskUUID`` to adopt; the page asks for version 4, but whatever was taken there can be asked about."""
+    findings = Findings()
+    if not _UUID.fullmatch(provider_task_id):
+        findings.refuse("provider_task_id", "must be the taskUUID of the generation, such as " + _EXAMPLE_ID)
+    findings.number("count", count, _COUNT)
+    # Spelt one way, so that one generation is not adopted twice.
+    return Adoptable(provider_task_id.lower(), count or 1, tuple(findings.problems))
 
 
 def wire_task(task: Task, *, reference: str, callback_url: str | None) -> dict[str, object]:

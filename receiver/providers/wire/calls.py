@@ -3,11 +3,12 @@
 import json
 import math
 from collections.abc import Mapping
+from datetime import timedelta
 
 from receiver.domain.attempt import Paused
 from receiver.domain.errors import ErrorCode, TaskError
 from receiver.domain.exchange import HttpAnswer, HttpRequest
-from receiver.lifecycle.ports.provider import Unanswered
+from receiver.lifecycle.ports.provider import ProviderOption, Unanswered
 from receiver.providers.wire.links import problem_with
 from receiver.providers.wire.values import retry_after
 
@@ -80,6 +81,36 @@ def endpoint(option: str, value: str) -> str:
         # Not shown: what stands before an @ may be a password.
         raise ValueError(f"{option} {problem}")
     return url.rstrip("/")
+
+
+#: The option every provider has; what a provider documents may be its default. A process that leaves a call waiting
+#: for longer than a lease would do its work twice, hence the least.
+PACE = ProviderOption(
+    "requests_per_second", "calls that one process begins in a second, of every kind; empty for no limit", ""
+)
+_PACES = (0.1, 10_000.0)
+
+
+def per_second(option: str, value: str) -> float | None:
+    """Return how many calls may begin in a second, None for any number; raises ValueError."""
+    if not value.strip():
+        return None
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    least, most = _PACES
+    if not least <= number <= most:
+        raise ValueError(f"{option}: {value!r} is not a number of calls a second from {least:g} to {most:g}")
+    return number
+
+
+def rising_seconds(option: str, value: str) -> tuple[timedelta, ...]:
+    """Return times that rise, comma separated, in seconds; raises ValueError."""
+    times = [seconds(option, part.strip()) for part in value.split(",")]
+    if times != sorted(set(times)):
+        raise ValueError(f"{option}: {value!r} does not rise")
+    return tuple(timedelta(seconds=time) for time in times)
 
 
 def seconds(option: str, value: str) -> float:

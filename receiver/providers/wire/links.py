@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
 from urllib.parse import SplitResult, urlsplit
 
 from receiver.providers.wire.values import since_1970
@@ -16,6 +17,8 @@ _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\]")
 _PATTERN = re.compile(r"(\*\.)?[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 _FOREIGN = re.compile(r"""[\s\\"<>]""")
 _EXPIRES = re.compile(r"(?:^|&)Expires=(\d+)(?=&|$)", re.ASCII)
+#: What nearly every link looks like; it has none of the problems below, and its host stands for itself.
+_PLAIN = re.compile(r"https://([a-z0-9](?:[a-z0-9.-]*[a-z0-9])?)/[!#-;=?-\[\]-~]*")
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -23,6 +26,8 @@ def problem_with(url: str, *, longest: int = LONGEST_GIVEN) -> str | None:
     """Say what keeps ``url`` from being an http(s) URL with a host and without a user; None when nothing does."""
     if len(url) > longest:
         return f"is longer than {longest} characters"
+    if _PLAIN.fullmatch(url):
+        return None
     # Several parsers drop tabs and line breaks and read a backslash as a slash: none of them belongs in a URL.
     if _FOREIGN.search(url) or not url.isprintable():
         return "holds spaces, control characters or others that do not belong in a URL"
@@ -48,7 +53,7 @@ def identity_of(found: str) -> str:
 
 def expiry(found: str) -> datetime | None:
     """Return when a link signed in the manner of OSS and S3 (query ``Expires``, seconds since 1970) dies."""
-    expires = _EXPIRES.search(urlsplit(found).query)
+    expires = _EXPIRES.search(urlsplit(found).query) if "Expires=" in found else None
     return None if expires is None else since_1970(expires[1])
 
 
@@ -65,20 +70,23 @@ def trusted(found: str, hosts: Sequence[str], own_url: str) -> bool:
     """Tell whether a link is https on one of ``hosts``, or lies at the very origin of ``own_url``."""
     if problem_with(found, longest=LONGEST_LINK) is not None:
         return False
-    parts = urlsplit(found)
-    host = parts.hostname or ""
-    if not _HOST.fullmatch(host if ":" not in host else f"[{host}]"):
+    plain = _PLAIN.fullmatch(found)
+    origin = ("https", plain[1], 443) if plain else _origin(found)
+    host = origin[1] or ""
+    if not plain and not _HOST.fullmatch(host if ":" not in host else f"[{host}]"):
         return False
-    if _origin(parts) == _origin(urlsplit(own_url)):
+    if origin == _origin(own_url):
         return True
-    return _origin(parts)[::2] == ("https", 443) and any(_matches(host, pattern) for pattern in hosts)
+    return origin[::2] == ("https", 443) and any(_matches(host, pattern) for pattern in hosts)
 
 
 def _matches(host: str, pattern: str) -> bool:
     return host.endswith(pattern[1:]) if pattern.startswith("*.") else host == pattern
 
 
-def _origin(parts: SplitResult) -> tuple[str, str | None, int | None]:
+@lru_cache(maxsize=64)
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
     return parts.scheme, parts.hostname, parts.port or _PORTS.get(parts.scheme)
 
 

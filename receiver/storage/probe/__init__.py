@@ -4,6 +4,6 @@ What is taken is a closed list. A file cut short mostly still tells its full len
 followed to its end: half a cover must not be kept as a whole one.
 """
 
-from receiver.storage.probe.judge import PCM_CHANNELS, probe
+from receiver.storage.probe.judge import probe
 
-__all__ = ["PCM_CHANNELS", "probe"]
+__all__ = ["probe"]

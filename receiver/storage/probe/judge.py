@@ -11,9 +11,7 @@ from receiver.storage.probe.looks import looks_like
 from receiver.storage.probe.source import Source, refuse
 from receiver.storage.probe.tags import sound_begins
 
-#: Raw PCM is 16 bit, lowest byte first, and tells nothing of itself. AIMLAPI does not document its channels;
-#: MiniMax, whose model makes it, shows ``"music_channel": 2`` in its samples. Only the duration depends on it.
-PCM_CHANNELS = 2
+#: Raw PCM is 16 bit, lowest byte first, and tells nothing of itself.
 _PCM_SAMPLE_BYTES = 2
 _HEAD = 1024
 _BUFFER = 256 * 1024
@@ -74,18 +72,18 @@ def _judged(source: Source, wanted: tuple[str, int] | None) -> Probed:
         raise refuse(f"looks like {what}, not audio")
     if rate is None:
         raise refuse("not audio of a known kind")
-    return _pcm(source, rate)
+    return _pcm(source)
 
 
 def _measured(kind: _Kind, source: Source, begin: int) -> Probed:
     return Probed(kind.media_type, kind.extension, _plausible(kind.seconds(source, begin)))
 
 
-def _pcm(source: Source, rate: int) -> Probed:
+def _pcm(source: Source) -> Probed:
+    """Take headerless samples; how long they play hangs on the channels, whose number nobody documents."""
     if source.size % _PCM_SAMPLE_BYTES:
         raise refuse("not PCM of 16 bit: the number of bytes is odd")
-    seconds = source.size / (_PCM_SAMPLE_BYTES * PCM_CHANNELS * rate)
-    return Probed("audio/L16", "pcm", _plausible(seconds))
+    return Probed("audio/L16", "pcm", None)
 
 
 def _plausible(seconds: float) -> float:

@@ -6,12 +6,14 @@ into a copy of ``receiver/providers`` and holds it to every gate. "Lark's page" 
 
 import base64
 import hmac
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote, urlencode
 from uuid import UUID
 
+from receiver.domain.adoption import Adoptable
 from receiver.domain.attempt import Accepted, Refused, SubmitOutcome, Unclear
 from receiver.domain.errors import ErrorCode, TaskError, UnreadableError
 from receiver.domain.exchange import HttpAnswer, HttpRequest
@@ -48,6 +50,7 @@ _OPTIONS = (
         "when to search the list for a submit whose answer was lost: seconds from the submit, rising",
         "15,60,300",
     ),
+    calls.PACE,
 )
 # Lark's page, "Songs": the model, the words of a song's status, and the fields of a submit.
 _MODEL = "lark/cover-1"
@@ -71,6 +74,7 @@ _NOTHING = b'{"error":{"code":"not_found"}}'
 #: A submit makes one song, so every report of it speaks of the same one.
 _IDENTITY = "song"
 _LONGEST_ID = 200
+_SONG_ID = re.compile(r"[A-Za-z0-9_-]{1,200}")
 _SUBMIT_TIMEOUT_SECONDS = 60.0
 _MISSED_GAP_SECONDS = 15.0
 # Standard Webhooks, "Webhook metadata" and "Signature scheme": the three headers, the version, the key's form and
@@ -93,6 +97,7 @@ class Lark:
     lookup_times: tuple[timedelta, ...]
     key: str | None = field(repr=False)
     secret: bytes | None = field(repr=False)
+    pace: float | None = None
 
     @property
     def name(self) -> str:
@@ -124,6 +129,11 @@ class Lark:
         """One: the question names a single song."""
         return 1
 
+    @property
+    def requests_per_second(self) -> float | None:
+        """As the operator set it: none is documented."""
+        return self.pace
+
     def check(self, request: TaskRequest) -> Checked:
         """Judge a request: Lark's page, "Songs"."""
         findings = Findings()
@@ -148,6 +158,15 @@ class Lark:
         check_options(request.provider_options, _OURS, findings)
         checked = replace(request, model=model, count=1, output_type="URL", output_format=spelt)
         return Checked(checked, tuple(findings.problems), tuple(findings.warnings))
+
+    def adoptable(self, provider_task_id: str, count: int | None) -> Adoptable:
+        """Take a song's id; each submit makes one song."""
+        findings = Findings()
+        if not _SONG_ID.fullmatch(provider_task_id):
+            findings.refuse("provider_task_id", "must be the id of a song at Lark")
+        if count not in {None, 1}:
+            findings.refuse("count", "must be 1: Lark makes one song for each request")
+        return Adoptable(provider_task_id, 1, tuple(findings.problems))
 
     def provider_task_id(self, task_id: UUID) -> str | None:
         """Lark chooses its ids itself."""
@@ -340,13 +359,6 @@ def _iso(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def _lookup_times(value: str) -> tuple[timedelta, ...]:
-    times = [calls.seconds("lookup_seconds", part.strip()) for part in value.split(",")]
-    if times != sorted(set(times)):
-        raise ValueError(f"lookup_seconds: {value!r} does not rise")
-    return tuple(timedelta(seconds=time) for time in times)
-
-
 def _webhook_secret(value: str) -> bytes | None:
     """Return the key inside a secret, None when there is none; raises ValueError without showing it."""
     if not value:
@@ -366,9 +378,10 @@ def _build(options: Mapping[str, str], key: str | None) -> Lark:
         media_hosts=links.host_patterns("media_hosts", options["media_hosts"]),
         first_poll_seconds=calls.seconds("first_poll_seconds", options["first_poll_seconds"]),
         poll_seconds=calls.seconds("poll_seconds", options["poll_seconds"]),
-        lookup_times=_lookup_times(options["lookup_seconds"]),
+        lookup_times=calls.rising_seconds("lookup_seconds", options["lookup_seconds"]),
         key=calls.api_key("LARK_API_KEY", key),
         secret=_webhook_secret(options["webhook_secret"]),
+        pace=calls.per_second("requests_per_second", options["requests_per_second"]),
     )
 
 

@@ -1,0 +1,48 @@
+"""Reading: what a provider's adapter understands of a stored report, or why it understands nothing."""
+
+from dataclasses import replace
+
+from anyio import to_thread
+
+from receiver.domain.errors import NotFoundError, UnreadableError
+from receiver.domain.report import Reading, StoredReport
+from receiver.lifecycle.ports import Ports, Provider
+
+#: Bodies above this many bytes are read in a thread, so that the event loop goes on answering callbacks.
+READ_IN_THREAD = 64 * 1024
+#: Why a report is set aside that was begun to be read, and never finished, as often as that is tried.
+NEVER_FINISHED = "reading it was begun twice and never finished"
+PROVIDER_UNKNOWN = "its provider is no longer known"
+
+
+async def read(ports: Ports, report: StoredReport) -> Reading | str:
+    """Read a report by today's adapter, or return why it cannot be. Raises UnavailableError for a store that is away.
+
+    Inline audio is left out: settling needs to know of it, not to hold the bytes of a whole batch.
+    """
+    provider = ports.providers.get(report.provider)
+    if provider is None:
+        return PROVIDER_UNKNOWN
+    body = report.body
+    if report.object_key is not None:
+        try:
+            body = await ports.objects.read(report.object_key)
+        except NotFoundError:
+            return "its body is gone from the artifact store"
+    return await _understand(provider, report, body)
+
+
+async def _understand(provider: Provider, report: StoredReport, body: bytes) -> Reading | str:
+    try:
+        if len(body) > READ_IN_THREAD:
+            reading = await to_thread.run_sync(provider.read, body, report.via)
+        else:
+            reading = provider.read(body, report.via)
+    except UnreadableError as error:
+        return f"unreadable: {error}"
+    except Exception as error:  # noqa: BLE001 - whatever a stranger's bytes provoke concerns this report alone
+        return f"unreadable: {type(error).__name__}"
+    if all(output.inline is None for output in reading.outputs):
+        return reading
+    outputs = tuple(output if output.inline is None else replace(output, inline="") for output in reading.outputs)
+    return replace(reading, outputs=outputs)

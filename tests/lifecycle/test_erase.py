@@ -1,0 +1,175 @@
+"""Erasing against whoever works on the task meanwhile, and against faults; a real store and a real folder."""
+
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from receiver.domain.errors import UnavailableError
+from receiver.domain.result import ArtifactStatus
+from receiver.domain.task import Change, Status, Task
+from receiver.lifecycle import erase, settle
+from receiver.lifecycle.ports import Decision, Objects
+from receiver.storage.probe import judge
+from tests.lifecycle.upkeep import World, world
+
+
+async def erased(around: World, task: Task) -> None:
+    assert await erase.erase_task(around.ports, task.id) == erase.Erased(1)
+
+
+async def with_audio(around: World) -> Task:
+    task = await around.begun()
+    await around.called(task)
+    await around.settled()
+    await around.collected()
+    return await around.now(task)
+
+
+def husk(task: Task) -> bool:
+    """Whether nothing is left but numbers."""
+    return (task.request.prompt, task.metadata, task.erased_at is not None) == ("", {}, True)
+
+
+async def test_audio_that_is_being_fetched_while_its_task_is_erased_does_not_stay(tmp_path: Path) -> None:
+    async with world(tmp_path) as around:
+        task = await around.begun()
+        await around.called(task)
+        await around.settled()
+        around.source.beside = lambda: erased(around, task)
+        await around.collected()
+        assert around.source.fetched
+        assert [name.endswith(".wav") for name in around.files()] == [True]
+        assert await erase.sweep(around.ports) > 0
+        assert around.files() == []
+        now = await around.now(task)
+        assert husk(now)
+        assert [result.artifact.status for result in now.results] == [ArtifactStatus.ERASED]
+
+
+async def test_audio_kept_by_somebody_who_was_killed_before_saying_so_goes_when_nobody_can_come(
+    tmp_path: Path,
+) -> None:
+    async with world(tmp_path) as around:
+        task = await around.begun()
+        await around.called(task)
+        await around.settled()
+        await erased(around, task)
+        [result] = (await around.now(task)).results
+        # Whoever had begun to fetch it keeps it now, and is killed.
+        await around.ports.objects.keep_bytes(b"audio", f"audio/{task.id}/{result.id}.flac")
+        assert await erase.sweep(around.ports) == 0
+        longest = around.ports.limits.lease + timedelta(seconds=around.ports.limits.media_timeout_seconds)
+        around.system.passed += longest.total_seconds()
+        assert await erase.sweep(around.ports) == len(erase.EXTENSIONS)
+        assert around.files() == []
+        assert await erase.sweep(around.ports) == 0
+
+
+async def test_a_report_that_is_being_settled_while_its_task_is_erased_says_nothing_more(tmp_path: Path) -> None:
+    async with world(tmp_path) as around:
+        task = await around.begun()
+        await around.called(task)
+        leased = await settle.lease(around.ports, 10)
+        await erased(around, task)
+        await settle.settle_reports(around.ports, leased)
+        now = await around.now(task)
+        assert husk(now)
+        assert (now.status, now.results, now.callbacks) == (Status.CANCELLED, (), 0)
+        assert await around.ports.store.reports(task.id) == []
+        assert await settle.lease(around.ports, 10) == []
+
+
+async def test_a_callback_for_an_erased_task_is_taken_and_not_kept(tmp_path: Path) -> None:
+    async with world(tmp_path) as around:
+        task = await with_audio(around)
+        await erased(around, task)
+        for padding in (0, around.ports.limits.spool_bytes):
+            await around.called(task, number=5, padding=padding)
+        await around.settled()
+        assert await around.ports.store.reports(task.id) == []
+        assert around.files() == []
+        assert (await around.now(task)).callbacks == task.callbacks
+
+
+async def test_what_was_stored_for_a_change_goes_when_the_task_is_erased_by_then(tmp_path: Path) -> None:
+    async with world(tmp_path) as around:
+        task = await with_audio(around)
+        await erased(around, task)
+        await around.ports.objects.keep_bytes(b"an answer", "reports/large")
+        decision = Decision(task.key, lambda current: Change(replace(current, polls=9)), objects=("reports/large",))
+        assert await around.ports.store.apply([decision]) == [None]
+        await erase.sweep(around.ports)
+        assert around.files() == []
+        assert (await around.now(task)).polls == task.polls
+
+
+async def test_a_large_report_goes_with_its_task(tmp_path: Path) -> None:
+    async with world(tmp_path) as around:
+        task = await around.begun()
+        await around.called(task, padding=around.ports.limits.spool_bytes)
+        assert len(around.files()) == 1
+        await erased(around, task)
+        assert around.files() == []
+
+
+@dataclass
+class Stubborn:
+    """An artifact store that removes nothing for now."""
+
+    objects: Objects
+    removing: Callable[[], None]
+
+    async def remove(self, key: str) -> None:
+        self.removing()
+        await self.objects.remove(key)
+
+
+async def test_what_could_not_be_removed_is_removed_later(tmp_path: Path) -> None:
+    def refuse() -> None:
+        raise UnavailableError("the bucket is away")
+
+    async with world(tmp_path) as around:
+        task = await with_audio(around)
+        working = around.ports.objects
+        around.ports = replace(around.ports, objects=cast("Objects", Stubborn(working, refuse)))
+        with pytest.raises(UnavailableError):
+            await erase.erase_task(around.ports, task.id)
+        assert husk(await around.now(task))
+        assert len(around.files()) == 1
+        with pytest.raises(UnavailableError):
+            await erase.sweep(around.ports)
+        around.ports = replace(around.ports, objects=working)
+        await erase.sweep(around.ports)
+        assert around.files() == []
+
+
+async def test_many_tasks_are_erased_a_few_at_a_time_and_others_stay(tmp_path: Path) -> None:
+    async with world(tmp_path) as around:
+        tasks = [await around.begun() for _ in range(2 * erase.BATCH + 3)]
+        assert await erase.erase_matching(around.ports, {"user": "18"}) == erase.Erased(0)
+        assert await erase.erase_matching(around.ports, {"user": "17", "more": "x"}) == erase.Erased(0)
+        assert await erase.erase_matching(around.ports, {"user": "17"}) == erase.Erased(len(tasks))
+        assert all([husk(await around.now(task)) for task in tasks])
+        assert await erase.erase_matching(around.ports, {"user": "17"}) == erase.Erased(0)
+    opened = sqlite3.connect(tmp_path / "receiver.db")
+    left = opened.execute("SELECT (SELECT count(*) FROM tasks), (SELECT count(*) FROM task_metadata)").fetchone()
+    opened.close()
+    assert left == (len(tasks), 0)
+
+
+async def test_without_metadata_there_is_nothing_to_match(tmp_path: Path) -> None:
+    async with world(tmp_path) as around:
+        task = await around.begun()
+        with pytest.raises(ValueError, match="every task"):
+            await erase.erase_matching(around.ports, {})
+        assert not husk(await around.now(task))
+
+
+def test_every_name_the_audio_check_may_give_a_file_is_known_here() -> None:
+    given = {kind.extension for kind in (*judge._KINDS, judge._MP3)}
+    assert given | {"pcm"} == set(erase.EXTENSIONS)

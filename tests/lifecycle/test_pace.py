@@ -1,0 +1,80 @@
+"""The pace of calls to a provider, by a clock that only sleeping moves."""
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import cast
+
+import pytest
+
+from receiver.lifecycle.pace import Pace
+from receiver.lifecycle.ports import System
+
+
+@dataclass
+class Clock:
+    """Time stands still but for sleeping."""
+
+    seconds: float = 0.0
+    slept: list[float] = field(default_factory=list)
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        await asyncio.sleep(0)
+        self.seconds += seconds
+
+
+def paced(per_second: float | None) -> tuple[Pace, Clock]:
+    clock = Clock()
+    return Pace(per_second, cast("System", clock)), clock
+
+
+async def test_without_a_figure_nobody_waits() -> None:
+    pace, clock = paced(None)
+    assert [await pace.turns(8) for _ in range(100)] == [8] * 100
+    assert clock.slept == []
+
+
+async def test_a_seconds_calls_may_begin_at_once_and_the_others_at_the_pace() -> None:
+    pace, clock = paced(4.0)
+    begun = []
+    for _ in range(12):
+        assert await pace.turns() == 1
+        begun.append(clock.seconds)
+    assert begun == pytest.approx([0, 0, 0, 0, *(number / 4 for number in range(1, 9))])
+
+
+async def test_below_one_in_a_second_the_first_call_begins_at_once() -> None:
+    pace, clock = paced(0.5)
+    assert [(await pace.turns(8), clock.seconds) for _ in range(3)] == [(1, 0), (1, 2), (1, 4)]
+
+
+async def test_no_more_turns_are_given_than_were_asked_for_or_are_there() -> None:
+    pace, _ = paced(5.0)
+    assert await pace.turns(3) == 3
+    assert await pace.turns(8) == 2
+
+
+async def test_turns_that_are_given_back_are_there_for_the_next_and_never_more_than_a_seconds() -> None:
+    pace, clock = paced(5.0)
+    assert await pace.turns(8) == 5
+    pace.give_back(4)
+    assert await pace.turns(8) == 4
+    pace.give_back(50)
+    assert await pace.turns(8) == 5
+    assert clock.slept == []
+
+
+async def test_two_kinds_of_work_that_never_rest_get_their_turns_alike() -> None:
+    pace, clock = paced(2.0)
+    begun: list[str] = []
+
+    async def work(kind: str) -> None:
+        while clock.seconds < 50:
+            begun.extend([kind] * await pace.turns(8))
+
+    await asyncio.gather(work("submit"), work("poll"))
+    assert abs(begun.count("submit") - begun.count("poll")) <= 3
+    assert 100 <= len(begun) <= 104

@@ -1,0 +1,57 @@
+"""What a step brought home is written down as soon as the database takes it."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import cast
+from uuid import UUID
+
+import pytest
+
+from receiver.domain.errors import UnavailableError
+from receiver.domain.task import Change
+from receiver.lifecycle.ports import Decision, Ports
+from receiver.lifecycle.record import record
+
+DECISION = Decision(UUID(int=1), lambda _: None)
+
+
+class Down:
+    """A database that is out of order for the first ``times`` tries, and the clock of whoever waits for it."""
+
+    def __init__(self, times: int) -> None:
+        self.times = times
+        self.tries = 0
+        self.passed = 0.0
+
+    async def apply(self, decisions: Sequence[Decision]) -> list[Change | None]:
+        self.tries += 1
+        if self.tries <= self.times:
+            raise UnavailableError("the disk is full")
+        return [None for _ in decisions]
+
+    async def sleep(self, seconds: float) -> None:
+        assert 0 < seconds <= 2.0
+        self.passed += seconds
+
+    def monotonic(self) -> float:
+        return self.passed
+
+    def jitter(self) -> float:
+        return 0.9
+
+    def ports(self) -> Ports:
+        return cast("Ports", SimpleNamespace(store=self, system=self))
+
+
+async def test_a_database_that_is_down_is_waited_for_however_long() -> None:
+    down = Down(times=5000)
+    assert await record(down.ports(), [DECISION, DECISION]) == [None, None]
+    assert (down.tries, down.passed > 3600) == (5001, True)
+
+
+async def test_what_another_may_do_meanwhile_is_given_up_in_time() -> None:
+    down = Down(times=5000)
+    with pytest.raises(UnavailableError):
+        await record(down.ports(), [DECISION], within=timedelta(seconds=120))
+    assert 120 <= down.passed < 123

@@ -1,0 +1,53 @@
+"""SIGTERM, with streams open, callers waiting and one who reads nothing: the service is gone in a moment."""
+
+import socket
+import threading
+from pathlib import Path
+
+import httpx
+
+from tests.harness import running, wait_until
+from tests.web.support import request
+
+
+def test_at_sigterm_streams_end_whole_and_the_service_is_gone_within_ten_seconds(tmp_path: Path) -> None:
+    with running(tmp_path, settings={"RECEIVER_MAX_STREAMS": "4"}) as stack:
+        stack.faults(seconds=[600, 600])
+        task = stack.submit("runware")
+        stream = {**stack.headers(), "Accept": "text/event-stream"}
+        heard: list[int] = []
+        ended: list[str] = []
+
+        def listen(path: str, **headers: str) -> None:
+            # A chunked answer that is cut off raises, and is not among those that ended.
+            with httpx.stream("GET", stack.service.url + path, headers={**stream, **headers}, timeout=30) as answer:
+                for line in answer.iter_lines():
+                    heard.extend([1] if line.startswith("data: ") else [])
+            ended.append(path)
+
+        def wait() -> None:
+            answer = httpx.get(f"{stack.service.url}/v1/tasks/{task['id']}?wait=60", headers=stream, timeout=30)
+            ended.append(str(answer.json()["status"]))
+
+        deaf = socket.create_connection(("127.0.0.1", int(stack.service.url.rpartition(":")[2])))
+        deaf.sendall(request("GET", "/v1/events", *(f"{name}: {value}" for name, value in stream.items())))
+        threads = [
+            *(threading.Thread(target=listen, args=[path]) for path in ("/v1/events", _events(task["id"]))),
+            threading.Thread(target=wait),
+        ]
+        for thread in threads:
+            thread.start()
+        stack.wait_for(task["id"], "submitted")
+        # Of two streams: created, attempted, submitted.
+        wait_until(lambda: len(heard) >= 6, 20, "both streams tell of the submit")
+        seconds = stack.service.stop()
+        for thread in threads:
+            thread.join(10)
+        deaf.close()
+        assert sorted(ended) == sorted(["/v1/events", _events(task["id"]), "submitted"])
+        assert seconds < 6
+        assert "Traceback" not in stack.service.words()
+
+
+def _events(task_id: str) -> str:
+    return f"/v1/tasks/{task_id}/events"
