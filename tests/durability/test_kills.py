@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.harness import balance, running, wait_until
@@ -27,10 +28,14 @@ CHECKPOINTS = {
 }
 
 
+#: Come by only when somebody asks for it; the test of its kill stands below.
+ASKED_FOR = {"erase.after_rows"}
+
+
 def test_every_checkpoint_in_the_code_is_killed_at() -> None:
     root = Path(__file__).parents[2] / "receiver"
     text = "\n".join(path.read_text("utf-8") for path in (root / "lifecycle").rglob("*.py"))
-    assert set(re.findall(r'checkpoint\("([^"]+)"\)', text)) == set(CHECKPOINTS)
+    assert set(re.findall(r'checkpoint\("([^"]+)"\)', text)) == {*CHECKPOINTS, *ASKED_FOR}
 
 
 @pytest.mark.parametrize("name", CHECKPOINTS)
@@ -53,6 +58,24 @@ def test_after_a_kill_at_a_checkpoint_the_balance_is_exact(tmp_path: Path, name:
         assert set(exact.statuses) <= {"succeeded", "lost"}
         lost = [task for task in tasks if task["status"] == "lost"]
         assert all(task["provider"] == "aimlapi" for task in lost), "only an unfindable AIMLAPI submit may be lost"
+
+
+def test_after_a_kill_amid_erasing_the_next_start_removes_the_audio(tmp_path: Path) -> None:
+    with running(tmp_path, settings={"RECEIVER_KILL_AT": "erase.after_rows"}) as stack:
+        task = stack.wait_for(stack.submit("runware", metadata={"user": "17"})["id"])
+
+        def audio() -> list[Path]:
+            return [path for path in (tmp_path / "data" / "artifacts").rglob("*") if path.is_file()]
+
+        assert len(audio()) == 1
+        with pytest.raises(httpx.TransportError):
+            stack.http.delete(f"{stack.service.url}/v1/tasks?metadata.user=17", headers=stack.headers())
+        wait_until(lambda: stack.service.dead, 30, "killed amid erasing")
+        assert len(audio()) == 1
+        stack.service.environment = {**stack.service.environment, "RECEIVER_KILL_AT": ""}
+        stack.service.start()
+        wait_until(lambda: not audio(), 20, "the audio is removed")
+        assert stack.task(task["id"])["results"][0]["artifact"]["status"] == "erased"
 
 
 def test_a_stop_ends_within_ten_seconds_with_work_under_way_and_loses_nothing(tmp_path: Path) -> None:

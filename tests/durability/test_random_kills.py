@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from tests.durability.drill import random_kills
+from tests.durability.kills import random_kills
 
 
 def test_killed_at_random_moments_under_load_nothing_is_lost_and_every_task_ends(tmp_path: Path) -> None:
