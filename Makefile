@@ -58,8 +58,18 @@ test: setup ## run the tests; make test ARGS="tests/domain -x" for some
 	@$(bin)/python -m pytest $(ARGS)
 
 .PHONY: drill
-drill: setup ## the loss proof: load, faults, 100 times kill -9, and the balance; make drill ARGS="--kills 20"
+drill: setup ## the loss proof, three drills and their balances (half an hour); make drill ARGS="--kills 20" for one
 	@$(bin)/python -m tests.durability.drill $(ARGS)
+
+.PHONY: bench
+bench: setup ## what it costs, beside its peers: ratios, a plot; needs wrk and strace; make bench ARGS=--quick
+	@$(bin)/python -m tests.bench $(ARGS)
+
+.PHONY: written
+written: setup ## make anew what is written from the code: settings in README and env.example, the picture
+	@$(bin)/python -m tests.readme
+	@$(bin)/python -m tests.infra.env_example
+	@$(bin)/python -m tests.picture
 
 .PHONY: check
 check: setup ## every gate: format, lint, types, architecture
