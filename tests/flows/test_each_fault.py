@@ -163,7 +163,7 @@ CASES = [
     ),
     Case(
         "hidden_seconds",
-        {"hidden_seconds": 1},
+        {"hidden_seconds": 4},
         lambda seen: all(task["polls"] > 1 for task in seen.tasks),
         requests=ONLY_AIMLAPI,
     ),
@@ -332,6 +332,11 @@ def test_a_fault_alone_leaves_the_balance_exact(stack: Stack, case: Case) -> Non
     end = seen()
     assert {task["status"] for task in end.tasks} <= set(case.ends.split())
     reckon(end.books).assert_exact()
+    if end.attempted("unclear"):
+        # Five submits in a row without a clear answer, and the provider is let rest: no case inherits from another.
+        stack.faults(**quick)
+        for request in case.requests:
+            stack.wait_for(submit(stack, request))
 
 
 def test_in_the_end_the_balance_of_all_cases_is_exact(stack: Stack) -> None:

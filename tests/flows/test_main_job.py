@@ -91,7 +91,9 @@ def test_every_format_is_recognised_by_its_content(
     task = stack.wait_for(stack.submit(provider, output_format=output_format)["id"])
     assert task["status"] == "succeeded", task
     assert task["results"][0]["artifact"]["media_type"].startswith(media_type)
-    assert task["results"][0]["artifact"]["duration_seconds"] > 3
+    duration = task["results"][0]["artifact"]["duration_seconds"]
+    # Raw samples do not say how many channels they are of.
+    assert duration is None if output_format == "pcm" else duration > 3
     audio_of(stack, task)
 
 

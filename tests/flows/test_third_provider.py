@@ -327,7 +327,8 @@ def test_its_options_are_settings(project: Project) -> None:
     assert answer.returncode == 0, answer.stderr
     assert SECRET not in answer.stdout
     shown = {setting["name"]: setting for setting in json.loads(answer.stdout)}
-    names = ("url", "media_hosts", "webhook_secret", "first_poll_seconds", "poll_seconds", "lookup_seconds")
+    names = ["url", "media_hosts", "webhook_secret", "first_poll_seconds", "poll_seconds", "lookup_seconds"]
+    names.append("requests_per_second")
     assert {name for name in shown if "LARK" in name} == {
         "LARK_API_KEY",
         *(f"RECEIVER_LARK_{name.upper()}" for name in names),

@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import time
 from pathlib import Path
 
 import httpx
@@ -11,7 +12,7 @@ from tests.web.support import request
 
 
 def test_at_sigterm_streams_end_whole_and_the_service_is_gone_within_ten_seconds(tmp_path: Path) -> None:
-    with running(tmp_path, settings={"RECEIVER_MAX_STREAMS": "4"}) as stack:
+    with running(tmp_path, settings={"RECEIVER_MAX_STREAMS": "4", "RECEIVER_MAX_WAITS": "1"}) as stack:
         stack.faults(seconds=[600, 600])
         task = stack.submit("runware")
         stream = {**stack.headers(), "Accept": "text/event-stream"}
@@ -25,21 +26,29 @@ def test_at_sigterm_streams_end_whole_and_the_service_is_gone_within_ten_seconds
                     heard.extend([1] if line.startswith("data: ") else [])
             ended.append(path)
 
-        def wait() -> None:
-            answer = httpx.get(f"{stack.service.url}/v1/tasks/{task['id']}?wait=60", headers=stream, timeout=30)
+        def wait(seconds: float) -> httpx.Response:
+            url = f"{stack.service.url}/v1/tasks/{task['id']}?wait={seconds}"
+            return httpx.get(url, headers=stack.headers(), timeout=30)
+
+        def wait_long() -> None:
+            # While somebody else looks whether this one waits, it is one too many.
+            while (answer := wait(60)).status_code == httpx.codes.TOO_MANY_REQUESTS:
+                time.sleep(0.1)
             ended.append(str(answer.json()["status"]))
 
         deaf = socket.create_connection(("127.0.0.1", int(stack.service.url.rpartition(":")[2])))
         deaf.sendall(request("GET", "/v1/events", *(f"{name}: {value}" for name, value in stream.items())))
         threads = [
             *(threading.Thread(target=listen, args=[path]) for path in ("/v1/events", _events(task["id"]))),
-            threading.Thread(target=wait),
+            threading.Thread(target=wait_long),
         ]
         for thread in threads:
             thread.start()
         stack.wait_for(task["id"], "submitted")
         # Of two streams: created, attempted, submitted.
         wait_until(lambda: len(heard) >= 6, 20, "both streams tell of the submit")
+        # One may wait at a time: whoever is refused has proved that it does.
+        wait_until(lambda: wait(0.01).status_code == httpx.codes.TOO_MANY_REQUESTS, 20, "the caller waits")
         seconds = stack.service.stop()
         for thread in threads:
             thread.join(10)
