@@ -10,7 +10,7 @@ from itertools import chain
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Delete, Dialect, Select, Table, bindparam, update
+from sqlalchemy import ColumnElement, Connection, Delete, Dialect, Select, Table, bindparam, column, update, values
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql import ClauseElement
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
@@ -25,17 +25,19 @@ Excluded = ReadOnlyColumnCollection[str, KeyedColumnElement[Any]]
 
 #: Rows of one INSERT. Few sizes, so that their texts stay prepared; many rows at once, because between two rows of an
 #: executemany another thread may take the interpreter, and the writer waits to get it back.
-_SIZES = (64, 8, 1)
+_SIZES = (64, 32, 16, 8, 4, 2, 1)
+#: Rows of one UPDATE: fewer sizes, for each set of columns has texts of its own.
+_UPDATE_SIZES = (64, 8, 1)
 #: Keys of one IN list; a shorter list is filled up with its last key, for the same reason.
 _LISTS = (1, 8, 64, 256)
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A statement with everything the driver needs: one tuple of parameters, or a list of them for as many runs."""
+    """A statement with everything the driver needs."""
 
     text: str
-    parameters: tuple[object, ...] | list[tuple[object, ...]]
+    parameters: tuple[object, ...]
 
 
 def run(connection: Connection, statements: Iterable[Ready]) -> None:
@@ -104,7 +106,7 @@ class Update:
         self._table = table
         self._columns = [table.columns[name] for name in columns]
         self._keys = list(table.primary_key.columns)
-        self._texts: dict[tuple[str, tuple[int, ...]], tuple[str, Converters]] = {}
+        self._texts: dict[tuple[str, tuple[int, ...], int], tuple[str, Converters]] = {}
 
     def ready(self, dialect: Dialect, rows: Iterable[tuple[Row, Row, Row]]) -> Iterator[Ready]:
         """Yield what changes rows, each given by its key, what its columns were and what they are to be."""
@@ -112,26 +114,34 @@ class Update:
         for key, was, is_now in rows:
             changed = tuple([place for place, old in enumerate(was) if old != is_now[place]])
             if changed:
-                alike.setdefault(changed, []).append((*(is_now[place] for place in changed), *key))
-        for changed, values in alike.items():
-            text, converters = self._text(dialect, changed)
-            yield Ready(text, [_converted(row, converters) for row in values])
+                alike.setdefault(changed, []).append((*key, *(is_now[place] for place in changed)))
+        for changed, changes in alike.items():
+            start = 0
+            for size in _UPDATE_SIZES:
+                while len(changes) - start >= size:
+                    text, converters = self._text(dialect, changed, size)
+                    yield Ready(text, _converted(chain.from_iterable(changes[start : start + size]), converters))
+                    start += size
 
-    def _text(self, dialect: Dialect, changed: tuple[int, ...]) -> tuple[str, Converters]:
-        known = self._texts.get((dialect.name, changed))
+    def _text(self, dialect: Dialect, changed: tuple[int, ...], size: int) -> tuple[str, Converters]:
+        known = self._texts.get((dialect.name, changed, size))
         if known is None:
-            known = self._texts[dialect.name, changed] = self._compile(dialect, changed)
+            known = self._texts[dialect.name, changed, size] = self._compile(dialect, changed, size)
         return known
 
-    def _compile(self, dialect: Dialect, changed: tuple[int, ...]) -> tuple[str, Converters]:
-        columns = [self._columns[place] for place in changed]
+    def _compile(self, dialect: Dialect, changed: tuple[int, ...], size: int) -> tuple[str, Converters]:
+        columns = [*self._keys, *(self._columns[place] for place in changed)]
+        rows = [
+            tuple(bindparam(f"{column.name}_{row}", type_=column.type) for column in columns) for row in range(size)
+        ]
+        new = values(*(column(of.name, of.type) for of in columns), name="new").data(rows).cte("new")
         statement = (
             update(self._table)
-            .where(*(column == bindparam(f"new_{column.name}", type_=column.type) for column in self._keys))
-            .values({column.name: bindparam(f"new_{column.name}", type_=column.type) for column in columns})
+            .where(*(key == new.columns[key.name] for key in self._keys))
+            .values({self._columns[place].name: new.columns[self._columns[place].name] for place in changed})
         )
-        names = [f"new_{column.name}" for column in [*columns, *self._keys]]
-        return _compiled(statement, dialect, names), _writers([*columns, *self._keys], dialect)
+        names = [f"{column.name}_{row}" for row in range(size) for column in columns]
+        return _compiled(statement, dialect, names), _writers(columns, dialect, size)
 
 
 class ForKeys:

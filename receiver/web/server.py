@@ -15,6 +15,7 @@ from typing import cast
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from receiver.web.bodies import ARRIVED
 from receiver.web.peers import counted_as, is_loopback
 
 #: A request head larger than this is refused: headers are memory given to strangers.
@@ -88,6 +89,9 @@ class GuardedProtocol(HttpToolsProtocol):
         #: The same by what the parser has reported, of a head that comes at once.
         self._parsed_bytes = 0
         self._trailer_bytes = 0
+        #: When the head that is awaited comes too late, by the loop's clock; None while none is.
+        self._head_due: float | None = None
+        #: Rings at that moment or before it: begun anew for every request, timers were a twentieth of all it cost.
         self._head_timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
         #: The bytes of answers that waited to be taken when they were last looked at.
@@ -101,6 +105,9 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_watching()
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
         self._stop_watching_writes()
         if self._entered:
             self._entered = False
@@ -175,11 +182,13 @@ class GuardedProtocol(HttpToolsProtocol):
         self._after_chunk_head = False
         if not self._refused:
             super().on_message_complete()
+            if self._is_answering():
+                cast("dict[str, object]", self.cycle.scope)[ARRIVED] = True
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
         # The server's own timer for idle connections stops at any byte, also at those of no request.
-        if self._head_timer is None and not self._is_answering() and not self.transport.is_closing():
+        if self._head_due is None and not self._is_answering() and not self.transport.is_closing():
             self._watch_head()
 
         if self.transport.is_closing():
@@ -227,13 +236,21 @@ class GuardedProtocol(HttpToolsProtocol):
             self._close()
 
     def _watch_head(self) -> None:
-        self._stop_watching()
-        self._head_timer = self.loop.call_later(self.head_seconds, self._too_slow)
+        self._head_due = self.loop.time() + self.head_seconds
+        if self._head_timer is None:
+            self._head_timer = self.loop.call_at(self._head_due, self._look_at_head)
 
     def _stop_watching(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
+        self._head_due = None
+
+    def _look_at_head(self) -> None:
+        self._head_timer = None
+        if self._head_due is None:
+            return
+        if self._head_due > self.loop.time():
+            self._head_timer = self.loop.call_at(self._head_due, self._look_at_head)
+        else:
+            self._too_slow()
 
     def _watch_writes(self) -> None:
         """Look, from time to time, whether what waits is taken; a closing connection, too, stays until it has been.
@@ -267,7 +284,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self._watch_writes()
 
     def _too_slow(self) -> None:
-        self._head_timer = None
+        self._head_due = None
         if self._in_head and self._is_answering() and self.flow.read_paused:
             # It is we who do not read on.
             self._watch_head()

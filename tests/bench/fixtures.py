@@ -41,7 +41,6 @@ def loaded_for(folder: Path) -> Loaded:
     loaded = load_settings(
         {
             "RECEIVER_DATA_DIR": str(folder / "var"),
-            "RUNWARE_API_KEY": "bench-key-of-no-provider",
             "RECEIVER_PUBLIC_URL": "https://callbacks.example.org",
             # What is measured is receiving and settling: nothing falls due for a look meanwhile.
             "RECEIVER_RUNWARE_FIRST_POLL_SECONDS": "86400",

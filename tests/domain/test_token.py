@@ -1,3 +1,5 @@
+import base64
+import hmac
 import string
 from datetime import timedelta
 from uuid import UUID
@@ -62,6 +64,12 @@ def test_keys_are_derived_as_rfc_5869_derives_them(
     secret: bytes, salt: bytes, info: bytes, length: int, derived: str
 ) -> None:
     assert hkdf_sha256(secret, salt=salt, info=info, length=length).hex() == derived
+
+
+def test_a_token_ends_in_the_mac_that_the_standard_library_makes() -> None:
+    raw = base64.urlsafe_b64decode(issued(signer()) + "==")
+    key = hkdf_sha256(OLD.secret, salt=b"receiver", info=b"token CALLBACK")
+    assert raw[-16:] == hmac.digest(key, raw[:-16] + INSTALLATION, "sha256")[:16]
 
 
 def test_a_token_gives_back_what_it_was_issued_for() -> None:

@@ -199,6 +199,23 @@ async def test_gathered_calls_are_served_by_one_call_of_their_function(engine: S
     assert served == [50]
 
 
+async def test_the_writer_does_not_begin_with_the_first_of_those_who_come_together(engine: SqliteEngine) -> None:
+    served: list[int] = []
+    begun = threading.Event()
+
+    def together(connection: Connection, items: Sequence[str]) -> list[str | Exception]:
+        begun.set()
+        served.append(len(items))
+        return [note(item)(connection) for item in items]
+
+    ask = engine.gather(together)
+    first = ask("first")
+    # The loop is at it all the while, as when it goes through what many callers have sent.
+    assert not begun.wait(0.2)
+    await asyncio.gather(first, *(ask(f"word {number}") for number in range(49)))
+    assert served == [50]
+
+
 async def test_an_item_that_cannot_be_written_does_not_fail_the_items_beside_it(engine: SqliteEngine) -> None:
     def together(connection: Connection, items: Sequence[str]) -> list[str | Exception]:
         return [ValueError(item) if item == "no" else note(item)(connection) for item in items]

@@ -86,11 +86,20 @@ def test_an_update_names_only_the_columns_that_changed(connection: Connection, e
         ((key(2),), (2, "word 2"), (2, "word 2")),
     ]
     run(connection, Update(notes, ("number", "word")).ready(connection.dialect, changes))
-    assert executed == [
-        'UPDATE notes SET word=? WHERE notes."key" = ?',
-        'UPDATE notes SET number=? WHERE notes."key" = ?',
+    assert [text.partition("UPDATE ")[2] for text in executed] == [
+        'notes SET word=new.word FROM new WHERE notes."key" = new."key"',
+        'notes SET number=new.number FROM new WHERE notes."key" = new."key"',
     ]
     assert everything(connection) == [(key(0), 0, "other"), (key(2), 2, "word 2"), (key(1), 10, "word 1")]
+
+
+@pytest.mark.parametrize("amount", [0, 1, 2, 9, 65, 300])
+def test_any_number_of_rows_is_updated_each_with_its_own_values(connection: Connection, amount: int) -> None:
+    run(connection, Insert(notes, COLUMNS).ready(connection.dialect, rows(amount + 1)))
+    changes = [((key(n),), (n, f"word {n}"), (n + 1000, f"new {n}")) for n in range(amount)]
+    run(connection, Update(notes, ("number", "word")).ready(connection.dialect, changes))
+    untouched = (key(amount), amount, f"word {amount}")
+    assert everything(connection) == [untouched, *((key(n), n + 1000, f"new {n}") for n in range(amount))]
 
 
 @pytest.mark.parametrize("amount", [0, 1, 2, 9, 65, 300])
@@ -120,8 +129,9 @@ def test_the_same_statements_are_made_for_postgresql() -> None:
     assert insert.text.endswith("ON CONFLICT (key) DO UPDATE SET word = excluded.word")
     assert insert.parameters == (key(0), 0, "word 0")
     [changed] = Update(notes, ("number", "word")).ready(dialect, [((key(0),), (0, "a"), (1, "a"))])
-    assert changed.text == "UPDATE notes SET number=$1::INTEGER WHERE notes.key = $2::UUID"
-    assert changed.parameters == [(1, key(0))]
+    assert "(VALUES ($1::UUID, $2::INTEGER))" in changed.text
+    assert changed.text.endswith('SET number="new".number FROM "new" WHERE notes.key = "new".key')
+    assert changed.parameters == (key(0), 1)
 
 
 def test_a_statement_with_parameters_of_its_own_is_refused() -> None:

@@ -15,6 +15,7 @@ from receiver.domain.schedule import PollPlan
 from receiver.domain.task import Recovery, Task
 from receiver.lifecycle.ports.provider import Answered, LogPage, ProviderEntry, ProviderOption, Unanswered
 from receiver.providers.aimlapi import answers, reading
+from receiver.providers.aimlapi.account import ACCOUNT
 from receiver.providers.aimlapi.request import adoptable, check, wire_body
 from receiver.providers.wire import calls, links
 
@@ -175,4 +176,4 @@ def _build(options: Mapping[str, str], key: str | None) -> Aimlapi:
     )
 
 
-ENTRY = ProviderEntry("aimlapi", _OPTIONS, _build)
+ENTRY = ProviderEntry("aimlapi", _OPTIONS, _build, ACCOUNT)

@@ -15,6 +15,7 @@ from receiver.domain.schedule import PollPlan
 from receiver.domain.task import Recovery, Task
 from receiver.lifecycle.ports.provider import Answered, LogPage, ProviderEntry, ProviderOption, Unanswered
 from receiver.providers.runware import answers, reading
+from receiver.providers.runware.account import ACCOUNT
 from receiver.providers.runware.request import adoptable, check, wire_task
 from receiver.providers.wire import calls, links
 
@@ -162,4 +163,4 @@ def _build(options: Mapping[str, str], key: str | None) -> Runware:
     )
 
 
-ENTRY = ProviderEntry("runware", _OPTIONS, _build)
+ENTRY = ProviderEntry("runware", _OPTIONS, _build, ACCOUNT)

@@ -12,7 +12,7 @@ from receiver.domain.report import Failure, Output, Reading, Via
 from receiver.providers.runware.words import DONE, FAILED, PENDING, complains, complaint
 from receiver.providers.wire import links
 from receiver.providers.wire.strict_json import dump, integer, mapping, parse, text
-from receiver.providers.wire.values import first_text, money, word
+from receiver.providers.wire.values import money, word
 
 # runware.ai/docs, "Audio inference": one of the three by outputType.
 _LINK = "audioURL"
@@ -29,6 +29,7 @@ _MOST_PARTS = 64
 _MOST_PARTS_OF_ALL = 1024
 _MOST_ODDITIES = 16
 _LONGEST_RESULT_ID = 128
+_NESTING = (dict, list)
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
@@ -75,7 +76,7 @@ def parts_of(value: object) -> list[Part]:
     parts: list[Part] = []
     for envelope in envelopes:
         known = mapping(envelope)
-        if not _KNOWN & known.keys():
+        if _KNOWN.isdisjoint(known):
             raise UnreadableError(f"{word(envelope)} that is no answer of Runware's")
         parts.extend(islice(_parts_of(known), _MOST_PARTS_OF_ALL + 1))
         if len(parts) > _MOST_PARTS_OF_ALL:
@@ -97,13 +98,16 @@ def named_in(value: object) -> frozenset[str]:
     waiting: list[object] = [value]
     while waiting:
         current = waiting.pop()
+        members: Iterable[object] = ()
         if isinstance(current, dict):
             name = text(current.get("taskUUID"))
             if name is not None:
                 found.add(name.lower() if _UUID.fullmatch(name) else word(name))
-            waiting.extend(current.values())
+            members = current.values()
         elif isinstance(current, list):
-            waiting.extend(current)
+            members = current
+        # Most members are words and numbers: to take each up again was a fifth of all the time of reading.
+        waiting.extend(member for member in members if isinstance(member, _NESTING))
         if len(found) > _MOST_PARTS:
             raise UnreadableError(f"names more than {_MOST_PARTS} tasks")
     return frozenset(found)
@@ -129,7 +133,7 @@ def read_parts(parts: Sequence[Part], named: frozenset[str], via: Via) -> Readin
 
 
 def _parts_of(envelope: Mapping[str, object]) -> Iterable[Part]:
-    if not {"data", "errors"} & envelope.keys():
+    if "data" not in envelope and "errors" not in envelope:
         has_audio = any(envelope.get(name) for name in (_LINK, *INLINE))
         is_error = complains(envelope) and not has_audio and text(envelope.get("status")) is None
         yield _part(envelope, is_error=is_error)
@@ -138,8 +142,8 @@ def _parts_of(envelope: Mapping[str, object]) -> Iterable[Part]:
         yield _part(value, is_error=False)
     for value in _objects(envelope.get("errors"), "errors"):
         yield _part(value, is_error=True)
-    rest = {name: value for name, value in envelope.items() if name not in {"data", "errors"}}
-    if rest.get("error"):
+    if envelope.get("error"):
+        rest = {name: value for name, value in envelope.items() if name not in {"data", "errors"}}
         yield _part(rest, is_error=True)
 
 
@@ -155,7 +159,7 @@ def _objects(value: object, name: str) -> Iterable[Mapping[str, object]]:
 
 def _part(value: Mapping[str, object], *, is_error: bool) -> Part:
     # An error that wraps its details in ``error`` may carry its task inside.
-    name = first_text(value.get("taskUUID"), mapping(value.get("error")).get("taskUUID"))
+    name = text(value.get("taskUUID")) or text(mapping(value.get("error")).get("taskUUID"))
     return Part(value, is_error, None if name is None else name.lower())
 
 

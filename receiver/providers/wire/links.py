@@ -68,9 +68,9 @@ def host_patterns(option: str, value: str) -> tuple[str, ...]:
 
 def trusted(found: str, hosts: Sequence[str], own_url: str) -> bool:
     """Tell whether a link is https on one of ``hosts``, or lies at the very origin of ``own_url``."""
-    if problem_with(found, longest=LONGEST_LINK) is not None:
+    plain = _PLAIN.fullmatch(found) if len(found) <= LONGEST_LINK else None
+    if plain is None and problem_with(found, longest=LONGEST_LINK) is not None:
         return False
-    plain = _PLAIN.fullmatch(found)
     origin = ("https", plain[1], 443) if plain else _origin(found)
     host = origin[1] or ""
     if not plain and not _HOST.fullmatch(host if ":" not in host else f"[{host}]"):

@@ -31,6 +31,10 @@ _SHORTEST_REST = timedelta(seconds=1)
 _LONGEST_REST = timedelta(hours=1)
 
 
+#: Beyond it a number is a mistake.
+_MOST_COUNTED = 10**15
+
+
 def word(value: object) -> str:
     """Return a foreign word fit to show: printable, at most 64 characters, nothing that could be a secret.
 
@@ -64,6 +68,13 @@ def money(value: object) -> int | None:
     if not 0 <= value <= MOST_DOLLARS:
         raise UnreadableError("an absurd cost")
     return int((value * Decimal(MICROS_PER_DOLLAR)).to_integral_value())
+
+
+def number(value: object) -> float | None:
+    """Return a number, negative ones too; None for what is none, and for one that nobody counts up to."""
+    if isinstance(value, bool) or not isinstance(value, int | Decimal):
+        return None
+    return float(value) if -_MOST_COUNTED <= value <= _MOST_COUNTED else None
 
 
 def money_in_header(headers: Mapping[str, str], name: str) -> int | None:
