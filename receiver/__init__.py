@@ -7,12 +7,14 @@ __main__ is `python -m receiver`, the same as the command `receiver`.
 
 cli is what a person types. Each command is thin: it reads options, calls one thing, shows the answer.
 
+doctor is the look at an installation from outside: its keys, its disk, its way in, what the providers think of it.
+
 bootstrap is the only place where things are joined: `build(settings)` makes a Receiver out of the rooms
 below, and `opened()` opens and closes what needs opening. Nothing else constructs a clock, a client, a
 store.
 
 web is what others call: the callback door of the providers, the inputs they fetch, the task interface of
-the user's application, events, health, the dashboard. It judges nothing; a callback is verified, bounded,
+the user's application, events, health, measures. It judges nothing; a callback is verified, bounded,
 stored, acknowledged.
 
 worker is the loop: it leases what is due, runs its step, lets go.
@@ -28,12 +30,15 @@ addresses.
 system is what only the machine knows: the clock, sleep, identifiers, chance, and the named checkpoints at
 which a durability test ends the process.
 
-telemetry is what we tell about ourselves: logs, metrics, traces. Never bodies, tokens or signed links.
+telemetry is what we tell about ourselves: logs, metrics, and the witness that hears of every change to a task once it
+is durable. Never bodies, tokens or signed links.
 
 settings is every setting with its meaning and default, read once.
 
-lifecycle is what we do with a task, one verb for each file: submit, accept, poll, settle, collect, notify,
-sweep, operate. A step reaches the world through ports, and other steps only through the store.
+lifecycle is what we do with a task, one verb for each file: submit, accept, poll, settle, collect, sweep, operate,
+adopt, erase, replay. A step reaches the world through ports, and other steps only through the store. Below the steps
+lies what several of them need: record writes down what came of one, reading understands a report, pace keeps to the
+rate of a provider, resting knows who takes nothing for now, lateness measures how long work waited.
 
 domain is what is true: tasks and their states, reports, results, events, deliveries, tokens, the schedule
 of looking, errors. Standard library only; it is told the time, it never asks.

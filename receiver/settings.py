@@ -11,18 +11,20 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from receiver.lifecycle.ports import Limits, ProviderEntry
 
 _PREFIX = "RECEIVER_"
+#: A shorter secret could be guessed by asking.
+LEAST_KEY_CHARACTERS = 32
 #: What Kubernetes puts into the environment of a pod beside a Service named "receiver".
 _INJECTED = re.compile(
     r"RECEIVER(_[A-Z0-9_]+)?_(SERVICE_(HOST|PORT(_[A-Z0-9_]+)?)|PORT(_[0-9]+_(TCP|UDP)(_[A-Z]+)?)?)"
 )
 _USER_INFO = re.compile(r"(://)[^/@\s]*@")
-_SECRETS = frozenset({"RECEIVER_SIGNING_KEYS", "RECEIVER_API_KEYS", "RECEIVER_API_KEY"})
+_SECRETS = frozenset({"RECEIVER_SIGNING_KEYS", "RECEIVER_API_KEYS", "RECEIVER_API_KEY", "RECEIVER_METRICS_KEY"})
 #: Read by the commands that speak HTTP and by the fault harness, not by the service's settings.
 _BESIDES = frozenset({"RECEIVER_URL", "RECEIVER_API_KEY", "RECEIVER_KILL_AT"})
 
@@ -76,6 +78,9 @@ class Settings(BaseSettings):
     max_connections: int = Field(2000, ge=10, description="connections open at once in this process")
     max_waits: int = Field(64, ge=1, description="callers that may wait for a task at once (?wait=); 429 beyond")
     max_streams: int = Field(64, ge=1, description="event streams open at once; 429 beyond")
+    metrics_key: str | None = Field(
+        None, description="key that opens /metrics and nothing else; the keys of the /v1 routes open it too"
+    )
     metrics_public: bool = Field(
         default=False, description="true: /metrics, /openapi.json and /docs are shown to anybody, without a key"
     )
@@ -107,6 +112,18 @@ class Settings(BaseSettings):
             return ",".join(str(ip_network(part.strip(), strict=False)) for part in value.split(",") if part.strip())
         except ValueError:
             raise ValueError("must be addresses or networks, such as 172.31.250.0/28") from None
+
+    @field_validator("metrics_key")
+    @classmethod
+    def _is_a_key_of_its_own(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is None:
+            return None
+        secret = value.rpartition(":")[2]
+        if len(secret) < LEAST_KEY_CHARACTERS:
+            raise ValueError(f"must have at least {LEAST_KEY_CHARACTERS} characters; `receiver keys new` makes a key")
+        if secret in {key.strip().rpartition(":")[2] for key in (info.data.get("api_keys") or "").split(",")}:
+            raise ValueError("is one of RECEIVER_API_KEYS, and so would open everything; make another one")
+        return value
 
     @field_validator("log_level")
     @classmethod
@@ -173,6 +190,13 @@ class Loaded:
     described: tuple[Described, ...] = ()
     kill_at: str | None = None
     option_secrets: tuple[str, ...] = field(default=(), repr=False)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What nothing we write may show: the keys we were given, ours without the names before them."""
+        given = (self.settings.api_keys, self.settings.signing_keys, self.settings.metrics_key)
+        ours = ",".join(key or "" for key in given).replace("\n", ",").split(",")
+        return (*self.keys.values(), *self.option_secrets, *(key.strip().rpartition(":")[2] for key in ours))
 
 
 def load(

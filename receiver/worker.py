@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -13,6 +13,7 @@ from receiver.domain.waiting import STOPS_LOOKS
 from receiver.lifecycle import collect, erase, poll, settle, submit, sweep
 from receiver.lifecycle.pace import Pace
 from receiver.lifecycle.ports import Pause, Ports, Provider, Queue, System
+from receiver.lifecycle.resting import Resting
 
 _log = logging.getLogger("receiver.worker")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -78,30 +79,34 @@ class _Slots:
 
 
 class _Outage:
-    """Says that the store is out of order when that begins, now and then while it lasts, and when it is over.
+    """Says that something is out of order when that begins, now and then while it lasts, and when it is over.
 
     Every loop and step runs into it, some twice a second: one line for each would fill the disk that is full.
     """
 
-    def __init__(self, system: System) -> None:
+    def __init__(self, system: System, what: str) -> None:
         self._system = system
+        self._what = what
         self._since: float | None = None
+        self._met_at = 0.0
         self._said_at = 0.0
 
     def met(self, error: UnavailableError, place: str) -> None:
-        now = self._system.monotonic()
+        now = self._met_at = self._system.monotonic()
         if self._since is None:
             self._since = now
         elif now - self._said_at < SAY_EVERY:
             return
         self._said_at = now
         seconds = round(now - self._since, 1)
-        _log.warning("store_unavailable", extra={"met_in": place, "reason": str(error), "seconds": seconds})
+        named = {"met_in": place, "reason": str(error), "seconds": seconds}
+        _log.warning("%s_unavailable", self._what, extra=named)
 
-    def over(self) -> None:
-        if self._since is not None:
+    def over(self, since: float) -> None:
+        """Take it for in order again when nobody, wherever, has met it ``since`` a moment of the steady clock."""
+        if self._since is not None and self._met_at < since:
             seconds = round(self._system.monotonic() - self._since, 1)
-            _log.info("store_available", extra={"seconds": seconds})
+            _log.info("%s_available", self._what, extra={"seconds": seconds})
             self._since = None
 
 
@@ -140,8 +145,9 @@ class Worker:
         self._running: set[asyncio.Task[None]] = set()
         self._loops: list[asyncio.Task[None]] = []
         self._clock: asyncio.Task[None] | None = None
-        self._pauses: dict[str, Pause] = {}
-        self._outage = _Outage(ports.system)
+        self._resting = Resting(ports.system)
+        self._outage = _Outage(ports.system, "store")
+        self._stuck = _Outage(ports.system, "artifacts")
         self._time_set = _Clock(ports.system)
 
     async def start(self) -> None:
@@ -167,7 +173,8 @@ class Worker:
         await asyncio.wait(self._loops, timeout=seconds / 4)
         for loop in self._loops:
             loop.cancel()
-        await asyncio.gather(*self._loops, return_exceptions=True)
+        clock = [] if self._clock is None else [self._clock]
+        await asyncio.gather(*self._loops, *clock, return_exceptions=True)
         if self._running:
             await asyncio.wait(self._running, timeout=seconds * 3 / 4)
         for step in self._running:
@@ -192,7 +199,11 @@ class Worker:
                 if not worked:
                     await self._hints.rest(queue, LONGEST_REST)
 
-    def _run(self, name: str, slots: _Slots, step: Coroutine[object, object, None]) -> None:
+    def _run(
+        self, name: str, slots: _Slots, step: Coroutine[object, object, None], **named: str | Sequence[str]
+    ) -> None:
+        """Start a step; ``named`` is what it is about, for the line in the log that says it broke."""
+
         async def guarded() -> None:
             try:
                 await step
@@ -200,7 +211,7 @@ class Worker:
                 # The lease runs out and the work falls due again.
                 self._outage.met(error, name)
             except Exception:  # noqa: BLE001 - one step that fails must not end the others
-                _log.exception("step_failed", extra={"step": name})
+                _log.exception("step_failed", extra={"step": name, **named})
             finally:
                 slots.give_back()
 
@@ -214,10 +225,7 @@ class Worker:
         reception = submit.Reception()
 
         async def send(task: Task) -> None:
-            pause = await submit.submit(self._ports, task, reception)
-            if pause is not None:
-                # At once: until the store is asked again, many more would be sent.
-                self._heed({**self._pauses, provider.name: pause})
+            await submit.submit(self._ports, task, reception, lambda pause: self._say(self._resting.heed(pause)))
 
         async def once() -> bool:
             turns = await pace.turns(reception.most(await slots.free()))
@@ -228,7 +236,7 @@ class Worker:
             finally:
                 pace.give_back(turns - len(tasks))
             for task in tasks:
-                self._run("submit", slots, send(task))
+                self._run("submit", slots, send(task), task_id=str(task.id))
             return bool(tasks)
 
         return once
@@ -249,7 +257,8 @@ class Worker:
                 await slots.free()
                 if number >= turns:
                     await pace.turns()
-                self._run("poll", slots, poll.poll(self._ports, provider, batch))
+                task_ids = [str(task.id) for task in batch]
+                self._run("poll", slots, poll.poll(self._ports, provider, batch), task_ids=task_ids)
             return bool(batches)
 
         return once
@@ -283,7 +292,9 @@ class Worker:
         async def once() -> bool:
             leased = await collect.lease(self._ports, await slots.free())
             for work in leased:
-                self._run("collect", slots, collect.collect(self._ports, work, decoding=decoding))
+                step = collect.collect(self._ports, work, decoding=decoding)
+                named = {"task_id": str(work.task.id), "result_id": str(work.result_id)}
+                self._run("collect", slots, step, **named)
             return bool(leased)
 
         return once
@@ -293,9 +304,10 @@ class Worker:
         next_sweep = 0.0
         while True:
             rest = LONGEST_REST
+            began = self._ports.system.monotonic()
             try:
                 await self._look_around()
-                self._heed(await self._ports.store.pauses())
+                self._say(await self._resting.read(self._ports.store))
                 now = self._ports.system.now()
                 for queue, due_at in (await self._ports.store.next_due()).items():
                     if due_at <= now:
@@ -308,8 +320,8 @@ class Worker:
                     # Not by a time whose jump has not been dealt with: it would find everything overdue.
                     while not self._time_set.jumped() and await sweep.sweep(self._ports) >= sweep.BATCH:
                         pass
-                    while await erase.sweep(self._ports) >= erase.SWEPT:
-                        pass
+                    await self._remove_erased()
+                self._outage.over(began)
             except UnavailableError as error:
                 self._outage.met(error, "time")
             except Exception:  # noqa: BLE001 - a loop outlives whatever goes wrong in it
@@ -327,24 +339,28 @@ class Worker:
             _log.warning("clock_jumped", extra={"seconds": round(by.total_seconds(), 3)})
         if self._ports.store.trouble is not None:
             await self._ports.store.ping()
-        self._outage.over()
 
-    def _heed(self, pauses: Mapping[str, Pause]) -> None:
-        """Take over the pauses as they are stored, and say each time that a provider begins to rest."""
-        now = self._ports.system.now()
-        for name, pause in pauses.items():
-            known = self._pauses.get(name)
-            if pause.until > now and (known is None or known.until <= now):
-                # Why, in the provider's words, stands with the tasks that wait: those may repeat what a caller wrote.
-                details = {"provider": name, "code": pause.error.code.value, "until": pause.until.isoformat()}
-                _log.warning("provider_paused", extra=details)
-        self._pauses = dict(pauses)
+    async def _remove_erased(self) -> None:
+        """Remove what erased tasks left in the artifact store, and say when that cannot be done."""
+        more = True
+        while more:
+            swept = await erase.sweep(self._ports)
+            if swept.fault is not None:
+                self._stuck.met(swept.fault, "erase")
+            more = swept.fault is None and swept.count >= erase.SWEPT
+        # What could not be removed is tried again by then.
+        self._stuck.over(self._ports.system.monotonic() - 2 * erase.AGAIN.total_seconds())
+
+    def _say(self, begun: Sequence[Pause]) -> None:
+        """Say that providers begin to rest."""
+        for pause in begun:
+            # Why, in the provider's words, stands with the tasks that wait: those may repeat what a caller wrote.
+            details = {"provider": pause.provider, "code": pause.error.code.value, "until": pause.until.isoformat()}
+            _log.warning("provider_paused", extra=details)
 
     def _paused(self, provider: Provider, *, polling: bool) -> bool:
         if not provider.configured:
             # Without a key every call would be refused; what waits is shown as waiting for one.
             return True
-        pause = self._pauses.get(provider.name)
-        if pause is None or pause.until <= self._ports.system.now():
-            return False
-        return not polling or pause.error.code in STOPS_LOOKS
+        pause = self._resting.of(provider.name)
+        return pause is not None and (not polling or pause.error.code in STOPS_LOOKS)

@@ -120,3 +120,32 @@ def test_trusted_proxies_are_addresses_or_networks() -> None:
     assert settings.trusted_proxies == "10.0.0.7/32,172.31.250.0/28"
     with pytest.raises(SettingsError, match="RECEIVER_TRUSTED_PROXIES: must be addresses or networks"):
         loaded({"RECEIVER_TRUSTED_PROXIES": "proxy.internal"})
+
+
+METRICS_KEY = "metrics:0123456789abcdef0123456789abcdef"
+
+
+def test_the_key_of_the_metrics_is_masked_and_among_what_nothing_may_show() -> None:
+    found = loaded({"RECEIVER_METRICS_KEY": METRICS_KEY})
+    assert {line.name: line.value for line in found.described}["RECEIVER_METRICS_KEY"] == "[set]"
+    assert METRICS_KEY.partition(":")[2] in found.secrets
+
+
+@pytest.mark.parametrize(
+    ("environ", "reason"),
+    [
+        ({"RECEIVER_METRICS_KEY": "metrics:short"}, "RECEIVER_METRICS_KEY: must have at least 32 characters"),
+        (
+            {"RECEIVER_METRICS_KEY": METRICS_KEY, "RECEIVER_API_KEYS": f"a:{'b' * 32}, {METRICS_KEY}"},
+            "open everything",
+        ),
+        (
+            {"RECEIVER_METRICS_KEY": METRICS_KEY.partition(":")[2], "RECEIVER_API_KEYS": METRICS_KEY},
+            "open everything",
+        ),
+    ],
+)
+def test_a_key_of_the_metrics_that_is_weak_or_opens_more_is_refused(environ: dict[str, str], reason: str) -> None:
+    with pytest.raises(SettingsError, match=reason) as refused:
+        loaded(environ)
+    assert METRICS_KEY.partition(":")[2] not in str(refused.value)

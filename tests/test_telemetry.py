@@ -3,28 +3,45 @@ import json
 import logging
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
 
+from receiver.domain.attempt import Attempt, AttemptOutcome
+from receiver.domain.event import Event, EventType
+from receiver.domain.report import Via
+from receiver.domain.request import TaskRequest
+from receiver.domain.result import Result
+from receiver.domain.task import Change, Task
 from receiver.domain.token import Purpose, SigningKey, TokenSigner
-from receiver.telemetry import PrometheusMetrics, configure_logs
+from receiver.telemetry import PrometheusMetrics, Witness, configure_logs
+
+NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 
 TOKEN = "AQ" + "x" * 68
 SECRET = 'kEy/with+signs="and quotes"'
 
 
+@contextmanager
+def logging_to(stream: io.StringIO, level: str) -> Iterator[None]:
+    root = logging.getLogger()
+    before, level_before = root.handlers[:], root.level
+    configure_logs(level, stream, secrets=(SECRET, "short"))
+    yield
+    root.handlers[:] = before
+    root.setLevel(level_before)
+
+
 @pytest.fixture
 def lines() -> Iterator[io.StringIO]:
-    root = logging.getLogger()
-    before, level = root.handlers[:], root.level
     stream = io.StringIO()
-    configure_logs("info", stream, secrets=(SECRET, "short"))
-    yield stream
-    root.handlers[:] = before
-    root.setLevel(level)
+    with logging_to(stream, "info"):
+        yield stream
 
 
 @pytest.mark.parametrize(
@@ -41,6 +58,14 @@ def test_whatever_looks_like_a_secret_is_cut_from_every_part_of_a_line(lines: io
     logging.getLogger("anything").warning("event %s", text, extra={"detail": {"inner": [text]}})
     assert TOKEN not in lines.getvalue()
     assert "[redacted]" in json.loads(lines.getvalue())["event"]
+
+
+@pytest.mark.parametrize("word", ["Bearer", "bearer", "BEARER"])
+def test_a_bearer_key_that_nobody_told_us_of_is_cut_from_a_line_without_other_marks(
+    lines: io.StringIO, word: str
+) -> None:
+    logging.getLogger("anything").warning("said", extra={"header": f"{word} hunter2-hunter2"})
+    assert json.loads(lines.getvalue())["header"] == f"{word} [redacted]"
 
 
 @pytest.mark.parametrize("purpose", Purpose)
@@ -117,6 +142,12 @@ def test_lines_that_would_show_paths_or_values_are_silenced(lines: io.StringIO, 
     assert lines.getvalue() == ""
 
 
+def test_a_line_without_any_mark_of_a_secret_still_loses_the_secrets_we_know(lines: io.StringIO) -> None:
+    logging.getLogger("receiver").warning("plain", extra={"said": SECRET.replace("/", "%2F"), SECRET: "a name"})
+    assert "kEy" not in lines.getvalue().replace("kEy%2Fwith+", "")
+    assert json.loads(lines.getvalue())["[redacted]"] == "a name"
+
+
 def test_counters_and_durations_appear_under_our_prefix() -> None:
     metrics = PrometheusMetrics()
     metrics.count("callbacks_accepted", provider="runware")
@@ -146,3 +177,117 @@ def test_a_label_whose_words_never_end_is_other_from_some_word_on() -> None:
     page = metrics.page().decode()
     assert page.count("receiver_seen_total{") == 65
     assert metrics.registry.get_sample_value("receiver_seen_total", {"status": "other", "provider": "runware"}) == 936
+
+
+def sample(metrics: PrometheusMetrics, name: str, **labels: str) -> float | None:
+    return metrics.registry.get_sample_value(f"receiver_{name}", labels)
+
+
+def test_what_is_rare_stands_at_0_from_the_start_for_every_word_it_may_hold() -> None:
+    metrics = PrometheusMetrics(("runware", "aimlapi"))
+    assert sample(metrics, "reports_quarantined_total", provider="aimlapi") == 0
+    assert sample(metrics, "events_total", provider="runware", type="task.lost") == 0
+    assert sample(metrics, "callbacks_total", provider="runware", outcome="fault") == 0
+    assert sample(metrics, "results_total", provider="runware", pushed="true", via="poll") == 0
+    assert sample(metrics, "callbacks_bad_token_total") == 0
+    assert sample(metrics, "due_lateness_seconds_count", queue="poll") == 0
+
+
+def test_a_gauge_says_nothing_until_somebody_has_looked_and_nothing_again_when_forgotten() -> None:
+    metrics = PrometheusMetrics(("runware",))
+    assert sample(metrics, "tasks_open", provider="runware", status="unknown") is None
+    metrics.gauge("tasks_open", 3, provider="runware", status="unknown")
+    metrics.gauge("tasks_open", 2, provider="runware", status="unknown")
+    assert sample(metrics, "tasks_open", provider="runware", status="unknown") == 2
+    metrics.forget("tasks_open")
+    metrics.forget("never_heard_of")
+    assert sample(metrics, "tasks_open", provider="runware", status="unknown") is None
+
+
+def test_a_followed_gauge_is_asked_whenever_the_page_is_made() -> None:
+    metrics, values = PrometheusMetrics(), iter((1, 2))
+    metrics.follow("connections_open", lambda: next(values))
+    assert b"receiver_connections_open 1.0" in metrics.page()
+    assert b"receiver_connections_open 2.0" in metrics.page()
+
+
+def test_lateness_of_hours_is_told_from_lateness_of_a_day() -> None:
+    metrics = PrometheusMetrics()
+    metrics.observe("due_lateness_seconds", 7200, queue="poll")
+    assert sample(metrics, "due_lateness_seconds_bucket", queue="poll", le="3600.0") == 0
+    assert sample(metrics, "due_lateness_seconds_bucket", queue="poll", le="14400.0") == 1
+
+
+def a_task(**fields: Any) -> Task:  # noqa: ANN401 - fields of a Task
+    """A task that was created at noon."""
+    return replace(
+        Task(
+            key=uuid4(),
+            id=uuid4(),
+            request=TaskRequest("runware", "a quiet cover", "https://files.example.org/a.mp3"),
+            model="minimax:music@cover",
+            created_at=NOON,
+            deadline_seconds=1800,
+        ),
+        **fields,
+    )
+
+
+def a_result(via: Via) -> Result:
+    return Result(
+        id=uuid4(), index=0, identity="a", via=via, received_at=NOON, report_id=uuid4(), inline=False, link=None
+    )
+
+
+def test_every_event_is_counted_by_its_type_and_a_result_by_the_channel_that_told_of_it_first() -> None:
+    metrics = PrometheusMetrics(("runware",))
+    lost = Change(a_task(), (Event(EventType.TASK_LOST, NOON),))
+    told = Event(EventType.RESULT_RECEIVED, NOON, {"via": "poll"})
+    pushed, unpushed = Change(a_task(pushed=True), (told, told)), Change(a_task(), (told,))
+    Witness(metrics)([lost, pushed, unpushed, Change(a_task())])
+    assert sample(metrics, "events_total", provider="runware", type="task.lost") == 1
+    assert sample(metrics, "events_total", provider="runware", type="result.received") == 3
+    assert sample(metrics, "results_total", provider="runware", pushed="true", via="poll") == 2
+    assert sample(metrics, "results_total", provider="runware", pushed="false", via="poll") == 1
+
+
+def test_the_end_of_a_task_is_one_line_that_names_it_and_says_how_it_went(lines: io.StringIO) -> None:
+    task = a_task(results=(a_result(Via.CALLBACK), a_result(Via.POLL)), attempts=1, polls=2, callbacks=1)
+    ended = Event(EventType.TASK_SUCCEEDED, NOON + timedelta(seconds=23.4567), {"stored": 2, "expected": 2})
+    stored = Event(EventType.RESULT_STORED, NOON, {"result_id": "r", "path": "/somewhere"})
+    Witness(PrometheusMetrics())([Change(task, (stored, ended))])
+    [line] = [json.loads(text) for text in lines.getvalue().splitlines()]
+    assert {name: line[name] for name in ("event", "level", "task_id", "provider", "status", "seconds", "via")} == {
+        "event": "task_ended",
+        "level": "info",
+        "task_id": str(task.id),
+        "provider": "runware",
+        "status": "succeeded",
+        "seconds": 23.457,
+        "via": "callback+poll",
+    }
+
+
+def test_on_a_closer_look_every_event_is_a_line_with_the_id_of_its_task_and_nobodys_words() -> None:
+    stream = io.StringIO()
+    task, attempt = a_task(), Attempt(2, NOON, outcome=AttemptOutcome.ACCEPTED, http_status=200, detail="their words")
+    words = {"report_id": "r", "reason": "their words", "message": "their words"}
+    events = [Event(kind, NOON, words) for kind in EventType]
+    with logging_to(stream, "debug"):
+        Witness(PrometheusMetrics())([Change(task, tuple(events), attempt=attempt)])
+    told = [json.loads(text) for text in stream.getvalue().splitlines()]
+    assert [line["task_id"] for line in told] == [str(task.id)] * len(EventType)
+    assert {line["report_id"] for line in told} == {"r"}
+    assert [(line["attempt"], line["http_status"]) for line in told if line["event"] == "attempt_made"] == [(2, 200)]
+    assert sum(line["event"] == "task_ended" for line in told) == 5
+    assert {line["level"] for line in told if line.get("status") == "lost"} == {"warning"}
+    assert "their words" not in stream.getvalue()
+
+
+def test_a_witness_that_fails_does_not_fail_what_is_durable(lines: io.StringIO) -> None:
+    class Broken(PrometheusMetrics):
+        def count(self, name: str, amount: int = 1, **labels: str) -> None:
+            raise RuntimeError("no room")
+
+    Witness(Broken())([Change(a_task(), (Event(EventType.TASK_LOST, NOON),))])
+    assert json.loads(lines.getvalue())["event"] == "witness_failed"

@@ -9,6 +9,8 @@ from receiver.domain.task import Status, Task, Work, at_rest
 
 #: Looks that a stranger can make due again and again are at least this far apart.
 LOOK_GAP = timedelta(seconds=10)
+#: How long nothing is asked about a task after an answer was set aside because settling it ended the process.
+AFTER_DEATH = timedelta(minutes=30)
 #: The doubt that stands where callbacks contradict each other, and not one of them tells of a failure.
 DISAGREEMENT = TaskError(ErrorCode.UNKNOWN, "callbacks do not agree")
 #: The ends that what lies in our storage decides, and decides anew when a result is replaced.
@@ -57,6 +59,13 @@ def verify(task: Task, now: datetime) -> Task:
     return _doubted(replace(task, work=Work.POLL, due_at=min(task.due_at or due_at, due_at)), now)
 
 
+def ask_later(task: Task, now: datetime) -> Task:
+    """Put the next look off, as settling the last answer ended the process: an equal one may do so again."""
+    if task.work is not Work.POLL or task.due_at is None:
+        return task
+    return replace(task, due_at=max(task.due_at, now + AFTER_DEATH))
+
+
 def asked_about(task: Task) -> Task:
     """Return the task at rest, but for the look at results that callbacks alone told and that are in doubt."""
     rested = at_rest(task)
@@ -66,7 +75,10 @@ def asked_about(task: Task) -> Task:
 
 
 def _doubted(task: Task, now: datetime) -> Task:
-    return replace(task, doubt=task.doubt or DISAGREEMENT, doubt_since=task.doubt_since or now)
+    # What the provider has said before may contradict what callbacks told since: its next answer is news, also an
+    # equal one.
+    doubt, since = task.doubt or DISAGREEMENT, task.doubt_since or now
+    return replace(task, doubt=doubt, doubt_since=since, answer_digest=None)
 
 
 def _told_by_callback(task: Task) -> bool:

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from receiver.domain.adoption import never_heard_of
-from receiver.domain.asking import DISAGREEMENT, asked_about, look_now
+from receiver.domain.asking import DISAGREEMENT, SETTLED_ENDS, asked_about, look_now
 from receiver.domain.copying import replace
 from receiver.domain.errors import ErrorCode, TaskError
 from receiver.domain.event import Event, EventType
 from receiver.domain.report import NewReport, Reading
 from receiver.domain.schedule import PollPlan, back_off, next_look
-from receiver.domain.settlement import QUIET, finish
+from receiver.domain.settlement import QUIET, failures_told, finish, own_names
 from receiver.domain.submission import evidence, fail, may_resend
 from receiver.domain.task import Change, Recovery, Status, Task, Work, at_rest
 
@@ -20,6 +20,9 @@ DOUBT = timedelta(seconds=60)
 DOUBT_INTERVAL = timedelta(seconds=5)
 #: A lost task that was to be looked at once more is left alone after this many looks without an answer.
 LAST_TRIES = 5
+#: Where not one look gets an answer a task is given up after so many in a row. They come to lie half a minute apart,
+#: so these take a day: a machine that starts before its network does must not take that for the provider's silence.
+MOST_FRUITLESS_LOOKS = 2880
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +46,17 @@ def looked(
 ) -> Change:
     """Apply one poll answer: count it, set the next look, and hand on what is news as a report.
 
-    ``report`` is stored only when it says more than "pending" and differs from the last that did. ``asked_at``, by
-    default now, is when the question was sent: what a callback told since then it does not answer.
+    ``report`` is stored only when it is news. ``asked_at``, by default now, is when the question was sent: what a
+    callback told since then it does not answer.
     """
     task = replace(task, polls=task.polls + 1, tries=0)
     if task.status.terminal and task.status is not Status.LOST and task.work is not Work.POLL:
-        return Change(at_rest(task))
+        return _after_the_end(task, reading, report, now)
     if reading.says_nothing:
         return _silence(task, now, rules)
     proceeded = evidence(task, now, rules.plan)
     task, events = proceeded.task, list(proceeded.events)
+    news = is_news(task, reading, report.sha256)
     same = task.answer_digest == report.sha256
     if not same:
         task = replace(task, answer_digest=report.sha256)
@@ -69,11 +73,26 @@ def looked(
         task = _not_yet_told(task, now, rules, at_once=unanswered)
     else:
         task = at_rest(task)
-    news = not same and bool(reading.outputs or reading.failures or reading.oddities)
-    if same and task.quiet_since is not None and now - task.quiet_since >= QUIET:
+    if same and not news and task.quiet_since is not None and now - task.quiet_since >= QUIET:
         ended = finish(task, now)
         return replace(ended, events=(*events, *ended.events))
     return Change(task, tuple(events), report=report if news else None)
+
+
+def is_news(task: Task, reading: Reading, digest: bytes) -> bool:
+    """Tell whether an answer is to be stored and settled: it differs from the last one, or that was never settled.
+
+    The report of an answer may be set aside although there is nothing wrong with it, as when a fault of ours ended
+    its settling: the next equal answer then still tells of more than is known, unless it names another task.
+    """
+    if task.answer_digest != digest:
+        return bool(reading.outputs or reading.failures or reading.oddities)
+    if task.status is not Status.SUBMITTED or not reading.named <= own_names(task):
+        return False
+    known = {result.identity for result in task.results}
+    room = task.expected - len(known)
+    untold = any(output.identity not in known for output in reading.outputs)
+    return (untold and room > 0) or len(reading.failures) > failures_told(task)
 
 
 def look_failed(task: Task, now: datetime, rules: LookRules, *, retry_after: timedelta | None = None) -> Change:
@@ -81,7 +100,9 @@ def look_failed(task: Task, now: datetime, rules: LookRules, *, retry_after: tim
     if task.work not in {Work.POLL, Work.LOOKUP}:
         return Change(task)
     tries = task.tries + 1
-    if task.status.terminal and tries >= LAST_TRIES:
+    if task.status is Status.LOST and tries >= LAST_TRIES:
+        return Change(at_rest(task))
+    if task.status in SETTLED_ENDS and (task.deadline_at is None or now >= task.deadline_at):
         return Change(at_rest(task))
     wait = max(back_off(tries, rules.jitter, base=2.0), retry_after or timedelta())
     return _believed(replace(task, tries=tries, due_at=now + wait), now)
@@ -121,8 +142,9 @@ class Found:
 def overdue(task: Task, now: datetime, lost_after: timedelta, *, askable: bool = True) -> Change | None:
     """Mark a task past its deadline, and give it up a day later; None when neither is so.
 
-    Nothing is given up while a look at it is due: after a long stop of ours the provider is asked first, unless it is
-    not ``askable``, as there is no adapter or no key for it any more.
+    Nothing is given up while a look at it is due, nor before one was answered, unless for a whole day none is: after
+    a long stop of ours the provider is asked first. Not so when it is not ``askable``, as there is no adapter or no
+    key for it any more.
     """
     if task.status not in {Status.SUBMITTED, Status.UNKNOWN} or task.deadline_at is None or now < task.deadline_at:
         return None
@@ -130,7 +152,8 @@ def overdue(task: Task, now: datetime, lost_after: timedelta, *, askable: bool =
     events = () if task.overdue else (marked,)
     too_late = now >= task.deadline_at + lost_after
     task = replace(task, overdue=True)
-    if too_late and (not askable or (task.due_at is not None and task.due_at > now)):
+    asked = task.tries == 0 or task.tries >= MOST_FRUITLESS_LOOKS
+    if too_late and (not askable or (asked and task.due_at is not None and task.due_at > now)):
         ended = _incomplete(task, now) if task.results else lose(task, now, "no outcome long after the deadline")
         return replace(ended, events=(*events, *ended.events))
     return Change(task, events) if events else None
@@ -148,6 +171,15 @@ def lose(task: Task, now: datetime, message: str, code: ErrorCode | None = None)
     error = TaskError(code or (ErrorCode.TIMEOUT if task.submitted_at else ErrorCode.UNKNOWN), message)
     ended = replace(at_rest(task), status=Status.LOST, errors=(*task.errors, error), completed_at=now)
     return Change(ended, (Event(EventType.TASK_LOST, now, {"message": message}),))
+
+
+def _after_the_end(task: Task, reading: Reading, report: NewReport, now: datetime) -> Change:
+    """Count an answer to a question asked before the task ended; what a cancelled task cost and gave is recorded."""
+    tells = bool(reading.outputs or reading.failures) and task.answer_digest != report.sha256
+    if task.status is not Status.CANCELLED or not tells:
+        return Change(at_rest(task))
+    told = Event(EventType.POLL_ANSWERED, now, _summary(reading))
+    return Change(at_rest(replace(task, answer_digest=report.sha256)), (told,), report=report)
 
 
 def _silence(task: Task, now: datetime, rules: LookRules) -> Change:

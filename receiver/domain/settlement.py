@@ -70,7 +70,7 @@ def settle(task: Task, report: StoredReport, reading: Reading, now: datetime, ru
     the provider's hosts, its failures only make the provider's own answer due. An answer we fetched ourselves
     decides.
     """
-    foreign = sorted(reading.named - _own_names(task))
+    foreign = sorted(reading.named - own_names(task))
     if foreign:
         whose = "another task" if task.provider_task_id else "a task before the provider told its id of this one"
         return quarantine(task, report, f"names {whose}: {foreign[0][:64]}", now)
@@ -132,7 +132,8 @@ def _asked_inline(task: Task) -> bool:
     return (task.request.output_type or "URL").upper() != "URL"
 
 
-def _own_names(task: Task) -> set[str]:
+def own_names(task: Task) -> set[str]:
+    """Return the ids by which a provider may speak of the task."""
     return {str(task.id), *([task.provider_task_id] if task.provider_task_id else [])}
 
 
@@ -147,7 +148,7 @@ def _received(report: StoredReport) -> tuple[Event, ...]:
     return (Event(EventType.CALLBACK_RECEIVED, report.received_at, data),)
 
 
-def _failures_told(task: Task) -> int:
+def failures_told(task: Task) -> int:
     """Count the failures the provider told of; our own in fetching audio stand beside them."""
     return sum(error.code is not ErrorCode.ARTIFACT_UNAVAILABLE for error in task.errors)
 
@@ -157,7 +158,7 @@ class _Settling:
 
     def __init__(self, task: Task, report: StoredReport, now: datetime, rules: SettleRules) -> None:
         self.after_the_end = task.status.terminal and task.status is not Status.LOST
-        self.known_before = len(task.results) + _failures_told(task)
+        self.known_before = len(task.results) + failures_told(task)
         self.task = _counted(task, report)
         self.report = report
         self.trusted = report.via is not Via.CALLBACK
@@ -272,7 +273,7 @@ class _Settling:
 
     def _surplus(self, reading: Reading) -> None:
         """Doubt what callbacks told where there are more outcomes than were asked for."""
-        outcomes = len(self.task.results) + _failures_told(self.task)
+        outcomes = len(self.task.results) + failures_told(self.task)
         failed_too = reading.failures and len(self.task.results) >= self.task.expected
         if not self.trusted and (failed_too or outcomes > self.task.expected):
             self.disputed = True
@@ -394,6 +395,6 @@ class _Settling:
         self.task = replace(self.task, quiet_since=since, work=Work.POLL, due_at=since + QUIET)
 
     def _outcome_known(self) -> None:
-        known = len(self.task.results) + _failures_told(self.task)
+        known = len(self.task.results) + failures_told(self.task)
         if self.task.status is Status.SUBMITTED and known >= self.task.expected:
             self._proceed(finish(self.task, self.now))

@@ -109,6 +109,8 @@ def conclude(task: Task, outcome: SubmitOutcome, now: datetime, rules: SubmitRul
     latest = task.attempts == attempt.ordinal
     if latest:
         task = replace(task, attempt_open_since=None)
+    if latest and isinstance(outcome, Paused | NotSent):
+        task = _never_unknown(task, attempt)
     waiting = task.status in {Status.QUEUED, Status.UNKNOWN}
     # An early callback that told of a failure alone was only a hint; this is the provider's own word.
     confirmed = latest and task.status is Status.SUBMITTED and task.doubt is not None and not task.results
@@ -229,6 +231,24 @@ def _again(task: Task, outcome: Paused | NotSent, now: datetime, rules: SubmitRu
         # The provider as a whole rests until its pause ends; what waits for a new key must then go on at once.
         wait = outcome.retry_after or (AFTER_PAUSE if outcome.error.code in _OURS_TO_MEND else wait)
     return Change(replace(task, tries=tries, due_at=now + wait))
+
+
+def _never_unknown(task: Task, attempt: Attempt) -> Task:
+    """Return a task as queued again where its only unclear attempt turns out not to have reached anybody.
+
+    The attempt was taken for interrupted as its lease ended before its outcome was written down.
+    """
+    if task.status is not Status.UNKNOWN or task.unknown_since != attempt.started_at:
+        return task
+    return replace(
+        task,
+        status=Status.QUEUED,
+        overdue=False,
+        unknown_since=None,
+        deadline_at=None,
+        tries=0,
+        work=Work.SUBMIT,
+    )
 
 
 def _not_sent_in_time(task: Task, now: datetime, errors: tuple[TaskError, ...]) -> Change:

@@ -4,6 +4,7 @@ queued ──▶ submitted ──▶ collecting ──▶ succeeded | partial | 
   │           ├──▶ failed          the provider said no, or gave up
   │           └──▶ lost            a day after the deadline; a later result reopens it (task.found)
   ├──▶ unknown ──▶ submitted | collecting | failed | lost      sent, answer lost
+  │       └──▶ queued              proven since not to have been sent
   ├──▶ collecting | failed         an early callback
   └──▶ failed                      refused at submit, or queued too long (not_sent)
 any non-terminal ──▶ cancelled
@@ -70,9 +71,10 @@ class Task:
     callback URL. ``work`` and ``due_at`` say what to do next and when; both None when nothing is to be done.
     ``tries`` counts fruitless calls in a row. ``attempts`` counts submits; one is open while
     ``attempt_open_since`` is set. ``doubt`` is a failure that so far only a callback told, or that callbacks do not
-    agree. ``answer_digest`` is the sha256 of the last poll answer that was news; ``quiet_since`` is when an answer
-    first showed failures, fewer outcomes than asked for, and nothing pending. ``told_cost_micros`` is a cost told for
-    the whole task, in micro-dollars. A task with ``erased_at`` is a husk and never changes again.
+    agree. ``answer_digest`` is the sha256 of the last poll answer that was news, None also where the next is
+    news whatever it says; ``quiet_since`` is when an answer first showed failures, fewer outcomes than asked for, and
+    nothing pending. ``told_cost_micros`` is a cost told for the whole task, in micro-dollars. A task with
+    ``erased_at`` is a husk and never changes again.
     """
 
     key: UUID

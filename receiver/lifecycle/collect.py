@@ -19,6 +19,7 @@ from receiver.domain.errors import (
 )
 from receiver.domain.result import Result
 from receiver.domain.task import Change, Task
+from receiver.lifecycle.lateness import observe_lateness
 from receiver.lifecycle.ports import ArtifactWork, Decide, Decision, Fetched, Ports, Queue
 from receiver.lifecycle.record import record
 
@@ -30,7 +31,11 @@ async def lease(ports: Ports, limit: int) -> list[ArtifactWork]:
     """Claim results whose audio is to be fetched."""
     # Longer than a download may take, so that nobody else begins the same one.
     lease_for = ports.limits.lease + timedelta(seconds=ports.limits.media_timeout_seconds)
-    return await ports.store.lease_artifacts(now=ports.system.now(), limit=limit, lease=lease_for)
+    now = ports.system.now()
+    leased = await ports.store.lease_artifacts(now=now, limit=limit, lease=lease_for)
+    due = [result.artifact.due_at for work in leased for result in work.task.results if result.id == work.result_id]
+    observe_lateness(ports, Queue.COLLECT, due, now)
+    return leased
 
 
 async def collect(
@@ -77,17 +82,22 @@ async def collect(
 
 
 async def _keep(ports: Ports, task: Task, result: Result, kept: Kept) -> None:
-    """Record audio that lies in the store; take it away again when another result has its place by now."""
+    """Record audio that lies in the store; take it away again when no result of the task names it afterwards.
+
+    Meanwhile another result may have come into its place, or it may have been given up.
+    """
     now = ports.system.now()
-    replaced = False
+    unnamed = False
 
     def decide(current: Task) -> Change | None:
-        nonlocal replaced
-        replaced = all(known.id != result.id for known in current.results)
-        return collected(current, result.id, kept, now)
+        nonlocal unnamed
+        change = collected(current, result.id, kept, now)
+        names = [known.artifact.object_key for known in (change.task if change else current).results]
+        unnamed = kept.object_key not in names
+        return change
 
     await _record(ports, task, decide, kept.object_key)
-    if replaced:
+    if unnamed:
         await ports.objects.remove(kept.object_key)
 
 

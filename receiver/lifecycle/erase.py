@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from receiver.domain.erasure import erase
-from receiver.domain.errors import NotFoundError
+from receiver.domain.errors import NotFoundError, UnavailableError
 from receiver.domain.request import InlineAudio
 from receiver.domain.task import Task
 from receiver.lifecycle.ports import Erasing, Ports, TaskFilter
@@ -21,6 +21,10 @@ BATCH = 20
 MOST = 2_000
 #: Objects removed by one sweep.
 SWEPT = 200
+#: An object that could not be removed is left alone for so long.
+AGAIN = timedelta(minutes=1)
+#: After so many of them in a row nothing more is tried: the artifact store is away.
+MOST_FAULTS = 5
 #: What the audio check may call a file: whoever collects while we erase may keep one that no row names yet.
 EXTENSIONS = ("mp3", "wav", "flac", "ogg", "m4a", "pcm")
 
@@ -33,42 +37,60 @@ class Erased:
     more: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """How many objects were due to be removed; ``fault`` says why the last of those that stay could not be."""
+
+    count: int
+    fault: UnavailableError | None = None
+
+
 async def erase_task(ports: Ports, task_id: UUID) -> Erased:
-    """Erase one task; nothing changes when it is erased already. Raises NotFoundError, UnavailableError."""
+    """Erase one task; nothing changes when it is erased already.
+
+    Raises NotFoundError; UnavailableError, then perhaps with files alone left, which the sweep removes.
+    """
     task = await ports.store.task(task_id)
     if task is None:
         raise NotFoundError
-    return Erased(await _erase(ports, [task]))
+    now = ports.system.now()
+    count, names = await _erase(ports, [task], now)
+    fault = await _remove(ports, names, now)
+    if fault is not None:
+        raise fault
+    return Erased(count)
 
 
 async def erase_matching(ports: Ports, metadata: Mapping[str, str]) -> Erased:
     """Erase every task with all of this metadata, at least one pair.
 
-    Raises UnavailableError, then perhaps after a part of them; the call is to be repeated.
+    Raises UnavailableError, then perhaps after a part of them or with files left; the call is to be repeated.
     """
     if not metadata:
         raise ValueError("without metadata every task would be erased")
-    count = 0
-    while count < MOST:
+    count, more = 0, True
+    fault: UnavailableError | None = None
+    while more and count < MOST:
+        now = ports.system.now()
         tasks = await ports.store.tasks(TaskFilter(metadata=metadata, limit=BATCH))
-        erased = await _erase(ports, tasks)
+        erased, names = await _erase(ports, tasks, now)
         # What is erased has no metadata, so the same question brings the next ones.
-        count += erased
-        if not erased:
-            return Erased(count)
-    return Erased(count, more=True)
+        count, more = count + erased, erased > 0
+        # A file that stays keeps no task from being erased; it and all after it are left to the sweep.
+        fault = fault or await _remove(ports, names, now)
+    if fault is not None:
+        raise fault
+    return Erased(count, more=more)
 
 
-async def sweep(ports: Ports) -> int:
-    """Remove objects whose tasks are erased and that are still there; return how many names were looked at."""
+async def sweep(ports: Ports) -> Swept:
+    """Remove objects whose tasks are erased and that are still there. Raises UnavailableError for the database."""
     now = ports.system.now()
     names = await ports.store.doomed(now, SWEPT)
-    await _remove(ports, names, now)
-    return len(names)
+    return Swept(len(names), await _remove(ports, names, now))
 
 
-async def _erase(ports: Ports, tasks: Sequence[Task]) -> int:
-    now = ports.system.now()
+async def _erase(ports: Ports, tasks: Sequence[Task], now: datetime) -> tuple[int, Sequence[str]]:
     # Longer than anybody who works on one of them now can go on doing so.
     until = now + ports.limits.lease + timedelta(seconds=ports.limits.media_timeout_seconds)
 
@@ -76,11 +98,10 @@ async def _erase(ports: Ports, tasks: Sequence[Task]) -> int:
         return Erasing(erase(task, now), _objects(task, now, until))
 
     count, names = await ports.store.erase([task.key for task in tasks], plan)
-    ports.system.checkpoint("erase.after_rows")
-    await _remove(ports, names, now)
     if count:
         ports.metrics.count("tasks_erased", count)
-    return count
+    ports.system.checkpoint("erase.after_rows")
+    return count, names
 
 
 def _objects(task: Task, now: datetime, until: datetime) -> dict[str, datetime]:
@@ -96,8 +117,25 @@ def _objects(task: Task, now: datetime, until: datetime) -> dict[str, datetime]:
     return found
 
 
-async def _remove(ports: Ports, names: Sequence[str], now: datetime) -> None:
+async def _remove(ports: Ports, names: Sequence[str], now: datetime) -> UnavailableError | None:
+    """Remove objects, each by itself, and forget those that are gone; return the last fault of those that stay."""
+    gone: list[str] = []
+    stay: list[str] = []
+    fault, in_a_row = None, 0
     for name in names:
-        await ports.objects.remove(name)
-    if names:
-        await ports.store.forget_objects(names, now)
+        try:
+            await ports.objects.remove(name)
+        except UnavailableError as error:
+            fault, in_a_row = error, in_a_row + 1
+            stay.append(name)
+            if in_a_row == MOST_FAULTS:
+                break
+        else:
+            gone.append(name)
+            in_a_row = 0
+    if gone:
+        await ports.store.forget_objects(gone, now)
+    if stay:
+        # Else the same ones, being the oldest, would be all that every later sweep comes to.
+        await ports.store.put_off_objects(stay, ports.system.now() + AGAIN)
+    return fault

@@ -6,10 +6,11 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from receiver.domain.errors import AnswerLostError, ErrorCode, NotSentError, TaskError, UnavailableError
-from receiver.domain.looking import Found, LookRules, look_failed, looked, looked_up
+from receiver.domain.looking import Found, LookRules, is_news, look_failed, looked, looked_up
 from receiver.domain.report import NewReport, Via
 from receiver.domain.schedule import back_off
 from receiver.domain.task import Change, Task, Work
+from receiver.lifecycle.lateness import observe_lateness
 from receiver.lifecycle.pace import Pace
 from receiver.lifecycle.ports import (
     Answered,
@@ -33,9 +34,9 @@ MOST_PAGES = 200
 
 async def lease(ports: Ports, provider: Provider, limit: int) -> list[list[Task]]:
     """Claim due tasks and sort them into questions, each for one request."""
-    leased = await ports.store.lease_tasks(
-        Work.POLL, provider.name, now=ports.system.now(), limit=limit, lease=ports.limits.lease
-    )
+    now = ports.system.now()
+    leased = await ports.store.lease_tasks(Work.POLL, provider.name, now=now, limit=limit, lease=ports.limits.lease)
+    observe_lateness(ports, Queue.POLL, [task.due_at for task in leased], now)
     together = [task for task in leased if provider.batchable(task)]
     size = provider.most_polled_at_once
     batches = [together[start : start + size] for start in range(0, len(together), size)]
@@ -73,9 +74,10 @@ async def poll(ports: Ports, provider: Provider, tasks: Sequence[Task]) -> None:
 
 async def lease_lookups(ports: Ports, provider: Provider, limit: int) -> list[Task]:
     """Claim tasks whose submit's answer was lost and whose time to be searched for has come."""
-    return await ports.store.lease_tasks(
-        Work.LOOKUP, provider.name, now=ports.system.now(), limit=limit, lease=ports.limits.lease
-    )
+    now = ports.system.now()
+    leased = await ports.store.lease_tasks(Work.LOOKUP, provider.name, now=now, limit=limit, lease=ports.limits.lease)
+    observe_lateness(ports, Queue.LOOKUP, [task.due_at for task in leased], now)
+    return leased
 
 
 async def look_up(ports: Ports, provider: Provider, tasks: Sequence[Task], pace: Pace) -> None:
@@ -162,9 +164,7 @@ async def _report(ports: Ports, task: Task, part: Slice, now: datetime) -> NewRe
     report_id = ports.system.new_key()
     digest = hashlib.sha256(part.body).digest()
     object_key = None
-    reading = part.reading
-    news = task.answer_digest != digest and bool(reading.outputs or reading.failures or reading.oddities)
-    if len(part.body) > ports.limits.spool_bytes and news:
+    if len(part.body) > ports.limits.spool_bytes and is_news(task, part.reading, digest):
         object_key = f"reports/{report_id}"
         await ports.objects.keep_bytes(part.body, object_key)
     return NewReport(

@@ -4,9 +4,10 @@ import base64
 import binascii
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from anyio import to_thread
 
@@ -37,6 +38,7 @@ from receiver.domain.schedule import UNCLEAR_IN_A_ROW, back_off, rest_after_uncl
 from receiver.domain.submission import SubmitRules, begin, conclude, create
 from receiver.domain.task import Change, Status, Task, Work
 from receiver.domain.token import Purpose
+from receiver.lifecycle.lateness import observe_lateness
 from receiver.lifecycle.ports import Caller, Decision, Once, Pause, Ports, Provider, Queue
 from receiver.lifecycle.record import record
 
@@ -118,13 +120,18 @@ async def lease(ports: Ports, provider: Provider, limit: int) -> list[Task]:
     now = ports.system.now()
     pushed = _callback_base(ports, provider) is not None
 
+    due: dict[UUID, datetime | None] = {}
+
     def decide(task: Task) -> Change | None:
+        due[task.key] = task.due_at
         return begin(task, now, rules(ports, provider, task), pushed=pushed)
 
     leased = await ports.store.lease_tasks(
         Work.SUBMIT, provider.name, now=now, limit=limit, lease=ports.limits.lease, decide=decide
     )
-    return [task for task in leased if task.attempt_open_since == now]
+    begun = [task for task in leased if task.attempt_open_since == now]
+    observe_lateness(ports, Queue.SUBMIT, [due[task.key] for task in begun], now)
+    return begun
 
 
 @dataclass(slots=True)
@@ -145,10 +152,11 @@ class Reception:
             self.unclear_in_a_row = 0
 
 
-async def submit(ports: Ports, task: Task, reception: Reception) -> Pause | None:
+async def submit(ports: Ports, task: Task, reception: Reception, heed: Callable[[Pause], None]) -> None:
     """Send one leased task and record the outcome, even when the lease was lost meanwhile.
 
-    Returns the rest of the provider that begins with it, if one does; it is stored too.
+    ``heed`` is told at once of the rest of the provider that begins with it, if one does; then that is stored. Raises
+    UnavailableError when it cannot be.
     """
     provider = ports.providers[task.provider]
     started_at = task.attempt_open_since or ports.system.now()
@@ -159,6 +167,11 @@ async def submit(ports: Ports, task: Task, reception: Reception) -> Pause | None
     attempt = Attempt(task.attempts, started_at, http_status=status)
     submit_rules = rules(ports, provider, task)
     report = _report(ports, task, outcome)
+    reception.note(outcome)
+    pause = _pause(provider, outcome, reception, now, back_off(task.tries + 1, submit_rules.jitter, base=5.0))
+    if pause is not None:
+        # Before anything is written, which may take long: until then many more would be sent.
+        heed(pause)
 
     def decide(current: Task) -> Change:
         change = conclude(current, outcome, now, submit_rules, attempt=attempt)
@@ -166,14 +179,11 @@ async def submit(ports: Ports, task: Task, reception: Reception) -> Pause | None
 
     [change] = await record(ports, [Decision(task.key, decide, release=True)])
     ports.system.checkpoint("submit.after_outcome")
-    reception.note(outcome)
-    pause = _pause(provider, outcome, reception, now, back_off(task.tries + 1, submit_rules.jitter, base=5.0))
-    if pause is not None:
-        await ports.store.pause(pause)
     ports.metrics.observe("submit_seconds", (now - started_at).total_seconds(), provider=provider.name)
     if change is not None:
         _wake_for(ports, change)
-    return pause
+    if pause is not None:
+        await ports.store.pause(pause)
 
 
 def _pause(

@@ -22,8 +22,9 @@ MOST_ORPHANS = 5000
 async def sweep(ports: Ports) -> int:
     """Change what only the passing of time changes; return how many tasks that were."""
     now = ports.system.now()
-    late = await ports.store.overdue(now, ports.limits.lost_after, BATCH)
-    abandoned = await ports.store.abandoned(now - 2 * ports.limits.lease, BATCH)
+    askable = [name for name in ports.providers if _askable(ports, name)]
+    late = await ports.store.overdue(now, ports.limits.lost_after, BATCH, askable=askable)
+    abandoned = await ports.store.abandoned(now - 2 * ports.limits.lease, BATCH, providers=ports.providers.keys())
     if not late and not abandoned:
         return 0
 
@@ -34,9 +35,6 @@ async def sweep(ports: Ports) -> int:
         ]
     )
     changed = [change for change in changes if change is not None]
-    for change in changed:
-        for event in change.events:
-            ports.metrics.count("swept", what=event.type.value, provider=change.task.provider)
     if changed:
         ports.wake(Queue.COLLECT)
     return len(changed)
@@ -53,12 +51,9 @@ async def start(ports: Ports, *, alone: bool) -> None:
         if newest is not None and newest - ports.system.now() >= JUMP:
             await clock_jumped(ports, ports.system.now() - newest)
         now = ports.system.now()
-        keys = await ports.store.abandoned(now, BATCH)
-        while keys:
-            changes = await ports.store.apply([_closing(ports, key) for key in keys])
-            if not any(changes):
+        while keys := await ports.store.abandoned(now, BATCH, providers=ports.providers.keys()):
+            if not any(await ports.store.apply([_closing(ports, key) for key in keys])):
                 break
-            keys = await ports.store.abandoned(now, BATCH)
     for provider in ports.providers.values():
         await ports.store.release_pause(provider.name)
     await _look_at_pushed(ports)
@@ -107,9 +102,12 @@ async def _look_at_pushed(ports: Ports) -> None:
 
 
 def _overdue(ports: Ports, task: Task, now: datetime) -> Change | None:
-    provider = ports.providers.get(task.provider)
-    askable = provider is not None and provider.configured
-    return overdue(task, now, ports.limits.lost_after, askable=askable)
+    return overdue(task, now, ports.limits.lost_after, askable=_askable(ports, task.provider))
+
+
+def _askable(ports: Ports, name: str) -> bool:
+    provider = ports.providers.get(name)
+    return provider is not None and provider.configured
 
 
 def _closing(ports: Ports, task_key: UUID) -> Decision:

@@ -127,7 +127,8 @@ def _apply(connection: Connection, decisions: Sequence[Decision], owner: UUID) -
             raise
         if len(decisions) == 1:
             batch = Batch()
-            _failed(batch, decisions[0], error)
+            task_id = connection.scalar(select(tasks.columns.id).where(tasks.columns.key == decisions[0].task_key))
+            _failed(batch, decisions[0], error, task_id)
             run(connection, batch.ready(connection.dialect))
             return [None]
     return _by_halves(connection, decisions, owner)
@@ -167,7 +168,7 @@ class _Taking:
                 change = self._with_its_own_name(held.task, change)
                 self.batch.change(held, change)
         except Exception as error:  # noqa: BLE001 - whatever a decision raises concerns that decision alone
-            _failed(self.batch, decision, error)
+            _failed(self.batch, decision, error, held.task.id)
             return None
         self.batch.close(decision.reports)
         if decision.release:
@@ -210,9 +211,10 @@ def _take(
     return taking.batch, changes
 
 
-def _failed(batch: Batch, decision: Decision, error: Exception) -> None:
+def _failed(batch: Batch, decision: Decision, error: Exception, task_id: UUID | None) -> None:
     """Quarantine what a failed decision was about. Its lease is kept: the work is tried again when that ends."""
-    _log.error("decision_failed", extra={"task_key": str(decision.task_key)}, exc_info=error)
+    named = {"task_id": str(task_id), "report_ids": [str(report_id) for report_id in decision.reports]}
+    _log.error("decision_failed", extra=named, exc_info=error)
     _set_aside(batch, decision, f"error: {type(error).__name__}")
 
 

@@ -90,6 +90,15 @@ def due(connection: Connection, now: datetime, limit: int) -> list[str]:
     return [object_key for (object_key,) in connection.execute(DUE, {"now": now, "most": limit})]
 
 
+def put_off(connection: Connection, object_keys: Sequence[str], until: datetime) -> None:
+    """Leave objects alone until a moment, those that are not to be left alone for longer anyway."""
+    connection.execute(
+        update(doomed_objects)
+        .where(doomed_objects.columns.object_key.in_(object_keys), doomed_objects.columns.until < until)
+        .values(until=until)
+    )
+
+
 def forget(connection: Connection, object_keys: Sequence[str], now: datetime) -> None:
     """Forget the names of objects that are removed, but for those that somebody may still be making."""
     connection.execute(

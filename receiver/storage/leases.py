@@ -88,7 +88,7 @@ def lease_tasks(connection: Connection, work: Work, provider: str, claim: Claim,
             if fault(error) is not None:
                 raise
             # The claim is kept, so that one bad task comes again later instead of at once and for ever.
-            _log.exception("decision_failed", extra={"task_key": str(of_task.task.key)})
+            _log.exception("decision_failed", extra={"task_id": str(of_task.task.id)})
             continue
         if change is not None:
             batch.change(of_task, change)

@@ -167,12 +167,25 @@ def _kept(connection: Connection, task_keys: set[UUID]) -> dict[UUID, _Kept]:
     return kept
 
 
-def lease(connection: Connection, claim: Claim) -> dict[UUID, int]:
-    """Claim the oldest inbox lines nobody holds; return how often each has been claimed, by report."""
-    claimed = connection.execute(
+def lease(connection: Connection, claim: Claim, unread: Sequence[UUID] = ()) -> dict[UUID, int]:
+    """Claim the oldest inbox lines nobody holds; return how often each has been claimed, by report.
+
+    A line that was claimed before and never settled is claimed alone: should it end the process once more, the others
+    had no part in it. ``unread`` are lines claimed earlier whose bodies could not be read: they are given back first.
+    """
+    if unread:
+        give_back(connection, unread, claim.owner)
+    rows = connection.execute(
         CLAIM, {"now": claim.now, "until": claim.until, "owner": claim.owner, "most": claim.limit}
     )
-    return dict(claimed.all())
+    claimed: dict[UUID, int] = dict(rows.all())
+    if len(claimed) <= 1 or max(claimed.values()) == 1:
+        return claimed
+    oldest = sorted(claimed)
+    suspect = next(place for place, report_id in enumerate(oldest) if claimed[report_id] > 1)
+    kept = oldest[: max(suspect, 1)]
+    give_back(connection, oldest[len(kept) :], claim.owner)
+    return {report_id: claimed[report_id] for report_id in kept}
 
 
 def defer(connection: Connection, report_id: UUID, due_at: datetime) -> None:

@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, func, 
 
 from receiver.domain.statistics import Statistics, percentile
 from receiver.domain.task import Status
+from receiver.lifecycle.ports import UnderWay
 from receiver.storage.tables import tasks
 
 #: How many of the latest tasks, of each status with audio, tell how long a model takes.
@@ -28,6 +29,12 @@ _GROUP = (tasks.columns.provider, tasks.columns.model, tasks.columns.status)
 _ENDED: ColumnElement[bool] = literal_column("completed_at IS NOT NULL")
 UNDER_WAY = (
     select(*_FIGURES).where(tasks.columns.status.in_([s.value for s in Status if not s.terminal])).group_by(*_GROUP)
+)
+#: Fewer figures of the same: how many there are, also for whoever asks every few seconds.
+COUNTED = (
+    select(tasks.columns.provider, tasks.columns.status, tasks.columns.overdue, func.count())
+    .where(tasks.columns.status.in_([s.value for s in Status if not s.terminal]))
+    .group_by(tasks.columns.provider, tasks.columns.status, tasks.columns.overdue)
 )
 DURATIONS = (
     select(tasks.columns.submitted_at, tasks.columns.completed_at)
@@ -51,6 +58,14 @@ def statistics(connection: Connection, since: datetime | None) -> list[Statistic
     return [
         _of_model(connection, provider, model, list(group), since)
         for (provider, model), group in groupby(rows, key=lambda row: (row[0], row[1]))
+    ]
+
+
+def under_way(connection: Connection) -> list[UnderWay]:
+    """Count the tasks that have not ended: a microsecond for each of them."""
+    return [
+        UnderWay(provider, Status(status), overdue, count)
+        for provider, status, overdue, count in connection.execute(COUNTED)
     ]
 
 

@@ -1,6 +1,6 @@
 """The store: every port of the lifecycle on one engine. What a method does lies in the module of its concern."""
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -20,6 +20,7 @@ from receiver.lifecycle.ports import (
     BodyLimits,
     Decide,
     Decision,
+    Erasing,
     Once,
     Pause,
     PlanErasing,
@@ -29,6 +30,7 @@ from receiver.lifecycle.ports import (
     RuledFilter,
     RuledReport,
     TaskFilter,
+    UnderWay,
 )
 from receiver.storage import deciding, erasing, leases, replaying, reports, statistics, sweeping, views
 from receiver.storage.claim import Claim
@@ -44,11 +46,18 @@ _PROBE = bytes(64 * 1024)
 
 
 class SqlStore:
-    """``receiver.lifecycle.ports.Store`` in a database. ``owner`` is the name under which this instance leases."""
+    """``receiver.lifecycle.ports.Store`` in a database. ``owner`` is the name under which this instance leases.
 
-    def __init__(self, engine: Engine, installation_id: bytes, owner: UUID) -> None:
+    ``on_change`` is told every change to a task once it is durable, unless its caller was cancelled meanwhile.
+    """
+
+    def __init__(
+        self, engine: Engine, installation_id: bytes, owner: UUID, on_change: Callable[[Sequence[Change]], None]
+    ) -> None:
         self._engine = engine
         self._owner = owner
+        self._on_change = on_change
+        self._unread: set[UUID] = set()
         self.installation_id = installation_id
         # A new task is a dozen rows, a report is two.
         self._create = engine.gather(deciding.create, weigh=lambda _: 4)
@@ -56,10 +65,17 @@ class SqlStore:
         self._apply = engine.gather_prepared(self._prepare, weigh=len)
 
     async def create(self, change: Change, once: Once | None = None) -> UUID | None:
-        return await self._create((change, once))
+        earlier = await self._create((change, once))
+        if earlier is None:
+            self._on_change((change,))
+        return earlier
 
     async def apply(self, decisions: Sequence[Decision]) -> list[Change | None]:
-        return await self._apply(decisions) if decisions else []
+        if not decisions:
+            return []
+        changes = await self._apply(decisions)
+        self._on_change([change for change in changes if change is not None])
+        return changes
 
     async def append(self, report: NewReport, limits: BodyLimits) -> Appended:
         return await self._append((report, limits))
@@ -75,19 +91,38 @@ class SqlStore:
         decide: Decide | None = None,
     ) -> list[Task]:
         claim = self._claim(now, limit, lease)
-        return await self._engine.write(
-            lambda connection: leases.lease_tasks(connection, work, provider, claim, decide)
+        made: dict[UUID, Change] = {}
+
+        def noted(task: Task) -> Change | None:
+            change = decide(task) if decide else None
+            if change is not None:
+                made[task.key] = change
+            return change
+
+        leased = await self._engine.write(
+            lambda connection: leases.lease_tasks(connection, work, provider, claim, noted if decide else None)
         )
+        self._on_change(list(made.values()))
+        return leased
 
     async def lease_inbox(self, *, now: datetime, limit: int, lease: timedelta) -> list[StoredReport]:
-        claim = self._claim(now, limit, lease)
-        claimed = await self._engine.write(lambda connection: reports.lease(connection, claim))
+        claim, unread = self._claim(now, limit, lease), list(self._unread)
+        claimed = await self._engine.write(lambda connection: reports.lease(connection, claim, unread))
+        self._unread.difference_update(unread)
         if not claimed:
             return []
-        # Large bodies would keep the writer from everybody else.
-        taken, left = await self._engine.read(lambda connection: reports.bodies(connection, claimed))
+        try:
+            # Large bodies would keep the writer from everybody else.
+            taken, left = await self._engine.read(lambda connection: reports.bodies(connection, claimed))
+        except UnavailableError:
+            # Nobody died over them: they are given back with the next claim, as now the database may take no word.
+            self._unread.update(claimed)
+            raise
         if left:
-            await self._engine.write(lambda connection: reports.give_back(connection, left, self._owner))
+            try:
+                await self._engine.write(lambda connection: reports.give_back(connection, left, self._owner))
+            except UnavailableError:
+                self._unread.update(left)
         return taken
 
     async def defer_report(self, report_id: UUID, due_at: datetime) -> None:
@@ -125,14 +160,19 @@ class SqlStore:
     async def look_at(self, task_key: UUID, now: datetime) -> None:
         await self._apply([Decision(task_key, lambda task: Change(look_again(task, now)))])
 
-    async def overdue(self, now: datetime, lost_after: timedelta, limit: int) -> list[UUID]:
+    async def overdue(
+        self, now: datetime, lost_after: timedelta, limit: int, *, askable: Collection[str]
+    ) -> list[UUID]:
+        lost_before = now - lost_after
         return await self._engine.read(
-            lambda connection: sweeping.overdue(connection, now=now, lost_before=now - lost_after, limit=limit)
+            lambda connection: sweeping.overdue(
+                connection, now=now, lost_before=lost_before, limit=limit, askable=askable
+            )
         )
 
-    async def abandoned(self, older_than: datetime, limit: int) -> list[UUID]:
+    async def abandoned(self, older_than: datetime, limit: int, *, providers: Collection[str]) -> list[UUID]:
         return await self._engine.read(
-            lambda connection: sweeping.abandoned(connection, before=older_than, limit=limit)
+            lambda connection: sweeping.abandoned(connection, before=older_than, limit=limit, providers=providers)
         )
 
     async def pause(self, pause: Pause) -> None:
@@ -151,10 +191,22 @@ class SqlStore:
         return await self._engine.read(lambda connection: views.listed(connection, wanted))
 
     async def erase(self, task_keys: Sequence[UUID], plan: PlanErasing) -> tuple[int, Sequence[str]]:
-        return await self._engine.write(lambda connection: erasing.erase(connection, task_keys, plan))
+        made: dict[UUID, Change] = {}
+
+        def noted(task: Task) -> Erasing:
+            planned = plan(task)
+            made[task.key] = planned.change
+            return planned
+
+        erased = await self._engine.write(lambda connection: erasing.erase(connection, task_keys, noted))
+        self._on_change(list(made.values()))
+        return erased
 
     async def doomed(self, now: datetime, limit: int) -> list[str]:
         return await self._engine.read(lambda connection: erasing.due(connection, now, limit))
+
+    async def put_off_objects(self, object_keys: Sequence[str], until: datetime) -> None:
+        await self._engine.write(lambda connection: erasing.put_off(connection, object_keys, until))
 
     async def forget_objects(self, object_keys: Sequence[str], now: datetime) -> None:
         await self._engine.write(lambda connection: erasing.forget(connection, object_keys, now))
@@ -182,6 +234,9 @@ class SqlStore:
     async def statistics(self, since: datetime | None) -> list[Statistics]:
         return await self._engine.read(lambda connection: statistics.statistics(connection, since))
 
+    async def under_way(self) -> list[UnderWay]:
+        return await self._engine.read(statistics.under_way)
+
     async def ping(self) -> None:
         await self._engine.write(_probe)
 
@@ -200,13 +255,16 @@ class SqlStore:
 
 @asynccontextmanager
 async def open_store(
-    database: str | Path, *, on_commit: Callable[[int], None] | None = None
+    database: str | Path,
+    *,
+    on_commit: Callable[[int], None] | None = None,
+    on_change: Callable[[Sequence[Change]], None] = lambda _: None,
 ) -> AsyncIterator[SqlStore]:
     """Open the store at a path or a URL (``sqlite:///…``), its schema brought to the newest form.
 
-    ``on_commit`` is told after each commit how many calls it made durable, in another thread. Raises
-    DatabaseInUseError, NewerSchemaError, UnavailableError, and ValueError for a URL that is none or names an engine
-    that is not supported.
+    ``on_commit`` is told after each commit how many calls it made durable, in another thread; ``on_change`` is told
+    the changes to tasks, by the event loop, and must not raise. Raises DatabaseInUseError, NewerSchemaError,
+    UnavailableError, and ValueError for a URL that is none or names an engine that is not supported.
     """
     path = _path(database)
     async with open_sqlite(path, on_commit=on_commit) as engine:
@@ -214,7 +272,7 @@ async def open_store(
             await engine.write(upgrade)
             installation_id = await engine.write(_installation)
             owner = await engine.read(drawn)
-        yield SqlStore(engine, installation_id, UUID(bytes=owner))
+        yield SqlStore(engine, installation_id, UUID(bytes=owner), on_change)
 
 
 def migrate(database: str | Path) -> str:

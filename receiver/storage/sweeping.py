@@ -1,13 +1,16 @@
 """What the passing of time and the state of a provider make due, for many tasks at a time."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import (
     Case,
     Column,
+    CompoundSelect,
     Connection,
+    Select,
+    and_,
     bindparam,
     case,
     delete,
@@ -19,11 +22,12 @@ from sqlalchemy import (
     update,
 )
 
+from receiver.domain.looking import MOST_FRUITLESS_LOOKS
 from receiver.domain.task import Work
 from receiver.lifecycle.ports import Pause
 from receiver.storage.documents import error_document, error_from
 from receiver.storage.statements import Insert, run
-from receiver.storage.tables import artifacts, events, inbox, provider_pauses, tasks
+from receiver.storage.tables import artifacts, doomed_objects, events, inbox, provider_pauses, tasks
 from receiver.storage.types import Moment, Span
 
 #: Tasks made due by one transaction: some 50 ms without other writes, were they a million.
@@ -32,23 +36,6 @@ DUE_AT_ONCE = 1000
 # Spelt out as in the index of these tasks, which is otherwise not used.
 _WAITING = tasks.columns.status.in_([literal_column("'submitted'"), literal_column("'unknown'")])
 
-OVERDUE = union_all(
-    select(tasks.columns.key, tasks.columns.deadline_at).where(
-        _WAITING, tasks.columns.overdue.is_(False), tasks.columns.deadline_at <= bindparam("now")
-    ),
-    select(tasks.columns.key, tasks.columns.deadline_at).where(
-        _WAITING, tasks.columns.overdue.is_(True), tasks.columns.deadline_at <= bindparam("lost_before")
-    ),
-).limit(bindparam("most"))
-ABANDONED = (
-    select(tasks.columns.key)
-    .where(
-        tasks.columns.attempt_open_since < bindparam("before"),
-        or_(tasks.columns.work.is_(None), tasks.columns.work != Work.SUBMIT.value),
-    )
-    .order_by(tasks.columns.attempt_open_since)
-    .limit(bindparam("most"))
-)
 _NOT_YET_DUE = (
     select(tasks.columns.key)
     .where(
@@ -66,11 +53,12 @@ _PLANNED = (
     (
         tasks,
         tasks.columns.work.is_not(None),
-        ("due_at", "attempt_open_since", "unknown_since", "doubt_since", "quiet_since"),
+        ("due_at", "deadline_at", "attempt_open_since", "unknown_since", "doubt_since", "quiet_since"),
     ),
     (artifacts, artifacts.columns.free_at.is_not(None), ("due_at", "first_refused_at")),
     (inbox, inbox.columns.lease_until.is_not(None), ("due_at",)),
     (provider_pauses, provider_pauses.columns.provider.is_not(None), ("until",)),
+    (doomed_objects, doomed_objects.columns.until.is_not(None), ("until",)),
 )
 NEWEST_EVENT = select(events.columns.at).order_by(events.columns.id.desc()).limit(1)
 _PAUSE = Insert(
@@ -78,15 +66,48 @@ _PAUSE = Insert(
 )
 
 
-def overdue(connection: Connection, *, now: datetime, lost_before: datetime, limit: int) -> list[UUID]:
-    """Return tasks past their deadline and not marked, then marked ones due before ``lost_before``."""
-    rows = connection.execute(OVERDUE, {"now": now, "lost_before": lost_before, "most": limit})
+def late(askable: Sequence[str]) -> CompoundSelect[UUID, datetime | None]:
+    """Return the statement that finds tasks past their deadline and unmarked, then marked ones to be given up.
+
+    Left out are marked ones that ``receiver.domain.looking.overdue`` would leave as they are: by the hundred they
+    would keep it from all others. ``askable`` names the providers that can be asked.
+    """
+    asked = or_(tasks.columns.tries == 0, tasks.columns.tries >= MOST_FRUITLESS_LOOKS)
+    given_up = or_(and_(asked, tasks.columns.due_at > bindparam("now")), tasks.columns.provider.not_in(askable))
+    found = select(tasks.columns.key, tasks.columns.deadline_at)
+    return union_all(
+        found.where(_WAITING, tasks.columns.overdue.is_(False), tasks.columns.deadline_at <= bindparam("now")),
+        found.where(
+            _WAITING, tasks.columns.overdue.is_(True), tasks.columns.deadline_at <= bindparam("lost_before"), given_up
+        ),
+    ).limit(bindparam("most"))
+
+
+def left_open(providers: Sequence[str]) -> Select[UUID]:
+    """Return the statement that finds attempts open since before a moment, oldest first."""
+    return (
+        select(tasks.columns.key)
+        .where(
+            tasks.columns.attempt_open_since < bindparam("before"),
+            or_(tasks.columns.work.is_(None), tasks.columns.work != Work.SUBMIT.value),
+            tasks.columns.provider.in_(providers),
+        )
+        .order_by(tasks.columns.attempt_open_since)
+        .limit(bindparam("most"))
+    )
+
+
+def overdue(
+    connection: Connection, *, now: datetime, lost_before: datetime, limit: int, askable: Collection[str]
+) -> list[UUID]:
+    """Return tasks past their deadline and not marked, then those to be given up, due before ``lost_before``."""
+    rows = connection.execute(late(sorted(askable)), {"now": now, "lost_before": lost_before, "most": limit})
     return [key for key, _ in rows]
 
 
-def abandoned(connection: Connection, *, before: datetime, limit: int) -> list[UUID]:
-    """Return tasks with an attempt open since before a moment that no lease of a submit will close."""
-    return [key for (key,) in connection.execute(ABANDONED, {"before": before, "most": limit})]
+def abandoned(connection: Connection, *, before: datetime, limit: int, providers: Collection[str]) -> list[UUID]:
+    """Return tasks of ``providers`` with an attempt open since before a moment that no submit will close."""
+    return [key for (key,) in connection.execute(left_open(sorted(providers)), {"before": before, "most": limit})]
 
 
 def make_due(connection: Connection, *, provider: str, now: datetime) -> int:
@@ -105,6 +126,9 @@ def follow_clock(connection: Connection, *, by: timedelta, now: datetime, longes
 
     Set back: what lies ahead is moved by as much, leases only where none can be so long. Set forward: what is planned
     falls due, which harms nothing; only deadlines that had not come are put off.
+
+    What was told stays as it was told: ``created_at`` too, which callers have and lists go by. So a task that waits
+    to be sent is given up ``queue_max`` after the moment it bears, by as much later as the clock was ahead then.
     """
     if by > timedelta():
         deadline = tasks.columns.deadline_at

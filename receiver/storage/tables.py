@@ -116,7 +116,8 @@ tasks = Table(
         sqlite_where=text("attempt_open_since IS NOT NULL"),
         postgresql_where=text("attempt_open_since IS NOT NULL"),
     ),
-    # Holds all that statistics ask of ended tasks; a task enters it once, at the end of its status.
+    # Holds all that statistics ask of ended tasks. A task enters it when it ends, and is moved in it by what little
+    # still changes then: a result that was replaced, a lost task that was found, a cost that was told late.
     Index(
         "tasks_ended",
         "provider",

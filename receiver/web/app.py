@@ -1,6 +1,7 @@
 """The web side as one ASGI application: the callback door first, everything else behind host, key and router."""
 
 import logging
+from uuid import UUID
 
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
@@ -19,7 +20,9 @@ from receiver.web.bodies import Lingering, Room
 from receiver.web.callbacks import CallbackDoor
 from receiver.web.config import WebConfig
 from receiver.web.context import CALLER, TEMPLATE, Context, Gate, described, route
+from receiver.web.doctor import DoctorDoor
 from receiver.web.faults import log_fault
+from receiver.web.gauges import Gauges
 from receiver.web.operations import Answer, Operation
 from receiver.web.present import Presenter
 from receiver.web.problems import BrokenOffError, refusal
@@ -33,7 +36,8 @@ _log = logging.getLogger("receiver.web")
 
 def create_app(ports: Ports, config: WebConfig, *, lifespan: Lifespan[Starlette] | None = None) -> Starlette:
     """Return the application for the roles in ``config``; every role serves health and metrics."""
-    opening_secrets = [part for key in config.api_keys for part in (key, key.partition(":")[2])]
+    metrics_keys = [config.metrics_key] if config.metrics_key else []
+    opening_secrets = [part for key in (*config.api_keys, *metrics_keys) for part in (key, key.partition(":")[2])]
     redactor = Redactor(ports.tokens, (*opening_secrets, *config.secrets))
     present = Presenter(ports, redactor, (config.api_url or "").rstrip("/"))
     context = Context(
@@ -45,11 +49,13 @@ def create_app(ports: Ports, config: WebConfig, *, lifespan: Lifespan[Starlette]
         streams=Gate(config.max_streams, problems.TOO_MANY_STREAMS),
         news=News(ports.store, present.event, config.bell, config.draining),
     )
-    routes = [*health.routes(ports), *_metrics(context), *docs.routes(context, lambda: app.routes)]
+    readiness = health.Readiness(ports)
+    gauges = Gauges(context, readiness)
+    routes = [*health.routes(readiness), *_metrics(context, gauges), *docs.routes(context, lambda: app.routes)]
     if "api" in config.roles:
         for room in (tasks, events, reports, replaying, statistics, audio):
             routes += room.routes(context)
-    door = CallbackDoor(ports, config) if "callbacks" in config.roles else None
+    door = DoctorDoor(CallbackDoor(ports, config), ports, config) if "callbacks" in config.roles else None
     app = _Application(door, context, routes, lifespan)
     return app
 
@@ -58,7 +64,7 @@ class _Application(Starlette):
     """Starlette, with the callback door in front of all its layers: it has answers of its own for everything."""
 
     def __init__(
-        self, door: CallbackDoor | None, context: Context, routes: list[Route], lifespan: Lifespan[Starlette] | None
+        self, door: DoctorDoor | None, context: Context, routes: list[Route], lifespan: Lifespan[Starlette] | None
     ) -> None:
         super().__init__(
             routes=routes,
@@ -84,7 +90,11 @@ class _PrivateSide:
         self._app = app
         self._context = context
         self._hosts = Hosts(context.config.api_hosts, loopback=context.config.loopback)
-        self._doorkeeper = Doorkeeper(Keys(context.config.api_keys), Attempts(context.ports.system.monotonic))
+        keys, metrics_key = context.config.api_keys, context.config.metrics_key
+        attempts = Attempts(context.ports.system.monotonic)
+        self._doorkeeper = Doorkeeper(Keys(keys), attempts)
+        # Whoever reads the measures may know nothing else of the tasks, and do nothing with them.
+        self._for_metrics = Doorkeeper(Keys((*keys, metrics_key) if metrics_key else keys), attempts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -119,12 +129,15 @@ class _PrivateSide:
             return
         has_key = any(name == b"authorization" for name, _ in scope["headers"])
         if has_key or not audio.opened_by_token(self._context.ports, scope):
-            scope[CALLER] = self._doorkeeper.admit(scope, asks_browser=path in docs.PATHS)
+            doorkeeper = self._for_metrics if path == _METRICS else self._doorkeeper
+            scope[CALLER] = doorkeeper.admit(scope, asks_browser=path in docs.PATHS)
 
     async def _refuse(self, error: Exception, scope: Scope, receive: Receive, answering: "_Answering") -> None:
         refused = refusal(error)
         if refused.fault:
-            log_fault(_log, "request_fault", error, route=scope.get(TEMPLATE, "other"), status=refused.kind.status)
+            template = str(scope.get(TEMPLATE, "other"))
+            named = {"task_id": _task_id(scope)} if template.startswith(_OF_A_TASK) else {}
+            log_fault(_log, "request_fault", error, route=template, status=refused.kind.status, **named)
         if answering.status is None:
             send = Lingering(receive, answering.send) if refused.unread else answering.send
             await refused.response()(scope, receive, send)
@@ -148,16 +161,26 @@ class _Answering:
         await self._send(message)
 
 
+def _task_id(scope: Scope) -> str | None:
+    """Return the id in the path of a task's route when it is spelt as an id; a caller may have written anything."""
+    try:
+        return str(UUID(str(scope["path_params"]["id"])))
+    except (KeyError, ValueError):
+        return None
+
+
 async def _refuse(_: Request, error: Exception) -> Response:
     return refusal(error).response()
 
 
+#: How the templates begin of what is about one task.
+_OF_A_TASK = "/v1/tasks/{id}"
 _METRICS = "/metrics"
 #: What tells of this installation, though nothing of a task: with a key, unless the operator has it shown to all.
 _TELLING = frozenset({_METRICS, *docs.PATHS})
 
 
-def _metrics(context: Context) -> list[Route]:
+def _metrics(context: Context, gauges: Gauges) -> list[Route]:
     page = context.config.metrics_page
     if page is None:
         return []
@@ -166,11 +189,13 @@ def _metrics(context: Context) -> list[Route]:
         Operation(
             "getMetrics",
             "service",
-            "Counters and durations",
+            "Counters, gauges and durations",
             {200: Answer("Prometheus' text format.", {"text/plain": None})},
         )
     )
     async def show(_: Context, __: Request) -> Response:
+        """Tell what was counted and what is true now; `RECEIVER_METRICS_KEY` opens this too, and nothing else."""
+        await gauges.take()
         return Response(page(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     return [route(context, _METRICS, GET=show)]

@@ -115,7 +115,8 @@ class CallbackDoor:
         try:
             outcome, answer = await self._accept(scope, receive, provider, task_key)
         except Exception as error:  # noqa: BLE001 - whatever goes wrong here, the provider is asked to come again
-            log_fault(_log, "callback_fault", error, provider=provider)
+            # The inner name: the one that callers know is in the database, which may be what is at fault.
+            log_fault(_log, "callback_fault", error, provider=provider, task_key=str(task_key))
             outcome, answer = "fault", _FAULT
         self._ports.metrics.count("callbacks", provider=provider, outcome=outcome)
         self._ports.metrics.observe("callback_seconds", self._ports.system.monotonic() - started, provider=provider)
@@ -154,11 +155,12 @@ class CallbackDoor:
 
     async def _refuse_oversized(self, provider: str, task_key: UUID) -> tuple[str, _Answer]:
         """Refuse for good only once the look that stands in for this callback is written down."""
-        _log.error("callback_too_large", extra={"provider": provider, "limit": self._config.max_callback_bytes})
+        named = {"provider": provider, "task_key": str(task_key)}
+        _log.error("callback_too_large", extra={**named, "limit": self._config.max_callback_bytes})
         try:
             await refuse_oversized(self._ports, provider=provider, task_key=task_key)
         except Exception as error:  # noqa: BLE001 - a fault of ours is never told as one of theirs
-            log_fault(_log, "callback_fault", error, provider=provider)
+            log_fault(_log, "callback_fault", error, **named)
             return "fault", _FAULT_EARLY
         return "too_large", _TOO_LARGE
 

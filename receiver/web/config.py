@@ -25,8 +25,8 @@ class WebConfig:
 
     ``callback_room_bytes`` and ``request_room_bytes`` bound what all large bodies under way may take together.
     ``draining`` turns true when the process is about to stop: whoever waits is answered at once. ``metrics_page``
-    renders the metrics in Prometheus' text format; with ``metrics_public`` it, the document of the interface and the
-    page that shows it need no key.
+    renders the metrics in Prometheus' text format; ``metrics_key`` opens these and nothing else. With
+    ``metrics_public`` they, the document of the interface and the page that shows it need no key.
 
     ``max_waits`` and ``max_streams`` bound who may wait for a task or listen to events at once. A stream in which
     nothing happens says so every ``heartbeat_seconds``; a listener that takes nothing for ``slow_reader_seconds`` is
@@ -51,6 +51,7 @@ class WebConfig:
     secrets: tuple[str, ...] = field(default=(), repr=False)
     draining: Callable[[], bool] = _never
     metrics_page: Callable[[], bytes] | None = None
+    metrics_key: str | None = field(default=None, repr=False)
     metrics_public: bool = False
     bell: Bell = field(default_factory=Bell)
 

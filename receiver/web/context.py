@@ -34,6 +34,11 @@ class Gate:
         self._full = full
         self._inside = 0
 
+    @property
+    def inside(self) -> int:
+        """How many are inside now."""
+        return self._inside
+
     @contextmanager
     def enter(self) -> Iterator[None]:
         """Be inside for the length of the block; raise ProblemError 429 when it is full."""

@@ -119,7 +119,8 @@ async def of_all(context: Context, request: Request) -> Response:
     """Answer with the events of all tasks above `after`, oldest first.
 
     A stream begins with the oldest event we have, unless `Last-Event-ID` or `after` says otherwise, and goes on until
-    its reader leaves or the service stops; who comes again with the last id has missed nothing.
+    its reader leaves or the service stops; who comes again with the last id has missed nothing. Before its first
+    event it names the id behind which it begins.
     """
     if _wants_stream(request):
         return EventStream(context, None, _beginning(request), headers=_VARY)

@@ -50,9 +50,8 @@ class Readiness:
         return True
 
 
-def routes(ports: Ports) -> list[Route]:
+def routes(readiness: Readiness) -> list[Route]:
     """Return the two routes that need no key."""
-    readiness = Readiness(ports)
 
     async def healthz(_: Request) -> Response:
         return answer_json({"status": "ok"})

@@ -17,8 +17,9 @@ from receiver.web.operations import EVENT_STREAM
 from receiver.web.problems import BrokenOffError
 from receiver.web.streams import first_of
 
-#: A reader that was cut off is asked to come again after this many milliseconds.
-_BEGINNING = b"retry: 2000\n\n"
+#: A reader that was cut off is asked to come again after this many milliseconds. The id says where it stands before
+#: the first event: who is cut off until then, or asked for what comes from now on, misses nothing either.
+_BEGINNING = b"retry: 2000\nid: %d\n\n"
 _HEARTBEAT = b": nothing new\n\n"
 _ENDINGS = frozenset(f"task.{status}" for status in Status if status.terminal)
 _log = logging.getLogger("receiver.web")
@@ -64,7 +65,7 @@ class EventStream(Response):
 
     async def _tell(self, send: Send, after: int) -> None:
         """Send what there is and what comes, and end."""
-        await self._write(send, _BEGINNING)
+        await self._write(send, _BEGINNING % after)
         try:
             await self._follow(send, after)
         except UnavailableError as error:

@@ -12,10 +12,11 @@ import logging
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from uuid import UUID
 
+from receiver.domain.event import EventType
 from receiver.lifecycle.ports import RecordedEvent, Store
 from receiver.web.faults import log_fault
 
@@ -177,8 +178,17 @@ class News:
                     self._floor = self._lines.popleft().event.id
                 self._lines.append(self._line(event))
                 self._head = event.id
+            self._blank({event.task_id for event in events if event.type == EventType.TASK_ERASED})
             if len(events) < PAGE:
                 return self._head > before
+
+    def _blank(self, erased: set[UUID]) -> None:
+        """Let the lines of erased tasks say what the store says of them by now: that they happened, and no more."""
+        if not erased:
+            return
+        for place, line in enumerate(self._lines):
+            if line.event.task_id in erased and line.event.data:
+                self._lines[place] = self._line(replace(line.event, data={}))
 
     async def _pause(self) -> None:
         with contextlib.suppress(TimeoutError):

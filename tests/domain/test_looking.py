@@ -4,14 +4,16 @@ from datetime import timedelta
 
 import pytest
 
-from receiver.domain.asking import look_now
+from receiver.domain.asking import AFTER_DEATH, ask_later, look_now
 from receiver.domain.attempt import Unclear
+from receiver.domain.collection import collected
 from receiver.domain.errors import ErrorCode
 from receiver.domain.event import EventType
 from receiver.domain.looking import (
     DOUBT,
     DOUBT_INTERVAL,
     LAST_TRIES,
+    MOST_FRUITLESS_LOOKS,
     Found,
     look_failed,
     looked,
@@ -19,7 +21,9 @@ from receiver.domain.looking import (
     overdue,
 )
 from receiver.domain.operation import cancel, refresh
-from receiver.domain.report import Reading
+from receiver.domain.report import Reading, Via
+from receiver.domain.result import ArtifactStatus
+from receiver.domain.settlement import quarantine
 from receiver.domain.submission import RESEND_WITHIN
 from receiver.domain.task import Change, Recovery, Status, Task, Work
 from tests.domain.making import (
@@ -38,6 +42,7 @@ from tests.domain.making import (
     by_poll,
     collecting,
     flaws,
+    kept,
     look_rules,
     lost,
     new_report,
@@ -45,6 +50,7 @@ from tests.domain.making import (
     output,
     says,
     sending,
+    stored,
     submitted,
     types,
     unknown,
@@ -162,8 +168,28 @@ def test_a_task_whose_provider_cannot_be_asked_any_more_is_given_up_in_time_all_
 
 @pytest.mark.parametrize("answer", [NOTHING, says(pending=True), says(output()), says(failures=1)])
 def test_an_answer_about_a_task_that_has_ended_is_only_counted(answer: Reading) -> None:
+    ended = by_poll(submitted(), says(failures=1), at(5))
+    assert ended.status is Status.FAILED
+    assert asked(ended, answer, at(6)) == (Change(replace(ended, polls=2)), None)
+
+
+@pytest.mark.parametrize("answer", [NOTHING, says(pending=True)], ids=["silent", "pending"])
+def test_an_answer_about_a_cancelled_task_that_tells_of_no_outcome_is_only_counted(answer: Reading) -> None:
     ended = cancel(submitted(), at(5)).task
     assert asked(ended, answer, at(6)) == (Change(replace(ended, polls=1)), None)
+
+
+def test_an_answer_that_was_under_way_when_its_task_was_cancelled_still_tells_its_result_and_what_it_cost() -> None:
+    ended = cancel(submitted(2), at(5)).task
+    first, settled = asked(ended, says(output(0), failures=1), at(6))
+    assert types(first) == [EventType.POLL_ANSWERED]
+    assert settled is not None
+    assert (settled.task.status, settled.task.completed_at) == (Status.CANCELLED, ended.completed_at)
+    assert [(result.identity, result.late) for result in settled.task.results] == [("audio-0", True)]
+    assert (settled.task.cost_micros, settled.task.work) == (150_000, None)
+    assert flaws(settled.task) == []
+    again, none = asked(settled.task, says(output(0), failures=1), at(7))
+    assert (again.events, none) == ((), None), "an equal one is no news"
 
 
 # ---------------------------------------------------------------- unknown, where the id is ours
@@ -416,10 +442,26 @@ def test_after_a_long_stop_of_ours_the_provider_is_asked_before_a_task_is_given_
     assert marked is not None
     assert marked.task == replace(task, overdue=True)
     assert overdue(marked.task, GIVE_UP, LOST_AFTER) is None
+    # Our own network may come up after us: that nothing could be asked says nothing about the task.
     in_vain = look_failed(marked.task, GIVE_UP, look_rules()).task
-    ended = overdue(in_vain, GIVE_UP, LOST_AFTER)
+    assert overdue(in_vain, GIVE_UP, LOST_AFTER) is None
+    answered_at = in_vain.due_at or GIVE_UP
+    silent = replace(in_vain, tries=0, due_at=answered_at + timedelta(minutes=5))
+    ended = overdue(silent, answered_at, LOST_AFTER)
     assert ended is not None
     assert ended.task.status is (Status.COLLECTING if task.results else Status.LOST)
+
+
+@pytest.mark.parametrize("make", [submitted, unknown, lambda: unknown(LOOKUP), with_one_of_two])
+def test_a_task_that_nobody_can_be_asked_about_for_another_day_is_given_up_all_the_same(
+    make: Callable[[], Task],
+) -> None:
+    task, now = replace(make(), overdue=True, due_at=GIVE_UP), GIVE_UP
+    while overdue(task, now, LOST_AFTER) is None:
+        now = task.due_at or now
+        task = look_failed(task, now, look_rules()).task
+    assert abs(now - GIVE_UP - timedelta(days=1)) < timedelta(minutes=5)
+    assert task.tries == MOST_FRUITLESS_LOOKS
 
 
 def test_after_a_long_stop_of_ours_a_result_the_provider_still_has_is_taken_in() -> None:
@@ -427,3 +469,63 @@ def test_after_a_long_stop_of_ours_a_result_the_provider_still_has_is_taken_in()
     assert marked is not None
     task = by_poll(marked.task, says(output(0), output(1)), GIVE_UP)
     assert (task.status, len(task.results)) == (Status.COLLECTING, 2)
+
+
+# ---------------------------------------------------------------- what is news
+
+
+def test_an_answer_whose_report_was_set_aside_unread_is_news_until_what_it_tells_is_known() -> None:
+    answer = says(output(0), failures=1)
+    first, _ = asked(submitted(3), answer, at(120))
+    report = stored(Via.POLL, at(120))
+    task = quarantine(first.task, report, "reading it was begun twice and never finished", at(121)).task
+    again, settled = asked(task, answer, at(135))
+    assert again.events == (), "it is no other answer"
+    assert settled is not None
+    assert [result.identity for result in settled.task.results] == ["audio-0"]
+    assert asked(settled.task, answer, at(150))[1] is None
+
+
+def test_what_killed_its_reader_is_not_asked_for_again_at_once() -> None:
+    task = submitted()
+    assert ask_later(task, at(115)).due_at == at(115) + AFTER_DEATH
+    assert ask_later(cancel(task, at(5)).task, at(115)) == cancel(task, at(5)).task
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [says(output(), named=frozenset({"another"})), says(oddities=("status archived",))],
+    ids=["foreign", "odd"],
+)
+def test_an_answer_that_cannot_be_used_is_stored_once_however_often_it_comes(answer: Reading) -> None:
+    _, second = asked(submitted(), answer, at(120))
+    assert second is not None
+    assert asked(second.task, answer, at(135))[1] is None
+
+
+def test_the_same_answer_is_news_again_once_callbacks_have_told_something_else() -> None:
+    answer = says(output(0), failures=1)
+    task = by_poll(submitted(2), answer, at(120))
+    forged = by_callback(task, says(output(8)), at(121)).task
+    assert {result.identity for result in forged.results} == {"audio-0", "audio-8"}
+    _, settled = asked(forged, answer, at(122))
+    assert settled is not None
+    standing = [r.identity for r in settled.task.results if r.artifact.status is ArtifactStatus.PENDING]
+    assert standing == ["audio-0"]
+    assert settled.task.doubt is None
+    assert asked(settled.task, answer, at(123))[1] is None
+
+
+def test_a_doubt_after_the_end_outlives_a_provider_that_is_away_and_rests_at_the_deadline() -> None:
+    ended = collected(collecting(), collecting().results[0].id, kept(collecting()), at(20))
+    assert ended is not None
+    task = by_callback(ended.task, says(output(1)), at(30)).task
+    assert (task.status, task.work) == (Status.SUCCEEDED, Work.POLL)
+    now = at(30)
+    while task.work is not None:
+        now = task.due_at or now
+        assert task.doubt is not None
+        task = look_failed(task, now, look_rules()).task
+    assert START + DEADLINE <= now < START + DEADLINE + timedelta(minutes=1)
+    assert (task.status, task.doubt) == (Status.SUCCEEDED, None)
+    assert flaws(task) == []

@@ -30,7 +30,7 @@ STANDS: dict[str, list[str]] = {
     "being sent again": ["begin", "unclear", "poll, silent", "begin"],
     "doubted": ["begin", "accepted", "error"],
     "collecting": ["begin", "accepted", "all"],
-    "lost": ["begin", "accepted", "a deadline", "a day", "look failed", "sweep"],
+    "lost": ["begin", "accepted", "a deadline", "a day", "poll, silent", "sweep"],
     "cancelled": ["begin", "cancel"],
 }
 TRUTHS = [(True,), (False,), (True, True), (True, False), (True, False, True, True)]
@@ -197,6 +197,17 @@ def test_no_forged_result_stands_once_the_genuine_callbacks_are_there(
     assert wrong == {}
     assert set(audio) == set(_links(truth))
     assert end.status is (Status.SUCCEEDED if all(truth) else Status.PARTIAL)
+
+
+@steadily(300)
+@given(truth=truths.filter(any), path=paths([*HONEST, *FORGED], 12))
+def test_no_forged_result_stands_against_what_the_provider_has_answered(
+    truth: tuple[bool, ...], path: list[str]
+) -> None:
+    told = run(begun(truth), ["begin", "accepted", *(["make"] * len(truth)), "poll"])
+    end = drain(run(told, path), kind=True).task
+    stored = {r.identity for r in end.results if r.artifact.status is ArtifactStatus.STORED}
+    assert stored == {name for name, link in _links(truth).items() if link}
 
 
 def _links(truth: tuple[bool, ...]) -> dict[str, str | None]:

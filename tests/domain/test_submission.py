@@ -138,7 +138,7 @@ WORDS = {
 MATRIX = """
 before        accepted       refused        paused          not sent        unclear         killed
 queued        submitted:poll failed         queued:submit   queued:submit   unknown:ask     unknown:ask
-lease lost    submitted:poll failed         unknown:ask     unknown:ask     unknown:ask     unknown:ask
+lease lost    submitted:poll failed         queued:submit   queued:submit   unknown:ask     unknown:ask
 sent again    submitted:poll failed         unknown:submit  unknown:submit  unknown:ask     unknown:ask
 early result  submitted:poll submitted:poll submitted:poll  submitted:poll  submitted:poll  submitted:poll
 early results collecting     collecting     collecting      collecting      collecting      collecting
@@ -209,7 +209,7 @@ def test_no_outcome_and_no_crash_sends_a_second_time_where_that_would_be_billed_
             task = _happens(make(LOOKUP), outcome, LOOKUP).task
             again = begin(task, at(3600), submit_rules(LOOKUP), pushed=False)
             # Only what provably never left, or was refused for now, is sent again.
-            proven = before == "queued" and outcome in {"paused", "not sent"}
+            proven = before in {"queued", "lease lost"} and outcome in {"paused", "not sent"}
             assert (again is not None and again.attempt is not None) == proven, (before, outcome)
 
 
@@ -430,10 +430,32 @@ def test_a_task_is_not_sent_again_after_ten_minutes_even_if_sending_was_put_off_
     assert flaws(change.task) == []
 
 
-def test_a_pause_that_is_learned_of_late_does_not_put_off_the_search_for_the_task() -> None:
-    task = _lease_lost(LOOKUP)
-    change = answered(task, Paused(BUSY, retry_after=timedelta(hours=1)), at(130), LOOKUP)
-    assert change.task == task
+@pytest.mark.parametrize("recovery", Recovery)
+def test_a_pause_that_is_learned_of_late_proves_that_the_task_was_not_taken_and_it_waits_as_if_in_time(
+    recovery: Recovery,
+) -> None:
+    pause = Paused(BUSY, retry_after=timedelta(hours=1))
+    task = answered(_lease_lost(recovery), pause, at(130), recovery).task
+    assert task == answered(_queued(recovery), pause, at(130), recovery).task
+
+
+def test_what_was_not_sent_the_second_time_may_have_arrived_the_first_time_and_stays_unknown() -> None:
+    change = begin(_sent_again(RESEND), at(123), submit_rules(), pushed=True)
+    assert change is not None
+    late = conclude(change.task, NotSent("no route"), at(130), submit_rules(), attempt=Attempt(2, at(3)))
+    assert (late.task.status, late.task.unknown_since) == (Status.UNKNOWN, START)
+
+
+def test_what_was_not_sent_the_first_time_may_have_arrived_the_second_time_and_stays_unknown() -> None:
+    again = sending(by_poll(_lease_lost(RESEND), NOTHING, at(123)), at(123))
+    late = conclude(again, NotSent("no route"), at(130), submit_rules(), attempt=Attempt(1, START))
+    assert (late.task.status, late.task.attempt_open_since) == (Status.UNKNOWN, at(123))
+
+
+def test_a_task_found_not_to_have_been_sent_when_it_was_queued_too_long_already_fails_as_not_sent() -> None:
+    change = answered(_lease_lost(LOOKUP), NotSent("no route"), START + 2 * QUEUE_MAX, LOOKUP)
+    assert (change.task.status, change.task.errors[-1].code) == (Status.FAILED, ErrorCode.NOT_SENT)
+    assert flaws(change.task) == []
 
 
 def test_a_dead_worker_leaves_no_attempt_open_on_a_task_that_an_early_callback_moved_on() -> None:

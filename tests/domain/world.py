@@ -10,7 +10,16 @@ from datetime import datetime, timedelta
 from operator import attrgetter
 from uuid import UUID
 
-from receiver.domain.attempt import Accepted, Attempt, NotSent, Paused, Refused, SubmitOutcome, Unclear
+from receiver.domain.attempt import (
+    Accepted,
+    Attempt,
+    AttemptOutcome,
+    NotSent,
+    Paused,
+    Refused,
+    SubmitOutcome,
+    Unclear,
+)
 from receiver.domain.collection import collected, interrupted, refused
 from receiver.domain.errors import AlreadyTerminalError
 from receiver.domain.event import EventType
@@ -50,7 +59,7 @@ from tests.domain.making import (
 #: Everything of a task that can change; two tasks that agree in it are the same.
 _moving = attrgetter(*(f.name for f in fields(Task) if f.name not in {"request", "metadata", "warnings"}))
 #: The events of which a task has at most one in its life, found again or not.
-ONCE = frozenset({EventType.TASK_SUBMITTED, EventType.TASK_SETTLED, EventType.TASK_FOUND, EventType.TASK_UNKNOWN})
+ONCE = frozenset({EventType.TASK_SUBMITTED, EventType.TASK_SETTLED, EventType.TASK_FOUND})
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +87,7 @@ class World:
 
     def key(self) -> tuple[object, ...]:
         """What two worlds agree in that have the same future."""
-        ends = tuple(event for event in self.events if event in TERMINAL_EVENTS | ONCE)
+        ends = tuple(event for event in self.events if event in TERMINAL_EVENTS | ONCE | {EventType.TASK_UNKNOWN})
         seen = (self.now, self.made, self.flights, self.held, self.fetching, self.bodies, self.told)
         return (*_moving(self.task), *seen, ends)
 
@@ -110,6 +119,10 @@ def moved(world: World, change: Change) -> World:
     assert [end.value for end in ends] == ([f"task.{after.status}"] if has_ended else [])
     assert sum(event in TERMINAL_EVENTS for event in events) <= 1 + events.count(EventType.TASK_FOUND)
     assert [kind for kind in ONCE if events.count(kind) > 1] == []
+    assert events.count(EventType.TASK_UNKNOWN) <= after.attempts, "each attempt is unclear once at most"
+    if (before.status, after.status) == (Status.UNKNOWN, Status.QUEUED):
+        assert change.attempt is not None
+        assert change.attempt.outcome in {AttemptOutcome.NOT_SENT, AttemptOutcome.PAUSED}, "only on proof"
     received = [str(event.data["result_id"]) for event in change.events if event.type is EventType.RESULT_RECEIVED]
     received = [*world.received, *received]
     assert len(set(received)) == len(received)

@@ -6,19 +6,21 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from receiver.telemetry.catalogue import CATALOGUE, OURS, Kind
 from tests.infra.tools import HOUSE, INFRA, assert_passes
 
 #: What the kinds of metrics add to a name.
-ENDINGS = {"count": ("_total",), "observe": ("_bucket", "_sum", "_count")}
+ENDINGS = {"count": ("_total",), "observe": ("_bucket", "_sum", "_count"), "gauge": ("",), "follow": ("",)}
+#: The same by the kinds of the catalogue.
+KINDS = {"count": Kind.COUNTER, "observe": Kind.HISTOGRAM, "gauge": Kind.GAUGE, "follow": Kind.GAUGE}
 METRIC = re.compile(r"receiver_[a-z_]+")
 SELECTOR = re.compile(r"(receiver_[a-z_]+)\{([^}]*)\}")
 RULES = INFRA / "prometheus" / "rules.yml"
 DASHBOARD = INFRA / "grafana" / "dashboard.json"
 
 
-def told() -> dict[str, set[str]]:
-    """Return every metric that the code counts or observes, with its labels."""
-    found: dict[str, set[str]] = {}
+def calls() -> Iterator[tuple[str, str, set[str]]]:
+    """Return what each call says of a metric: its method, the name without prefix and endings, the labels."""
     for path in (HOUSE / "receiver").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_bytes())):
             if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute) or not node.args:
@@ -30,9 +32,15 @@ def told() -> dict[str, set[str]]:
                 and isinstance(name, ast.Constant)
                 and isinstance(name.value, str)
             ):
-                labels = {keyword.arg for keyword in node.keywords if keyword.arg is not None}
-                for ending in ENDINGS[node.func.attr]:
-                    found.setdefault(f"receiver_{name.value}{ending}", set()).update(labels | {"le"})
+                yield node.func.attr, name.value, {word.arg for word in node.keywords if word.arg is not None}
+
+
+def told() -> dict[str, set[str]]:
+    """Return every metric that the code tells, as Prometheus sees it, with its labels."""
+    found: dict[str, set[str]] = {}
+    for method, name, labels in calls():
+        for ending in ENDINGS[method]:
+            found.setdefault(f"receiver_{name}{ending}", set()).update(labels | {"le"})
     return found
 
 
@@ -46,6 +54,18 @@ def expressions() -> Iterator[tuple[str, str]]:
 def asked() -> str:
     without_names = re.sub(r"^ *(- alert|runbook|summary):.*$", "", RULES.read_text("utf-8"), flags=re.MULTILINE)
     return "\n".join([without_names, *(expression for _, expression in expressions())])
+
+
+def test_the_catalogue_holds_every_metric_that_is_told_with_its_kind_and_labels_and_no_other() -> None:
+    said = {(name, KINDS[method], frozenset(labels)) for method, name, labels in calls()}
+    assert said == {(name, measure.kind, frozenset(measure.labels)) for name, measure in CATALOGUE.items()}
+
+
+def test_every_counter_that_an_alert_asks_the_increase_of_stands_at_0_from_the_start() -> None:
+    names = set(re.findall(r"(?:increase|rate)\(receiver_(\w+)_total", RULES.read_text("utf-8")))
+    assert names
+    # Of answers there are some all the time.
+    assert {name for name in names if OURS in CATALOGUE[name].labels.values()} == {"requests"}
 
 
 def test_every_metric_that_is_asked_for_exists() -> None:

@@ -177,6 +177,37 @@ async def test_audio_whose_result_was_replaced_meanwhile_is_not_left_in_the_stor
         assert [path for path in (tmp_path / "artifacts").rglob("*") if path.is_file()] == []
 
 
+@pytest.mark.parametrize("status", [ArtifactStatus.FAILED, ArtifactStatus.EXPIRED])
+async def test_audio_whose_result_was_given_up_while_it_was_fetched_is_not_left_in_the_store(
+    tmp_path: Path, status: ArtifactStatus
+) -> None:
+    async with world(tmp_path, Source(song())) as (ports, task):
+
+        def given_up(current: Task) -> Change:
+            artifact = replace(current.results[0].artifact, status=status, due_at=None)
+            return Change(replace(current, results=(replace(current.results[0], artifact=artifact),)))
+
+        [work] = await collect.lease(ports, 5)
+        await ports.store.apply([Decision(task.key, given_up)])
+        await collect.collect(ports, work)
+        assert [path for path in (tmp_path / "artifacts").rglob("*") if path.is_file()] == []
+
+
+async def test_audio_that_somebody_else_has_stored_meanwhile_stays(tmp_path: Path) -> None:
+    async with world(tmp_path, Source(song())) as (ports, task):
+        [late] = await collect.lease(ports, 5)
+        [second] = await ports.store.lease_artifacts(
+            now=ports.system.now() + timedelta(hours=1), limit=5, lease=timedelta(seconds=9)
+        )
+        await collect.collect(ports, second)
+        await collect.collect(ports, late)
+        found = await ports.store.task(task.id)
+        assert found is not None
+        object_key = found.results[0].artifact.object_key
+        assert object_key is not None
+        assert await ports.objects.read(object_key) == song()
+
+
 async def test_a_claim_ends_with_what_came_of_it(tmp_path: Path) -> None:
     async with world(tmp_path, Source(MediaInterruptedError("connection reset"))) as (ports, task):
         artifact = await collected(ports, task)

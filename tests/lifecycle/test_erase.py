@@ -1,8 +1,9 @@
 """Erasing against whoever works on the task meanwhile, and against faults; a real store and a real folder."""
 
 import sqlite3
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import cast
@@ -44,7 +45,7 @@ async def test_audio_that_is_being_fetched_while_its_task_is_erased_does_not_sta
         await around.collected()
         assert around.source.fetched
         assert [name.endswith(".wav") for name in around.files()] == [True]
-        assert await erase.sweep(around.ports) > 0
+        assert (await erase.sweep(around.ports)).count > 0
         assert around.files() == []
         now = await around.now(task)
         assert husk(now)
@@ -62,12 +63,12 @@ async def test_audio_kept_by_somebody_who_was_killed_before_saying_so_goes_when_
         [result] = (await around.now(task)).results
         # Whoever had begun to fetch it keeps it now, and is killed.
         await around.ports.objects.keep_bytes(b"audio", f"audio/{task.id}/{result.id}.flac")
-        assert await erase.sweep(around.ports) == 0
+        assert await erase.sweep(around.ports) == erase.Swept(0)
         longest = around.ports.limits.lease + timedelta(seconds=around.ports.limits.media_timeout_seconds)
         around.system.passed += longest.total_seconds()
-        assert await erase.sweep(around.ports) == len(erase.EXTENSIONS)
+        assert await erase.sweep(around.ports) == erase.Swept(len(erase.EXTENSIONS))
         assert around.files() == []
-        assert await erase.sweep(around.ports) == 0
+        assert await erase.sweep(around.ports) == erase.Swept(0)
 
 
 async def test_a_report_that_is_being_settled_while_its_task_is_erased_says_nothing_more(tmp_path: Path) -> None:
@@ -119,33 +120,85 @@ async def test_a_large_report_goes_with_its_task(tmp_path: Path) -> None:
 
 @dataclass
 class Stubborn:
-    """An artifact store that removes nothing for now."""
+    """An artifact store that does not remove some objects for now."""
 
     objects: Objects
-    removing: Callable[[], None]
+    keeps: Callable[[str], bool]
+    tried: list[str] = field(default_factory=list)
 
     async def remove(self, key: str) -> None:
-        self.removing()
+        self.tried.append(key)
+        if self.keeps(key):
+            raise UnavailableError("the bucket is away")
         await self.objects.remove(key)
 
 
-async def test_what_could_not_be_removed_is_removed_later(tmp_path: Path) -> None:
-    def refuse() -> None:
-        raise UnavailableError("the bucket is away")
+@contextmanager
+def stubborn(around: World, keeps: Callable[[str], bool] = lambda _: True) -> Iterator[list[str]]:
+    """Let the artifact store keep objects for the length of the block; gives what was tried."""
+    working = around.ports.objects
+    stub = Stubborn(working, keeps)
+    around.ports = replace(around.ports, objects=cast("Objects", stub))
+    yield stub.tried
+    around.ports = replace(around.ports, objects=working)
 
+
+async def test_what_could_not_be_removed_is_removed_later(tmp_path: Path) -> None:
     async with world(tmp_path) as around:
         task = await with_audio(around)
-        working = around.ports.objects
-        around.ports = replace(around.ports, objects=cast("Objects", Stubborn(working, refuse)))
-        with pytest.raises(UnavailableError):
-            await erase.erase_task(around.ports, task.id)
-        assert husk(await around.now(task))
-        assert len(around.files()) == 1
-        with pytest.raises(UnavailableError):
-            await erase.sweep(around.ports)
-        around.ports = replace(around.ports, objects=working)
+        with stubborn(around):
+            with pytest.raises(UnavailableError, match="away"):
+                await erase.erase_task(around.ports, task.id)
+            assert husk(await around.now(task))
+            assert len(around.files()) == 1
+            around.system.passed += erase.AGAIN.total_seconds()
+            assert (await erase.sweep(around.ports)).fault is not None
+            # Not again and again.
+            assert await erase.sweep(around.ports) == erase.Swept(0)
+        around.system.passed += erase.AGAIN.total_seconds()
+        assert (await erase.sweep(around.ports)).fault is None
+        assert around.files() == []
+
+
+async def test_an_object_that_cannot_be_removed_keeps_no_other_from_being_removed(tmp_path: Path) -> None:
+    async with world(tmp_path) as around:
+        tasks = [await with_audio(around) for _ in range(3)]
+        first = (await around.now(tasks[0])).results[0].artifact.object_key
+        assert first is not None
+        with stubborn(around):
+            for task in tasks:
+                with pytest.raises(UnavailableError):
+                    await erase.erase_task(around.ports, task.id)
+        assert len(around.files()) == 3
+        around.system.passed += 2000
+        with stubborn(around, lambda key: key == first) as tried:
+            assert (await erase.sweep(around.ports)).fault is not None
+            assert first in tried
+            assert around.files() == [Path(first).name]
+            # What went is forgotten.
+            around.system.passed += erase.AGAIN.total_seconds()
+            assert (await erase.sweep(around.ports)).count == 1
+
+
+async def test_a_store_that_is_away_is_not_asked_for_every_object(tmp_path: Path) -> None:
+    async with world(tmp_path) as around:
+        tasks = [await with_audio(around) for _ in range(3)]
+        with stubborn(around) as tried:
+            with pytest.raises(UnavailableError):
+                await erase.erase_matching(around.ports, {"user": "17"})
+            assert len(tried) == erase.MOST_FAULTS
+        assert all([husk(await around.now(task)) for task in tasks])
+        around.system.passed += 2000
         await erase.sweep(around.ports)
         assert around.files() == []
+
+
+async def test_files_that_stay_keep_no_task_from_being_erased(tmp_path: Path) -> None:
+    async with world(tmp_path) as around:
+        tasks = [await with_audio(around) for _ in range(erase.BATCH + 1)]
+        with stubborn(around), pytest.raises(UnavailableError):
+            await erase.erase_matching(around.ports, {"user": "17"})
+        assert all([husk(await around.now(task)) for task in tasks])
 
 
 async def test_many_tasks_are_erased_a_few_at_a_time_and_others_stay(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ callback of another task, which must not suffer. The cases are the same at every
 import asyncio
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -29,7 +29,7 @@ from receiver.domain.task import Change, Status, Task, Work
 from receiver.domain.token import SigningKey, TokenSigner
 from receiver.lifecycle import poll, settle
 from receiver.lifecycle.accept import accept
-from receiver.lifecycle.ports import Limits, Outbound, Ports, RecordedEvent
+from receiver.lifecycle.ports import Limits, Outbound, Ports, Queue, RecordedEvent
 from receiver.sdk.values import events_of, task_of
 from receiver.storage.objects import open_objects
 from receiver.storage.probe import probe
@@ -243,4 +243,5 @@ def test_no_body_stops_settling_or_harms_another_task(world: World, name: str) -
         for name, value in sample.labels.items()
         if name != "le"
     }
-    assert labels <= {*(("provider", name) for name in NAMES), *(("via", via.value) for via in Via)}
+    ours: dict[str, Iterable[str]] = {"provider": NAMES, "via": Via, "queue": Queue}
+    assert labels <= {(name, str(word)) for name, words in ours.items() for word in words}

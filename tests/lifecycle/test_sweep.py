@@ -1,5 +1,6 @@
 """What a start and the passing of time change, against a real store and a real folder."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
@@ -89,13 +90,13 @@ async def test_the_newest_names_are_those_that_sort_last_and_a_folder_that_is_no
     assert await ports.objects.newest("reports", 2) == ["reports/d", "reports/c"]
 
 
-@pytest.mark.parametrize("providers", [{}, {"runware": runware(None)}], ids=["no-adapter", "no-key"])
-async def test_a_task_nobody_can_be_asked_about_is_lost_in_time(ports: Ports, providers: dict[str, Provider]) -> None:
+def flying(ports: Ports, provider: str = "runware") -> Task:
+    """A task that its provider has had for three days."""
     long_ago = ports.system.now() - timedelta(days=3)
-    task = Task(
+    return Task(
         key=ports.system.new_key(),
         id=uuid4(),
-        request=TaskRequest("runware", "a prompt long enough", "https://files.example.org/a.mp3", count=1),
+        request=TaskRequest(provider, "a prompt long enough", "https://files.example.org/a.mp3", count=1),
         model="minimax:music@cover",
         created_at=long_ago,
         deadline_seconds=600,
@@ -106,6 +107,36 @@ async def test_a_task_nobody_can_be_asked_about_is_lost_in_time(ports: Ports, pr
         work=Work.POLL,
         due_at=long_ago,
     )
+
+
+async def test_tasks_that_wait_for_a_look_do_not_keep_the_sweep_from_one_behind_them(ports: Ports) -> None:
+    waiting = [flying(ports) for _ in range(sweep.BATCH)]
+    behind = replace(flying(ports), due_at=ports.system.now() + timedelta(hours=1))
+    behind = replace(behind, deadline_at=ports.system.now() - timedelta(days=2))
+    await asyncio.gather(*(ports.store.create(Change(task)) for task in (*waiting, behind)))
+    assert await sweep.sweep(ports) == 1
+    found = await ports.store.task(behind.id)
+    assert found is not None
+    assert found.status is Status.LOST
+
+
+@pytest.mark.parametrize("beginning", [True, False], ids=["start", "sweep"])
+async def test_attempts_nobody_can_close_do_not_keep_the_others_from_being_closed(
+    ports: Ports, beginning: bool
+) -> None:
+    opened = ports.system.now() - timedelta(days=2)
+    strangers = [replace(flying(ports, "retired"), attempts=1, attempt_open_since=opened) for _ in range(sweep.BATCH)]
+    ours = replace(flying(ports), attempts=1, attempt_open_since=opened + timedelta(hours=1))
+    await asyncio.gather(*(ports.store.create(Change(task)) for task in (*strangers, ours)))
+    await (sweep.start(ports, alone=True) if beginning else sweep.sweep(ports))
+    found = await ports.store.task(ours.id)
+    assert found is not None
+    assert found.attempt_open_since is None
+
+
+@pytest.mark.parametrize("providers", [{}, {"runware": runware(None)}], ids=["no-adapter", "no-key"])
+async def test_a_task_nobody_can_be_asked_about_is_lost_in_time(ports: Ports, providers: dict[str, Provider]) -> None:
+    task = flying(ports)
     await ports.store.create(Change(task))
     assert await sweep.sweep(ports) == 0, "its provider is asked first"
     assert await sweep.sweep(replace(ports, providers=providers)) == 1

@@ -39,6 +39,39 @@ async def test_what_was_planned_ahead_of_a_clock_that_went_back_keeps_its_distan
     assert (found.due_at, found.unknown_since) == (NOW - HOUR + 5 * SECOND, NOW - HOUR - 60 * SECOND)
 
 
+@pytest.mark.parametrize("by", [HOUR, 365 * 24 * HOUR])
+@pytest.mark.parametrize("overdue", [False, True])
+async def test_a_deadline_of_a_clock_that_was_too_far_ahead_comes_when_it_was_due(
+    store: SqlStore, by: timedelta, overdue: bool
+) -> None:
+    deadline = NOW - 60 * SECOND if overdue else NOW + 60 * SECOND
+    flying = replace(submitted(), deadline_at=deadline, overdue=overdue)
+    unclear = replace(flying, key=new_key(), id=new_key(), provider_task_id=None, status=Status.UNKNOWN)
+    await given(store, flying, unclear)
+    await set_by(store, -by)
+    assert [(await stored(store, one)).deadline_at for one in (flying, unclear)] == [deadline - by] * 2
+    if not overdue:
+        found = await store.overdue(deadline - by, timedelta(days=1), 9, askable=["runware"])
+        assert set(found) == {flying.key, unclear.key}
+
+
+async def test_a_deadline_that_was_put_off_comes_back_with_the_clock(store: SqlStore) -> None:
+    flying = submitted()
+    await given(store, flying)
+    await store.follow_clock(by=HOUR, now=NOW + HOUR, longest_lease=LONGEST)
+    await store.follow_clock(by=-HOUR, now=NOW, longest_lease=LONGEST)
+    assert (await stored(store, flying)).deadline_at == flying.deadline_at
+
+
+async def test_what_an_erased_task_left_is_removed_when_it_would_have_been(store: SqlStore) -> None:
+    erased = submitted()
+    await given(store, erased)
+    await store.apply([Decision(erased.key, lambda task: Change(task, discarded=(("audio/a", NOW + SECOND),)))])
+    await set_by(store, -HOUR)
+    assert await store.doomed(NOW - HOUR, 9) == []
+    assert await store.doomed(NOW - HOUR + SECOND, 9) == ["audio/a"]
+
+
 async def test_what_lies_behind_the_new_time_stays(store: SqlStore) -> None:
     old = replace(submitted(), due_at=NOW - 2 * HOUR, doubt_since=NOW - 3 * HOUR)
     await given(store, old)

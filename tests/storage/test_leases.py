@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from receiver.domain.looking import MOST_FRUITLESS_LOOKS, overdue
 from receiver.domain.result import Artifact, ArtifactStatus, Result
 from receiver.domain.task import Change, Status, Task, Work
 from receiver.lifecycle.ports import Queue
@@ -299,8 +300,8 @@ async def test_overdue_tasks_are_found_once_unmarked_and_again_when_they_are_to_
     lost = replace(submitted(), deadline_at=NOW - day, overdue=True)
     ended = replace(submitted(), status=Status.FAILED, deadline_at=deadline)
     await given(store, late, unknown, marked, lost, ended, submitted(), task())
-    assert set(await store.overdue(NOW, day, 10)) == {late.key, unknown.key, lost.key}
-    assert len(await store.overdue(NOW, day, 2)) == 2
+    assert set(await store.overdue(NOW, day, 10, askable=[])) == {late.key, unknown.key, lost.key}
+    assert len(await store.overdue(NOW, day, 2, askable=[])) == 2
 
 
 async def test_attempts_left_open_by_nobody_in_particular_are_found(store: SqlStore) -> None:
@@ -310,5 +311,23 @@ async def test_attempts_left_open_by_nobody_in_particular_are_found(store: SqlSt
     being_sent = replace(task(), attempt_open_since=old)
     fresh = replace(submitted(), attempt_open_since=young)
     await given(store, abandoned, ended, being_sent, fresh, submitted())
-    assert set(await store.abandoned(NOW, 10)) == {abandoned.key, ended.key}
-    assert len(await store.abandoned(NOW, 1)) == 1
+    assert set(await store.abandoned(NOW, 10, providers=["runware"])) == {abandoned.key, ended.key}
+    assert len(await store.abandoned(NOW, 1, providers=["runware"])) == 1
+    assert await store.abandoned(NOW, 10, providers=["aimlapi"]) == []
+    assert await store.abandoned(NOW, 10, providers=[]) == []
+
+
+async def test_what_the_sweep_would_leave_as_it_is_takes_no_place_in_its_batch(store: SqlStore) -> None:
+    """What is found is what ``receiver.domain.looking.overdue`` changes."""
+    day, later = timedelta(days=1), NOW + SECOND
+    old = replace(submitted(), deadline_at=NOW - 2 * day, overdue=True, due_at=later)
+    held = [
+        replace(old, key=new_key(), id=new_key(), provider_task_id=None, due_at=due_at, tries=tries)
+        for due_at in (NOW - day, NOW, later)
+        for tries in (0, 1, MOST_FRUITLESS_LOOKS)
+    ]
+    await given(store, *held)
+    for askable in ([], ["aimlapi"], ["aimlapi", "runware"]):
+        changed = {one.key for one in held if overdue(one, NOW, day, askable="runware" in askable)}
+        assert set(await store.overdue(NOW, day, len(changed), askable=askable)) == changed
+        assert changed != set()

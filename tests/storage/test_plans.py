@@ -20,8 +20,8 @@ STATEMENTS: dict[str, ClauseElement] = {
     "next work of a provider": leases.NEXT_PROVIDER,
     "next artifact": leases.NEXT_ARTIFACT,
     "next report": leases.NEXT_REPORT,
-    "overdue": sweeping.OVERDUE,
-    "abandoned": sweeping.ABANDONED,
+    "overdue": sweeping.late(["runware", "aimlapi"]),
+    "abandoned": sweeping.left_open(["runware", "aimlapi"]),
     "make due": sweeping.MAKE_DUE,
     "one task": select(tasks.c.key).where(tasks.c.id == ONE),
     "who has a generation": deciding.holders("runware", ["a", "b"]),
@@ -33,6 +33,7 @@ STATEMENTS: dict[str, ClauseElement] = {
     "reports of a task to replay": replaying.scan(RuledFilter(task_id=ONE)),
     "objects to remove": erasing.DUE,
     "figures of what is under way": statistics.UNDER_WAY,
+    "how many are under way": statistics.COUNTED,
     "figures of what ended": statistics.ended(None),
     "durations": statistics.DURATIONS,
     "time of a list": views.key_bounds(TaskFilter(created_after=NOW)),
@@ -57,7 +58,13 @@ WALKS = {
     "figures of what ended": "SCAN tasks USING COVERING INDEX tasks_ended",
 }
 #: What is sorted: the urgent among the due, and the few reports of one task.
-SORTED = {"claim artifacts", "reports of a task", "reports of a task to replay", "figures of what is under way"}
+SORTED = {
+    "claim artifacts",
+    "reports of a task",
+    "reports of a task to replay",
+    "figures of what is under way",
+    "how many are under way",
+}
 
 
 def plan(connection: Connection, statement: ClauseElement) -> list[str]:

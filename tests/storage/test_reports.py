@@ -1,18 +1,24 @@
 import asyncio
 import hashlib
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
+from typing import TypeVar, cast
 from uuid import uuid4
 
 import pytest
+from sqlalchemy import Connection
 
 from receiver.domain.errors import TooManyBodiesError, UnavailableError
 from receiver.domain.report import NewReport, Verdict, Via
 from receiver.domain.task import Change
 from receiver.lifecycle.ports import Appended, BodyLimits, Decision
+from receiver.storage.engine import Engine
 from receiver.storage.reports import ROOM
 from receiver.storage.store import SqlStore
 from tests.storage.making import LEASE, LIMITS, NOW, SECOND, given, new_key, report, settling, stored, submitted
+
+T = TypeVar("T")
 
 
 async def test_a_callback_is_stored_raw_with_its_inbox_line_and_touches_no_task(store: SqlStore) -> None:
@@ -205,6 +211,51 @@ async def test_a_report_given_back_waits_and_its_attempt_is_not_counted(store: S
     assert [each.id for each in await store.lease_inbox(now=NOW + SECOND, limit=5, lease=LEASE)] == [next_one.id]
     [again] = await store.lease_inbox(now=NOW + 5 * SECOND, limit=5, lease=LEASE)
     assert (again.id, again.attempts) == (later.id, 1)
+
+
+class Faulty:
+    """An engine whose next ``faults`` reads fail."""
+
+    def __init__(self, engine: Engine, faults: int) -> None:
+        self._engine = engine
+        self.faults = faults
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._engine, name)
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        if self.faults:
+            self.faults -= 1
+            raise UnavailableError("the disk does not answer")
+        return await self._engine.read(work)
+
+
+async def test_a_fault_of_the_database_while_bodies_are_read_counts_no_attempt(store: SqlStore) -> None:
+    for number in range(3):
+        await store.append(report(new_key(), b"%d" % number), LIMITS)
+    faulty = Faulty(store._engine, faults=5)
+    own = SqlStore(cast("Engine", faulty), store.installation_id, uuid4(), lambda _: None)
+    for _ in range(5):
+        with pytest.raises(UnavailableError):
+            await own.lease_inbox(now=NOW, limit=10, lease=LEASE)
+    leased = await own.lease_inbox(now=NOW, limit=10, lease=LEASE)
+    assert [each.attempts for each in leased] == [1, 1, 1]
+    assert await own.lease_inbox(now=NOW, limit=10, lease=LEASE) == []
+
+
+async def test_a_report_that_was_claimed_before_and_not_settled_is_claimed_alone(store: SqlStore) -> None:
+    asked = [report(new_key(), b"%d" % number) for number in range(6)]
+    for each in asked[:3]:
+        await store.append(each, LIMITS)
+    await store.lease_inbox(now=NOW, limit=10, lease=LEASE)
+    await store.defer_report(asked[0].id, NOW + LEASE)
+    for each in asked[3:]:
+        await store.append(each, LIMITS)
+    claims = []
+    while leased := await store.lease_inbox(now=NOW + LEASE, limit=10, lease=LEASE):
+        claims.append([(asked.index(next(a for a in asked if a.id == each.id)), each.attempts) for each in leased])
+        await store.apply([settling(each) for each in leased])
+    assert claims == [[(0, 1)], [(1, 2)], [(2, 2)], [(3, 1), (4, 1), (5, 1)]]
 
 
 async def test_a_report_that_does_not_exist_is_none(store: SqlStore) -> None:

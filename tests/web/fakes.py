@@ -40,6 +40,7 @@ from receiver.lifecycle.ports import (
     ReportSummary,
     Store,
     TaskFilter,
+    UnderWay,
 )
 
 NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
@@ -91,12 +92,19 @@ class FakeMetrics:
     def __init__(self) -> None:
         self.counts: Counter[tuple[str, ...]] = Counter()
         self.observed: Counter[str] = Counter()
+        self.gauges: dict[tuple[str, ...], float] = {}
 
     def count(self, name: str, amount: int = 1, **labels: str) -> None:
         self.counts[name, *(labels[label] for label in sorted(labels))] += amount
 
     def observe(self, name: str, seconds: float, **labels: str) -> None:
         self.observed[name] += 1
+
+    def gauge(self, name: str, value: float, **labels: str) -> None:
+        self.gauges[name, *(labels[label] for label in sorted(labels))] = value
+
+    def forget(self, name: str) -> None:
+        self.gauges = {key: value for key, value in self.gauges.items() if key[0] != name}
 
 
 class Calls:
@@ -176,6 +184,7 @@ class MemoryStore:
         self.fault: Exception | None = None
         self.trouble: str | None = None
         self.paused: dict[str, Pause] = {}
+        self.due: dict[Queue, datetime] = {}
         self.named: dict[tuple[str, str], tuple[bytes, UUID]] = {}
 
     async def create(self, change: Change, once: Once | None = None) -> UUID | None:
@@ -251,6 +260,15 @@ class MemoryStore:
     async def report(self, report_id: UUID) -> StoredReport | None:
         self._check()
         return self.bodies[report_id][1] if report_id in self.bodies else None
+
+    async def under_way(self) -> list[UnderWay]:
+        self._check()
+        counts = Counter((task.provider, task.status, task.overdue) for task in self.by_id.values())
+        return [UnderWay(*kind, count) for kind, count in counts.items() if not kind[1].terminal]
+
+    async def next_due(self) -> Mapping[Queue, datetime]:
+        self._check()
+        return self.due
 
     async def ping(self) -> None:
         self.pings += 1

@@ -229,7 +229,7 @@ async def test_a_stream_in_which_nothing_happens_says_so(world: World, tmp_path:
     ):
         lines = answer.aiter_lines()
         seen = [await anext(lines) for _ in range(6)]
-    assert seen == ["retry: 2000", "", ": nothing new", "", ": nothing new", ""]
+    assert seen == ["retry: 2000", "id: 0", "", ": nothing new", "", ": nothing new"]
 
 
 class Troubled(MemoryStore):
@@ -254,6 +254,27 @@ async def test_a_fault_of_the_store_ends_a_stream_whole_and_who_comes_again_goes
     ):
         answer = await http.get("/v1/events", headers=STREAM)
     assert answer.text.count("data: ") == PAGE
+
+
+async def test_what_was_erased_is_not_told_from_memory_either() -> None:
+    world, bell = World(), Bell()
+    erased, other = world.task(), world.task()
+    news = News(world.ports.store, lambda event: {"data": dict(event.data)}, bell, lambda: False)
+    async with news.listening() as newest:
+        for task in (erased, other):
+            world.store.record(task.id, "task.unknown", {"message": f"the prompt of {task.id}"})
+        bell.ring()
+        await news.rest(1, 10)
+        assert str(erased.id) in str((await news.batch(None, newest)).lines)
+        world.store.record(erased.id, "task.erased", {})
+        bell.ring()
+        await news.rest(2, 10)
+        for task_id in (None, erased.id):
+            told = [line.text.decode() for line in (await news.batch(task_id, newest)).lines]
+            assert told[0] == 'id: 1\nevent: task.unknown\ndata: {"data":{}}\n\n'
+            assert not any("the prompt of" in text and str(erased.id) in text for text in told)
+        [kept] = (await news.batch(other.id, newest)).lines
+        assert f"the prompt of {other.id}".encode() in kept.text
 
 
 @pytest.mark.parametrize("kept", [1, 7, 50])

@@ -28,6 +28,7 @@ from receiver.lifecycle.ports.store import (
     Store,
     TakenError,
     TaskFilter,
+    UnderWay,
 )
 from receiver.lifecycle.ports.world import (
     Fetched,
@@ -76,4 +77,5 @@ __all__ = [
     "TakenError",
     "TaskFilter",
     "Unanswered",
+    "UnderWay",
 ]

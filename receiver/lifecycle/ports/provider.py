@@ -73,6 +73,18 @@ class ProviderOption:
 
 
 @dataclass(frozen=True, slots=True)
+class Account:
+    """How a provider is asked what money is left, where it can be: a call that costs nothing.
+
+    ``ask`` gets every option by name, the key and a fresh id. ``read`` returns US dollars, None for an answer that
+    does not tell.
+    """
+
+    ask: Callable[[Mapping[str, str], str, UUID], HttpRequest]
+    read: Callable[[HttpAnswer], float | None]
+
+
+@dataclass(frozen=True, slots=True)
 class ProviderEntry:
     """A provider's line in the table: its options and how it is made from them.
 
@@ -83,6 +95,7 @@ class ProviderEntry:
     name: str
     options: tuple[ProviderOption, ...]
     build: "Callable[[Mapping[str, str], str | None], Provider]"
+    account: Account | None = None
 
 
 class Provider(Protocol):

@@ -1,6 +1,6 @@
 """What we keep: the queues, the tasks and the reports, each write one durable transaction."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -155,6 +155,16 @@ class RuledReport:
     reason: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class UnderWay:
+    """How many tasks of a provider stand at a status that is not the end; those past their deadline apart."""
+
+    provider: str
+    status: Status
+    overdue: bool
+    tasks: int
+
+
 class TakenError(ReceiverError):
     """Another task already stands for this generation of the provider; ``task_id`` is its public id."""
 
@@ -229,7 +239,8 @@ class Store(Protocol):
     async def lease_inbox(self, *, now: datetime, limit: int, lease: timedelta) -> list[StoredReport]:
         """Claim reports to settle, oldest first, counting the attempt before any body is read.
 
-        Large bodies are few at a time, and at least one: those that are left are claimed by the next call.
+        Large bodies are few at a time, and at least one: those that are left are claimed by the next call. A report
+        that was claimed before and never settled comes alone. Raises UnavailableError, which counts no attempt.
         """
 
     async def defer_report(self, report_id: UUID, due_at: datetime) -> None:
@@ -262,11 +273,19 @@ class Store(Protocol):
     async def look_at(self, task_key: UUID, now: datetime) -> None:
         """Make one task in flight due for a look: at once, or a little later when it has been looked at before."""
 
-    async def overdue(self, now: datetime, lost_after: timedelta, limit: int) -> list[UUID]:
-        """Return keys of tasks past their deadline and not yet marked, or past ``lost_after`` beyond it."""
+    async def overdue(
+        self, now: datetime, lost_after: timedelta, limit: int, *, askable: Collection[str]
+    ) -> list[UUID]:
+        """Return keys of tasks past their deadline and not yet marked, or to be given up ``lost_after`` beyond it.
 
-    async def abandoned(self, older_than: datetime, limit: int) -> list[UUID]:
-        """Return keys of tasks no longer waiting to be sent whose attempt has been open since before that time."""
+        ``askable`` names the providers that can be asked: of their tasks none is given up while a look is due.
+        """
+
+    async def abandoned(self, older_than: datetime, limit: int, *, providers: Collection[str]) -> list[UUID]:
+        """Return keys of tasks no longer waiting to be sent whose attempt has been open since before that time.
+
+        Only those of ``providers``: nobody can close an attempt of another one.
+        """
 
     async def pause(self, pause: Pause) -> None:
         """Record that a provider rests; a later end replaces an earlier one."""
@@ -294,6 +313,9 @@ class Store(Protocol):
     async def doomed(self, now: datetime, limit: int) -> list[str]:
         """Return objects of erased tasks that are to be removed and whose moment has come."""
 
+    async def put_off_objects(self, object_keys: Sequence[str], until: datetime) -> None:
+        """Leave objects that could not be removed alone until then."""
+
     async def forget_objects(self, object_keys: Sequence[str], now: datetime) -> None:
         """Forget the names of removed objects whose moment has come."""
 
@@ -320,6 +342,9 @@ class Store(Protocol):
 
     async def statistics(self, since: datetime | None) -> list[Statistics]:
         """Return the figures of tasks under way and of those that ended since a moment, by provider and model."""
+
+    async def under_way(self) -> list[UnderWay]:
+        """Count the tasks that have not ended. The cost grows with these alone."""
 
     async def ping(self) -> None:
         """Prove that a write would be taken now; raise UnavailableError else."""

@@ -107,13 +107,19 @@ Probe = Callable[[Path, tuple[str, int] | None], Probed]
 
 
 class Metrics(Protocol):
-    """Counters and durations, named after the promises; labels come from closed sets."""
+    """Counters, gauges and durations, named after the promises; labels come from closed sets."""
 
     def count(self, name: str, amount: int = 1, **labels: str) -> None:
         """Add to a counter."""
 
     def observe(self, name: str, seconds: float, **labels: str) -> None:
         """Record a duration."""
+
+    def gauge(self, name: str, value: float, **labels: str) -> None:
+        """Say what is true now."""
+
+    def forget(self, name: str) -> None:
+        """Say that it is not known any more what a gauge was last said to be."""
 
 
 @dataclass(frozen=True, slots=True)

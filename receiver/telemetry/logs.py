@@ -1,4 +1,4 @@
-"""Logs and measures: structured lines without secrets, counters and durations named after the promises."""
+"""The log: one JSON object a line, and nothing in it that opens anything."""
 
 import contextlib
 import json
@@ -6,17 +6,18 @@ import logging
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import TextIO
 from urllib.parse import quote
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 
 from receiver.domain.token import TOKEN_CHARACTERS
 
 MASK = "[redacted]"
 #: A callback URL's token, a signed link's query, a password in a URL, a bearer key, any token of ours: whatever looks
 #: like one is cut from every line, in time that grows with its length only: it may hold what a stranger wrote.
+#: Each of them needs a slash, "AQ" or "bearer": ``redact`` looks for these first.
 _SECRETS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
     (re.compile(r"(/(?:callbacks/[^/\s\"']{1,64}|inputs)/)[A-Za-z0-9_\-%]{16,1024}"), rf"\1{MASK}"),
     (re.compile(r"([a-z+]{1,20}://)[^/\s@\"'?#]{1,256}@"), rf"\1{MASK}@"),
@@ -26,13 +27,8 @@ _SECRETS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ..
 )
 #: A shorter secret would cut harmless words to pieces.
 _SHORTEST_SECRET = 8
-#: A label with more values than this, or a value of another form, tells of a mistake; it must not fill the memory.
-_MOST_VALUES = 64
-_LABEL = re.compile(r"[A-Za-z0-9_./{}:-]{1,64}", re.ASCII)
-_OTHER = "other"
 #: Lines of these would show request paths, and so tokens.
 _SILENCED = ("httpx", "httpcore", "uvicorn.access", "sqlalchemy", "alembic")
-_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900)
 
 
 def configure_logs(level: str, stream: TextIO | None = None, *, secrets: Iterable[str] = ()) -> None:
@@ -41,6 +37,8 @@ def configure_logs(level: str, stream: TextIO | None = None, *, secrets: Iterabl
     ``secrets`` are cut out of every line, however a library or a provider came to repeat them.
     """
     redact = redaction(secrets)
+    # The same few names in every line; of more than these, somebody makes them up.
+    name_of = lru_cache(256)(redact)
     shared: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
@@ -54,7 +52,7 @@ def configure_logs(level: str, stream: TextIO | None = None, *, secrets: Iterabl
             structlog.processors.ExceptionRenderer(
                 structlog.tracebacks.ExceptionDictTransformer(show_locals=False)  # locals hold keys and bodies
             ),
-            lambda _, __, line: {redact(name): _without_secrets(value, redact) for name, value in line.items()},
+            lambda _, __, line: {name_of(name): _without_secrets(value, redact) for name, value in line.items()},
             structlog.processors.JSONRenderer(),
         ],
     )
@@ -82,8 +80,10 @@ def redaction(secrets: Iterable[str] = ()) -> Callable[[str], str]:
     def redact(text: str) -> str:
         if exact is not None:
             text = exact.sub(MASK, text)
-        for pattern, replacement in _SECRETS:
-            text = pattern.sub(replacement, text)
+        # Most of what is logged has none of these marks, and the patterns cost ten times as much as this look.
+        if "/" in text or "AQ" in text or "bearer" in text.lower():
+            for pattern, replacement in _SECRETS:
+                text = pattern.sub(replacement, text)
         return text
 
     return redact
@@ -98,6 +98,8 @@ class _Handler(logging.StreamHandler[TextIO]):
 
 
 def _without_secrets(value: object, redact: Callable[[str], str]) -> object:
+    if isinstance(value, str):
+        return redact(value)
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, Mapping):
@@ -106,45 +108,3 @@ def _without_secrets(value: object, redact: Callable[[str], str]) -> object:
         return [_without_secrets(item, redact) for item in value]
     # What is no JSON value would be spelt out behind us.
     return redact(str(value))
-
-
-class PrometheusMetrics:
-    """Counters and histograms in a registry of their own; made when first used."""
-
-    def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        self._counters: dict[str, Counter] = {}
-        self._histograms: dict[str, Histogram] = {}
-        self._values: dict[tuple[str, str], set[str]] = {}
-
-    def page(self) -> bytes:
-        """Return everything in Prometheus' text format."""
-        return generate_latest(self.registry)
-
-    def count(self, name: str, amount: int = 1, **labels: str) -> None:
-        counter = self._counters.get(name)
-        if counter is None:
-            counter = Counter(f"receiver_{name}", name.replace("_", " "), sorted(labels), registry=self.registry)
-            self._counters[name] = counter
-        (counter.labels(**self._closed(name, labels)) if labels else counter).inc(amount)
-
-    def observe(self, name: str, seconds: float, **labels: str) -> None:
-        histogram = self._histograms.get(name)
-        if histogram is None:
-            histogram = Histogram(
-                f"receiver_{name}", name.replace("_", " "), sorted(labels), buckets=_BUCKETS, registry=self.registry
-            )
-            self._histograms[name] = histogram
-        (histogram.labels(**self._closed(name, labels)) if labels else histogram).observe(seconds)
-
-    def _closed(self, name: str, labels: Mapping[str, str]) -> dict[str, str]:
-        """Return the labels; a value that belongs to no small set of our own words is ``other``."""
-        return {label: self._known(name, label, value) for label, value in labels.items()}
-
-    def _known(self, name: str, label: str, value: str) -> str:
-        values = self._values.setdefault((name, label), set())
-        if value not in values:
-            if len(values) >= _MOST_VALUES or not _LABEL.fullmatch(value):
-                return _OTHER
-            values.add(value)
-        return value

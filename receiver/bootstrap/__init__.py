@@ -1,0 +1,312 @@
+"""The only place where things are joined: settings in, a receiver with every room opened out."""
+
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from receiver.bootstrap.failure import StartError
+from receiver.bootstrap.keys import (
+    api_key,
+    api_key_path,
+    api_keys,
+    new_keys,
+    rotate_signing_key,
+    signer,
+    signing_keys,
+    spelled,
+)
+from receiver.bootstrap.listening import is_loopback, listen, url_of
+from receiver.domain.errors import UnavailableError
+from receiver.lifecycle.ports import Ports, Provider, System
+from receiver.outbound import AllowedHosts, HttpOutbound
+from receiver.providers import PROVIDERS
+from receiver.settings import Loaded, load
+from receiver.storage import keyfiles
+from receiver.storage.objects import open_objects
+from receiver.storage.probe import probe
+from receiver.storage.store import migrate as migrate_store
+from receiver.storage.store import open_store
+from receiver.system import KillAt, RealSystem
+from receiver.telemetry import PrometheusMetrics, Witness, configure_logs
+from receiver.web import WebConfig, create_app
+from receiver.web.config import ROLES
+from receiver.web.peers import trusting
+from receiver.web.server import Connections, DrainingServer, guarded
+from receiver.web.streams import Bell
+from receiver.worker import Concurrency, Hints, Worker
+
+__all__ = [
+    "Receiver",
+    "StartError",
+    "allowed_hosts",
+    "api_key",
+    "api_key_path",
+    "artifact_store",
+    "load_settings",
+    "migrate",
+    "new_keys",
+    "opened",
+    "providers_of",
+    "rotate_signing_key",
+    "serve",
+]
+
+_log = logging.getLogger("receiver")
+
+#: New objects between two rounds of the garbage collector. Of 700, its default, nearly all are of requests under way:
+#: to look through them again and again took a tenth of what a callback costs.
+COLLECTED_AFTER = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    """Everything joined and open."""
+
+    loaded: Loaded
+    ports: Ports
+    app: ASGIApp
+    worker: Worker
+    metrics: PrometheusMetrics
+    secrets: tuple[str, ...] = field(repr=False)
+
+
+def load_settings(overrides: Mapping[str, str] | None = None) -> Loaded:
+    """Read the settings of this process. Raises SettingsError."""
+    return load(PROVIDERS.values(), overrides=overrides)
+
+
+@contextlib.asynccontextmanager
+async def opened(
+    loaded: Loaded,
+    *,
+    roles: frozenset[str] = ROLES,
+    loopback: bool = True,
+    draining: Callable[[], bool] = lambda: False,
+    system: System | None = None,
+) -> AsyncIterator[Receiver]:
+    """Open the store, the artifacts and the network, and hand out a receiver whose worker is not yet started.
+
+    ``system`` is this machine's, unless a test hands in one whose clock it moves. Raises StartError for whatever a
+    person has to mend first.
+    """
+    settings = loaded.settings
+    _check_data_folder(settings.data_dir)
+    system = system or RealSystem(KillAt(loaded.kill_at) if loaded.kill_at else None)
+    providers = providers_of(loaded)
+    allowed = allowed_hosts(loaded)
+    keys = signing_keys(loaded)
+    opening = api_keys(loaded)
+    secrets = (*loaded.secrets, *spelled(keys, opening))
+    hints = Hints()
+    bell = Bell()
+    metrics = PrometheusMetrics(tuple(providers))
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            store = await stack.enter_async_context(
+                open_store(_sqlite_path(loaded), on_commit=lambda _: bell.ring(), on_change=Witness(metrics))
+            )
+            objects = await stack.enter_async_context(open_objects(artifact_store(loaded)))
+        except (UnavailableError, OSError, ValueError) as error:
+            raise StartError(str(error)) from error
+        outbound = await stack.enter_async_context(
+            HttpOutbound(allowed=allowed, provider_urls=[options["url"] for options in loaded.options.values()])
+        )
+        ports = Ports(
+            store=store,
+            objects=objects,
+            outbound=outbound,
+            providers=providers,
+            system=system,
+            tokens=signer(keys, store.installation_id),
+            probe=probe,
+            metrics=metrics,
+            limits=settings.limits(),
+            wake=hints.wake,
+        )
+        config = WebConfig(
+            api_keys=opening,
+            roles=ROLES if "all" in roles else roles,
+            max_callback_bytes=settings.max_callback_bytes,
+            callback_body_seconds=settings.callback_body_seconds,
+            callback_room_bytes=max(256 * 1024 * 1024, settings.max_callback_bytes),
+            max_request_bytes=settings.max_request_bytes,
+            request_room_bytes=max(160 * 1024 * 1024, settings.max_request_bytes),
+            api_url=settings.api_url,
+            api_hosts=frozenset(name.strip().lower() for name in settings.api_hosts.split(",") if name.strip()),
+            loopback=loopback,
+            secrets=secrets,
+            draining=draining,
+            metrics_page=metrics.page,
+            metrics_key=settings.metrics_key,
+            metrics_public=settings.metrics_public,
+            max_waits=settings.max_waits,
+            max_streams=settings.max_streams,
+            bell=bell,
+        )
+        concurrency = Concurrency(
+            settings.submit_concurrency, settings.poll_concurrency, settings.collect_concurrency
+        )
+        worker = Worker(ports, hints, concurrency, alone=True)
+        yield Receiver(loaded, ports, create_app(ports, config), worker, metrics, secrets)
+
+
+async def serve(
+    loaded: Loaded,
+    *,
+    host: str,
+    port: int,
+    roles: frozenset[str],
+    ready: Callable[[str], None],
+    system: System | None = None,
+) -> None:
+    """Serve until SIGTERM or SIGINT, then let what is under way end. Raises StartError.
+
+    ``ready`` is called with the base URL once callers are answered; port 0 takes a free one.
+    """
+    configure_logs(loaded.settings.log_level, secrets=loaded.secrets)
+    os.umask(0o077)
+    listening = listen(host, port)
+    url, proxies = url_of(listening), loaded.settings.trusted_proxies
+    draining = asyncio.Event()
+    with contextlib.closing(listening):
+        opening = opened(loaded, roles=roles, loopback=is_loopback(host), draining=draining.is_set, system=system)
+        async with opening as receiver:
+            # By now the keys that lie in files are known too.
+            configure_logs(loaded.settings.log_level, secrets=receiver.secrets)
+            connections = Connections(most=loaded.settings.max_connections, speaks_for_all=trusting(proxies))
+            receiver.metrics.follow("connections_open", lambda: connections.total)
+            config = uvicorn.Config(
+                receiver.app,
+                http=guarded(connections),
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                date_header=True,
+                forwarded_allow_ips=f"127.0.0.1,::1,{proxies}",
+                timeout_keep_alive=10,
+                timeout_graceful_shutdown=3,
+                backlog=2048,
+            )
+            server = DrainingServer(config, on_listening=lambda: ready(url), draining=draining)
+            works = {"all", "worker"} & roles
+            if works:
+                try:
+                    await receiver.worker.start()
+                except UnavailableError as error:
+                    raise StartError(str(error)) from error
+            # What lives as long as the process is of no interest to the collector; nearly all else ends by itself.
+            gc.collect()
+            gc.freeze()
+            gc.set_threshold(COLLECTED_AFTER, *gc.get_threshold()[1:])
+            _log.info("started", extra={"url": url, "roles": sorted(roles)})
+            stopping = asyncio.create_task(_stop_worker(receiver, draining)) if works else None
+            try:
+                await server.serve(sockets=[listening])
+            finally:
+                draining.set()
+                if stopping is not None:
+                    await stopping
+            _log.info("stopped")
+
+
+async def _stop_worker(receiver: Receiver, draining: asyncio.Event) -> None:
+    """Stop leasing at the first sign of the end, beside the server that still answers what is under way."""
+    await draining.wait()
+    await receiver.worker.stop(receiver.loaded.settings.stop_seconds)
+
+
+def migrate(loaded: Loaded) -> str:
+    """Bring the schema to its newest form and return its revision. Raises StartError."""
+    try:
+        return migrate_store(_sqlite_path(loaded))
+    except (UnavailableError, OSError) as error:
+        raise StartError(str(error)) from error
+
+
+def _check_data_folder(path: Path) -> None:
+    """Say what is wrong with the data folder in its own name, before one of the files in it is blamed."""
+    try:
+        keyfiles.private_folder(path)
+    except keyfiles.KeyFileError as error:
+        raise StartError(f"the data folder {error}") from error
+    if not path.is_dir():
+        raise StartError(f"the data folder {path} is not a folder")
+    if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+        raise StartError(
+            f"the data folder {path} is not readable and writable for this user: give it to this user, mount its "
+            "disk writable, or choose another with --data-dir"
+        )
+    try:
+        if keyfiles.close_to_others(path, ours=("receiver.db", "signing_keys", "api_key", "artifacts")):
+            _log.info("data_folder_closed_to_others", extra={"path": str(path)})
+    except keyfiles.KeyFileError as error:
+        raise StartError(f"the data folder {error}") from error
+
+
+def providers_of(loaded: Loaded) -> dict[str, Provider]:
+    """Return every provider made from its options. Raises StartError."""
+    providers = {}
+    for name, entry in PROVIDERS.items():
+        try:
+            providers[name] = entry.build(loaded.options[name], loaded.keys.get(name))
+        except ValueError as error:
+            raise StartError(str(error)) from error
+    return providers
+
+
+def allowed_hosts(loaded: Loaded) -> AllowedHosts:
+    """Return where http and addresses that are not public are allowed. Raises StartError, for the public URL too."""
+    try:
+        allowed = AllowedHosts.parse(loaded.settings.allowed_private_hosts)
+    except ValueError as error:
+        raise StartError(f"RECEIVER_ALLOWED_PRIVATE_HOSTS: {error}") from error
+    _check_public_url(loaded.settings.public_url, allowed)
+    return allowed
+
+
+def _check_public_url(url: str | None, allowed: AllowedHosts) -> None:
+    """Refuse plain http where tokens would travel in the open, except to hosts the operator allowed by name."""
+    if url is None or url.startswith("https://"):
+        return
+    parts = urlsplit(url)
+    host, port = parts.hostname or "", parts.port or 80
+    try:
+        address = ip_address(host)
+    except ValueError:
+        fits = any(entry.name == host and entry.may_cover(host, port) for entry in allowed.entries)
+    else:
+        fits = any(entry.covers(host, port, address) for entry in allowed.entries)
+    if not fits:
+        raise StartError(
+            "RECEIVER_PUBLIC_URL must be https: its paths carry tokens. For a host of your own network, name "
+            f"{host}:{port} in RECEIVER_ALLOWED_PRIVATE_HOSTS"
+        )
+
+
+def _sqlite_path(loaded: Loaded) -> Path:
+    url = loaded.settings.database_url
+    if url is not None and not url.startswith("sqlite:///"):
+        raise StartError("RECEIVER_DATABASE_URL: only sqlite:///<path> is available yet")
+    path = loaded.settings.sqlite_path
+    try:
+        keyfiles.private_folder(path.parent)
+    except keyfiles.KeyFileError as error:
+        raise StartError(str(error)) from error
+    return path
+
+
+def artifact_store(loaded: Loaded) -> str:
+    """Return where audio is kept."""
+    return loaded.settings.artifact_store_url or str(loaded.settings.data_dir / "artifacts")

@@ -1,0 +1,122 @@
+"""Counters, gauges and durations in Prometheus' text format, their labels from closed sets."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from itertools import product
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from receiver.telemetry.catalogue import CATALOGUE, Kind, Measure
+
+#: A label with more values than this, or a value of another form, tells of a mistake; it must not fill the memory.
+_MOST_VALUES = 64
+_LABEL = re.compile(r"[A-Za-z0-9_./{}:-]{1,64}", re.ASCII)
+_OTHER = "other"
+
+
+class PrometheusMetrics:
+    """The measures of the catalogue, and any other when it is first used, in a registry of their own."""
+
+    def __init__(self, providers: Sequence[str] = ()) -> None:
+        """Let every counter and histogram stand at 0 for the words that it may hold."""
+        self.registry = CollectorRegistry()
+        self._counters: dict[str, Counter] = {}
+        self._gauges: dict[str, Gauge] = {}
+        self._histograms: dict[str, Histogram] = {}
+        self._values: dict[tuple[str, str], set[str]] = {}
+        #: What is counted again and again, found without a look at its labels.
+        self._counted: dict[tuple[str, tuple[tuple[str, str], ...]], Counter] = {}
+        self._observed: dict[tuple[str, tuple[tuple[str, str], ...]], Histogram] = {}
+        for name, measure in CATALOGUE.items():
+            self._begin(name, measure, providers)
+
+    def page(self) -> bytes:
+        """Return everything in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+    def count(self, name: str, amount: int = 1, **labels: str) -> None:
+        key = (name, tuple(labels.items()))
+        counter = self._counted.get(key)
+        if counter is None:
+            closed = self._closed(name, labels)
+            counter = self._counter(name, labels)
+            if labels:
+                counter = counter.labels(**closed)
+            if closed == labels:
+                self._counted[key] = counter
+        counter.inc(amount)
+
+    def observe(self, name: str, seconds: float, **labels: str) -> None:
+        key = (name, tuple(labels.items()))
+        histogram = self._observed.get(key)
+        if histogram is None:
+            closed = self._closed(name, labels)
+            histogram = self._histogram(name, labels)
+            if labels:
+                histogram = histogram.labels(**closed)
+            if closed == labels:
+                self._observed[key] = histogram
+        histogram.observe(seconds)
+
+    def gauge(self, name: str, value: float, **labels: str) -> None:
+        gauge = self._gauge(name, labels)
+        (gauge.labels(**self._closed(name, labels)) if labels else gauge).set(value)
+
+    def forget(self, name: str) -> None:
+        """Let a gauge with labels have no values, until it is set again."""
+        gauge = self._gauges.get(name)
+        if gauge is not None:
+            gauge.clear()
+
+    def follow(self, name: str, value: Callable[[], float]) -> None:
+        """Have a gauge without labels asked for whenever the page is made."""
+        self._gauge(name, {}).set_function(value)
+
+    def _begin(self, name: str, measure: Measure, providers: Sequence[str]) -> None:
+        if measure.kind is Kind.GAUGE:
+            # What is true now is not known before somebody looks.
+            self._gauge(name, measure.labels)
+            return
+        if measure.kind is Kind.HISTOGRAM:
+            made: Counter | Histogram = self._histogram(name, measure.labels)
+        else:
+            made = self._counter(name, measure.labels)
+        words = measure.words(providers)
+        for values in product(*words.values()):
+            if words:
+                made.labels(**self._closed(name, dict(zip(words, values, strict=True))))
+
+    def _counter(self, name: str, labels: Mapping[str, object]) -> Counter:
+        if name not in self._counters:
+            self._counters[name] = Counter(f"receiver_{name}", _meaning(name), sorted(labels), registry=self.registry)
+        return self._counters[name]
+
+    def _gauge(self, name: str, labels: Mapping[str, object]) -> Gauge:
+        if name not in self._gauges:
+            self._gauges[name] = Gauge(f"receiver_{name}", _meaning(name), sorted(labels), registry=self.registry)
+        return self._gauges[name]
+
+    def _histogram(self, name: str, labels: Mapping[str, object]) -> Histogram:
+        if name not in self._histograms:
+            measure = CATALOGUE.get(name) or Measure(Kind.HISTOGRAM, "")
+            self._histograms[name] = Histogram(
+                f"receiver_{name}", _meaning(name), sorted(labels), buckets=measure.buckets, registry=self.registry
+            )
+        return self._histograms[name]
+
+    def _closed(self, name: str, labels: Mapping[str, str]) -> dict[str, str]:
+        """Return the labels; a value that belongs to no small set of our own words is ``other``."""
+        return {label: self._known(name, label, value) for label, value in labels.items()}
+
+    def _known(self, name: str, label: str, value: str) -> str:
+        values = self._values.setdefault((name, label), set())
+        if value not in values:
+            if len(values) >= _MOST_VALUES or not _LABEL.fullmatch(value):
+                return _OTHER
+            values.add(value)
+        return value
+
+
+def _meaning(name: str) -> str:
+    measure = CATALOGUE.get(name)
+    return measure.meaning if measure else name.replace("_", " ")

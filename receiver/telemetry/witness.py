@@ -1,0 +1,88 @@
+"""What became of each task: counted, and said in the log, once it is durable. Every line names the task."""
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+
+from receiver.domain.event import Event, EventType
+from receiver.domain.task import Change, Task
+from receiver.lifecycle.ports import Metrics
+
+#: Said by default: one line for a task, at its end, and what is out of the ordinary. All else is for a closer look:
+#: at 3,000 callbacks a second it would be 15,000 lines, and strangers decide how many callbacks are set aside.
+_LEVELS = {
+    EventType.TASK_UNKNOWN: logging.INFO,
+    EventType.TASK_OVERDUE: logging.INFO,
+    EventType.TASK_FOUND: logging.INFO,
+}
+_ENDS = {
+    EventType.TASK_SUCCEEDED: logging.INFO,
+    EventType.TASK_PARTIAL: logging.INFO,
+    EventType.TASK_FAILED: logging.INFO,
+    EventType.TASK_CANCELLED: logging.INFO,
+    EventType.TASK_LOST: logging.WARNING,
+}
+#: What a line repeats of an event: our own words and numbers, none that a provider or a caller wrote.
+_TOLD = ("report_id", "result_id", "index", "via", "of", "code", "late", "results", "failed", "stored", "expected")
+#: Names that a line of the log has of itself.
+_EVENTS = {kind: kind.value.replace(".", "_") for kind in EventType}
+
+
+class Witness:
+    """Is told every change once its transaction stands; what it does with it must not fail the step that made it."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        """Take what to count by."""
+        self._metrics = metrics
+        self._log = logging.getLogger("receiver.task")
+
+    def __call__(self, changes: Sequence[Change]) -> None:
+        """Count and tell the events of ``changes``."""
+        try:
+            self._count(changes)
+            for change in changes:
+                for event in change.events:
+                    self._tell(change, event)
+        except Exception:  # noqa: BLE001 - what is durable must not look as though it had failed
+            self._log.exception("witness_failed")
+
+    def _count(self, changes: Sequence[Change]) -> None:
+        # Together: a batch has a thousand events of a few types.
+        events: Counter[tuple[str, EventType]] = Counter()
+        results: Counter[tuple[str, bool, str]] = Counter()
+        for change in changes:
+            for event in change.events:
+                events[change.task.provider, event.type] += 1
+                if event.type is EventType.RESULT_RECEIVED:
+                    results[change.task.provider, change.task.pushed, str(event.data.get("via"))] += 1
+        for (provider, kind), amount in events.items():
+            self._metrics.count("events", amount, provider=provider, type=kind.value)
+        for (provider, pushed, via), amount in results.items():
+            self._metrics.count("results", amount, provider=provider, pushed=str(pushed).lower(), via=via)
+
+    def _tell(self, change: Change, event: Event) -> None:
+        task, ends = change.task, _ENDS.get(event.type)
+        level = ends or _LEVELS.get(event.type, logging.DEBUG)
+        if not self._log.isEnabledFor(level):
+            return
+        fields: dict[str, object] = {"task_id": str(task.id), "provider": task.provider}
+        if event.type is EventType.ATTEMPT_MADE and change.attempt is not None:
+            fields["attempt"] = change.attempt.ordinal
+            fields["outcome"] = change.attempt.outcome.value if change.attempt.outcome else None
+            fields["http_status"] = change.attempt.http_status
+        fields |= {name: event.data[name] for name in _TOLD if name in event.data}
+        if ends is not None:
+            fields |= _end(task, event)
+        self._log.log(level, "task_ended" if ends else _EVENTS[event.type], extra=fields)
+
+
+def _end(task: Task, event: Event) -> dict[str, object]:
+    """Return what is said of a task at its end: how, after how long, and through which channel it became known."""
+    return {
+        "status": event.type.value.removeprefix("task."),
+        "seconds": round((event.at - task.created_at).total_seconds(), 3),
+        "via": "+".join(sorted({result.via.value for result in task.results})) or None,
+        "attempts": task.attempts,
+        "polls": task.polls,
+        "callbacks": task.callbacks,
+    }
