@@ -87,12 +87,12 @@ def is_news(task: Task, reading: Reading, digest: bytes) -> bool:
     """
     if task.answer_digest != digest:
         return bool(reading.outputs or reading.failures or reading.oddities)
-    if task.status is not Status.SUBMITTED or not reading.named <= own_names(task):
+    if task.status not in {Status.SUBMITTED, Status.LOST} or not reading.named <= own_names(task):
         return False
     known = {result.identity for result in task.results}
-    room = task.expected - len(known)
-    untold = any(output.identity not in known for output in reading.outputs)
-    return (untold and room > 0) or len(reading.failures) > failures_told(task)
+    if len(known) < task.expected and any(output.identity not in known for output in reading.outputs):
+        return True
+    return task.status is Status.SUBMITTED and len(reading.failures) > failures_told(task)
 
 
 def look_failed(task: Task, now: datetime, rules: LookRules, *, retry_after: timedelta | None = None) -> Change:

@@ -95,7 +95,7 @@ def _decision(ports: Ports, item: _Read, now: datetime) -> Decision:
             return duplicate(task, report, now)
         if reading is None or provider is None:
             change = quarantine(task, report, item.reason, now)
-            if item.reason == NEVER_FINISHED and report.via is not Via.CALLBACK:
+            if item.reason == NEVER_FINISHED and report.via is Via.POLL:
                 # An equal answer will be read again, and should not end process after process.
                 return replace(change, task=ask_later(change.task, now))
             return change

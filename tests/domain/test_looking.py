@@ -492,6 +492,16 @@ def test_what_killed_its_reader_is_not_asked_for_again_at_once() -> None:
     assert ask_later(cancel(task, at(5)).task, at(115)) == cancel(task, at(5)).task
 
 
+def test_a_lost_task_is_found_again_by_an_answer_that_was_set_aside_when_it_first_came() -> None:
+    first, _ = asked(submitted(), says(output()), at(120))
+    task = quarantine(first.task, stored(Via.POLL, at(120)), "error: ZeroDivisionError", at(121)).task
+    given_up = overdue(replace(task, overdue=True, due_at=GIVE_UP + DEADLINE), GIVE_UP, LOST_AFTER)
+    assert given_up is not None
+    assert given_up.task.status is Status.LOST
+    found = by_poll(refresh(given_up.task, GIVE_UP).task, says(output()), GIVE_UP)
+    assert (found.status, len(found.results)) == (Status.COLLECTING, 1)
+
+
 @pytest.mark.parametrize(
     "answer",
     [says(output(), named=frozenset({"another"})), says(oddities=("status archived",))],
