@@ -4,7 +4,9 @@ A command's module imports what it needs when it runs: `receiver --help` is ther
 
 Rooms:
     serve sandbox demo migrate keys settings   what runs on this machine
-    submit tasks task operate                  what speaks with a service over HTTP
+    doctor completion                          the same: is it fit; a script for the shell
+    submit tasks task watch operate            what speaks with a service over HTTP
+    adopt replay erase stats                   the same
     options, service                           shared options; which service, which key, what its refusals mean
     naming, awaited                            which task is meant; what it waits for, in words
     following, waiting, saving                 following a task to its end; audio files on this disk

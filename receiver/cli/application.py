@@ -12,8 +12,26 @@ import typer
 import typer.core
 import typer.main
 
+from receiver.cli import (
+    adopt,
+    completion,
+    doctor,
+    erase,
+    keys,
+    migrate,
+    operate,
+    replay,
+    sandbox,
+    screen,
+    serve,
+    settings,
+    stats,
+    submit,
+    task,
+    tasks,
+    watch,
+)
 from receiver.cli import demo as demonstration
-from receiver.cli import keys, migrate, operate, sandbox, screen, serve, settings, submit, task, tasks
 from receiver.cli.failures import CommandError, InterruptedByPersonError
 
 _ABOUT = "Turns asynchronous music generations into tasks that settle exactly once and audio that stays."
@@ -40,10 +58,17 @@ def application(*, pretty: bool) -> typer.Typer:
     app.command("submit", rich_help_panel=_WORK)(submit.submit)
     app.command("tasks", rich_help_panel=_WORK)(tasks.tasks)
     app.command("task", rich_help_panel=_WORK)(task.task)
+    app.command("watch", rich_help_panel=_WORK)(watch.watch)
     app.command("cancel", rich_help_panel=_WORK)(operate.cancel)
     app.command("refresh", rich_help_panel=_WORK)(operate.refresh)
+    app.command("adopt", rich_help_panel=_WORK)(adopt.adopt)
+    app.command("replay", rich_help_panel=_WORK)(replay.replay)
+    app.command("erase", rich_help_panel=_WORK)(erase.erase)
+    app.command("stats", rich_help_panel=_WORK)(stats.stats)
+    app.command("doctor", rich_help_panel=_CARE)(doctor.doctor)
     app.command("settings", rich_help_panel=_CARE)(settings.settings)
     app.command("migrate", rich_help_panel=_CARE)(migrate.migrate)
+    app.command("completion", rich_help_panel=_CARE)(completion.completion)
     app.add_typer(keys.family(pretty=pretty), rich_help_panel=_CARE)
     return app
 

@@ -46,5 +46,11 @@ def rotate(*, folder: options.DataFolder = None, as_json: options.Json = False) 
     if as_json:
         screen.document({"kid": name})
     else:
-        screen.line("Signing key ", screen.foreign(name), " now signs; older ones go on verifying.")
-        screen.line("A service that runs takes it up when it is started again.")
+        screen.line(
+            "Signing key ",
+            screen.foreign(name),
+            " is first in ",
+            screen.foreign(path),
+            "; older ones go on verifying.",
+        )
+        screen.line("A service that runs signs with it once it has been started again.")

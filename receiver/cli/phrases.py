@@ -89,6 +89,7 @@ _FORMS: Mapping[str, Callable[[object], str]] = {
     "oddities": _listed,
     "pending": _only("pending"),
     "late": _only("late"),
+    "adopted": _only("adopted"),
     "bytes": _size,
     "seconds": _seconds,
     "duration_seconds": _seconds,

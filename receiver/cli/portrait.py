@@ -75,6 +75,11 @@ def portrait(
     return page.lines
 
 
+def outcome_style(kind: str) -> str:
+    """Return the colour of a type of event; none for what is no outcome."""
+    return next((style for style, types in _OUTCOMES.items() if kind in types), "")
+
+
 class _Page:
     """Lines that grow; texts are broken at the width and stay within their column."""
 
@@ -117,6 +122,7 @@ def _facts(task: Task, now: datetime) -> list[tuple[str, Text]]:
         facts.append(("its id", foreign(task.provider_task_id)))
     facts.append(("created", ours(f"{moment(task.created_at)}, {age((now - task.created_at).total_seconds())} ago")))
     times = {"submitted": task.submitted_at, "settled": task.settled_at, "completed": task.completed_at}
+    times["erased"] = task.erased_at
     if not task.ended:
         times["deadline"] = task.deadline_at
     facts += [(label, ours(_after(task, time))) for label, time in times.items() if time is not None]
@@ -186,8 +192,7 @@ def _timeline(page: _Page, task: Task, events: Sequence[Event]) -> None:
     results = {result.id: f"result {result.index}" for result in task.results}
     told: set[object] = {error.message for error in task.errors}
     for event, time in zip(events, times, strict=True):
-        style = next((style for style, types in _OUTCOMES.items() if event.type in types), "")
-        head = ours(f"{time:>{time_width}}  ", _DIM).append_text(foreign(event.type, style))
+        head = ours(f"{time:>{time_width}}  ", _DIM).append_text(foreign(event.type, outcome_style(event.type)))
         # Where we chose the provider's id it is the task's own.
         data = {name: value for name, value in event.data.items() if name != "provider_task_id" or value != task.id}
         # A refusal is told once: with the errors, else where it first came.

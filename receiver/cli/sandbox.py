@@ -1,5 +1,6 @@
 """`receiver sandbox`: both providers on this machine, with a flag for every fault."""
 
+import errno
 import inspect
 from collections.abc import Callable
 from pathlib import Path
@@ -175,15 +176,16 @@ def _serve(
         end_with_input()
 
     def ready(url: str) -> None:
-        _ready(url, config.seed, as_json=as_json)
+        _ready(url, config, as_json=as_json)
 
     try:
         run_server(lambda: run_sandbox(host, port, config, ready, base_url=base_url))
     except OSError as error:
-        raise CommandError(f"cannot listen on {host}:{port} ({error.strerror})") from None
+        advice = ("stop what listens there or choose another --port",) if error.errno == errno.EADDRINUSE else ()
+        raise CommandError(f"cannot listen on {host}:{port} ({error.strerror})", *advice) from None
 
 
-def _ready(url: str, seed: int, *, as_json: bool) -> None:
+def _ready(url: str, config: "SandboxConfig", *, as_json: bool) -> None:
     place = url.partition("://")[2]
     settings = {
         "RECEIVER_RUNWARE_URL": f"{url}/runware/v1",
@@ -193,11 +195,16 @@ def _ready(url: str, seed: int, *, as_json: bool) -> None:
         "RUNWARE_API_KEY": "sandbox",
         "AIMLAPI_API_KEY": "sandbox",
     }
+    if config.time_scale < 1:
+        # The first look is made after the interval that the provider asks for: a generation is long over by then.
+        settings["RECEIVER_AIMLAPI_POLL_SECONDS"] = f"{max(1.0, 15 * config.time_scale):g}"
     if as_json:
-        screen.document({"url": url, "seed": seed, "settings": settings})
+        screen.document({"url": url, "seed": config.seed, "settings": settings})
         return
     screen.line("The sandbox listens on ", screen.ours(url, "bold"))
-    screen.line(f"Its seed is {seed}. A generation takes 20 to 40 s; --time-scale 0.05 makes that a second or two.")
+    hint = "; --time-scale 0.05 makes that a second or two" if config.time_scale == 1 else ""
+    times = f"{20 * config.time_scale:g} to {40 * config.time_scale:g} s"
+    screen.line(f"Its seed is {config.seed}. A generation takes {times}{hint}.")
     screen.line('For `receiver serve` in another terminal (the keys may be any text but "invalid"):')
     screen.line("")
     for name, value in settings.items():

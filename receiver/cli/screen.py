@@ -99,6 +99,14 @@ def document(value: object) -> None:
 
     Everything beyond ASCII is escaped, so that nothing in it can act on a terminal.
     """
-    text = json.dumps(value, indent=2 if sys.stdout.isatty() else None)
+    _write(json.dumps(value, indent=2 if sys.stdout.isatty() else None))
+
+
+def json_line(value: object) -> None:
+    """Print a JSON value on one line, of many to come, as ``document`` does."""
+    _write(json.dumps(value))
+
+
+def _write(text: str) -> None:
     sys.stdout.write(text.replace("\x7f", "\\u007f") + "\n")
     sys.stdout.flush()

@@ -5,6 +5,7 @@ import io
 import sys
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, TextIO
+from urllib.parse import urlsplit
 
 import typer
 
@@ -110,12 +111,21 @@ def _ready(url: str, loaded: "Loaded", *, as_json: bool) -> None:
     public = loaded.settings.public_url
     if public:
         _fact("callbacks", public)
+        if _leads_elsewhere(public, url):
+            _fact("", "that is another port of this machine: see `receiver doctor`")
     else:
         _fact("callbacks", "RECEIVER_PUBLIC_URL is not set:")
         _fact("", "Runware tasks carry no webhookURL and are polled")
+    _fact("docs", f"{url}/docs (any name, the API key as password)")
     for provider in loaded.options:
         has_key = provider in loaded.keys
         _fact(provider, "has a key" if has_key else f"no {provider.upper()}_API_KEY, so it takes no tasks")
+
+
+def _leads_elsewhere(public: str, url: str) -> bool:
+    """Tell whether a public URL of this very machine names a port that is not the service's."""
+    said, real = urlsplit(public), urlsplit(url)
+    return said.hostname in {"127.0.0.1", "localhost", "::1"} and (said.port or 80) != real.port
 
 
 def _fact(label: str, value: str) -> None:

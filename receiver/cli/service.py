@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 
 from receiver.cli.failures import CommandError, UsageError
@@ -53,12 +54,14 @@ class Service:
         """Return what an error means to a person, and what they can do."""
         match error:
             case ProblemError():
-                return self._refused(error)
+                return _from_between(self.url, error) or self._refused(error)
             case UnreachableError():
                 advice = ["start one with `receiver serve`"] if checked_address(self.url) else [f"({error})"]
+                if self.url.startswith("https:") and checked_address(self.url):
+                    advice.append("or does it speak http:// here?")
                 return CommandError(f"no service at {self.url}", *advice)
             case UnsafeAddressError():
-                return UsageError(f"{self.url}: {error}")
+                return UsageError(f"{shown_address(self.url)}: {error}")
             case AnswerLostError():
                 return CommandError(f"the service at {self.url} did not answer to the end: {error}")
             case _:
@@ -83,6 +86,24 @@ class Service:
                 return CommandError(f"the service at {self.url} says no: {error}")
 
 
+def _from_between(url: str, error: ProblemError) -> CommandError | None:
+    """Return what the answer of a proxy in place of the service means; the service explains all of its own."""
+    if error.document:
+        return None
+    if error.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        return CommandError(
+            f"something in front of the service at {url} takes no body of this size (HTTP 413)",
+            "raise the proxy's limit for bodies, such as nginx's client_max_body_size",
+            "or put the audio where the provider can fetch it and give its URL",
+        )
+    if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return CommandError(
+            f"something in front of the service at {url} answered in its place (HTTP {error.status})",
+            "see that the service runs and the proxy reaches it; what was asked may have had its effect",
+        )
+    return None
+
+
 def service(url: str, api_key: str | None, folder: Path) -> Service:
     """Return the service to speak with. Raises UsageError for an address or a key that cannot be used.
 
@@ -91,12 +112,21 @@ def service(url: str, api_key: str | None, folder: Path) -> Service:
     try:
         local = checked_address(url)
     except UnsafeAddressError as error:
-        raise UsageError(f"{url}: {error}") from None
+        raise UsageError(f"{shown_address(url)}: {error}") from None
     if api_key:
         return Service(url, api_key, "--api-key or RECEIVER_API_KEY")
     if not local:
         raise UsageError(f"no API key for {url}", "give it with --api-key or RECEIVER_API_KEY")
     return Service(url, *_key_of_this_machine(url, folder))
+
+
+def shown_address(url: str) -> str:
+    """Return an address as it may be shown: without a user name and a password, wherever they were put."""
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        scheme, rest = "", url
+    before, at, place = rest.rpartition("@")
+    return f"{scheme}{separator}[hidden]@{place}" if before or at else url
 
 
 def _key_of_this_machine(url: str, folder: Path) -> tuple[str, str]:

@@ -179,7 +179,10 @@ def _reference(text: str) -> str:
             "put it where the provider can fetch it and give its URL",
         )
     if not _BASE64.fullmatch(text):
-        raise UsageError("--audio: this is no URL, no data URI, no base64, and there is no such file")
+        raise UsageError(
+            "--audio: this is no URL, no data URI, no base64, and there is no such file",
+            "put the audio where the provider can fetch it and give its https:// link",
+        )
     return text
 
 

@@ -68,6 +68,14 @@ def moment(time: datetime) -> str:
         return time.isoformat(" ", "seconds")
 
 
+def clock(time: datetime) -> str:
+    """Return the time of day in the zone of the person, to the second."""
+    try:
+        return time.astimezone().strftime("%H:%M:%S")
+    except (OverflowError, ValueError):
+        return time.strftime("%H:%M:%S")
+
+
 def _beyond(seconds: float) -> str | None:
     """Return the words for a time span that no clock measured, None for every other."""
     if seconds < _BEYOND_MEASURE:

@@ -3,9 +3,11 @@
     async with Client("http://127.0.0.1:8080", api_key=key) as client:
         task = await client.submit({"provider": "runware", "prompt": "…", "reference_audio": "https://…"})
         task = await client.task(task.id, wait_seconds=30)
+        async for event in client.watch(task.id):
+            print(event.at, event.type, event.data)
 
-Imports httpx and nothing of the receiver. `values` and `upkeep` are what the service says, `errors` what can go
-wrong, `client` the calls.
+Imports httpx and nothing of the receiver. `values` and `upkeep` are what the service says, `watching` is how a stream
+of events is read, `errors` what can go wrong, `client` the calls.
 """
 
 from receiver.sdk.client import DEFAULT_URL, Client, checked_address

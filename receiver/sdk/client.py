@@ -1,16 +1,18 @@
 """The calls: one connection to one receiver, whose key goes to that address only."""
 
+import asyncio
 import hashlib
 import ipaddress
 import json
 import re
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
 from http import HTTPStatus
 from types import MappingProxyType
-from typing import BinaryIO, Self, TypeVar
+from typing import BinaryIO, Literal, Self, TypeVar
 from urllib.parse import quote, urlsplit
 
 import httpx
@@ -44,6 +46,14 @@ from receiver.sdk.values import (
     remark_of,
     task_of,
 )
+from receiver.sdk.watching import (
+    FIRST_WAIT_SECONDS,
+    GROWTH,
+    LONGEST_WAIT_SECONDS,
+    SILENCE_SECONDS,
+    Position,
+    events_in,
+)
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 
@@ -60,6 +70,8 @@ class Client:
     def __init__(self, url: str = DEFAULT_URL, *, api_key: str, timeout_seconds: float = 30.0) -> None:
         """Check address and key; raises UnsafeAddressError."""
         local = checked_address(url)
+        # As it is read from a file: with the end of its line.
+        api_key = api_key.strip()
         if not api_key or not api_key.isascii() or not api_key.isprintable() or " " in api_key:
             raise UnsafeAddressError("the API key is empty or holds characters that no key has")
         self._timeout_seconds = timeout_seconds
@@ -117,6 +129,45 @@ class Client:
         """Return the timeline of a task, oldest first."""
         async with self._answer("GET", f"v1/tasks/{quote(task_id, safe='')}/events") as answer:
             return _read(await answer.aread(), events_of)
+
+    async def watch(
+        self,
+        task_id: str | None = None,
+        *,
+        after: int | Literal["latest"] = 0,
+        patience_seconds: float = 60.0,
+        on_trouble: Callable[[ClientError], None] = lambda _: None,
+    ) -> AsyncGenerator[Event]:
+        """Yield events as they happen, of one task until it has ended, or of all for ever; none twice, none left out.
+
+        ``after`` begins behind the event with that id, with ``latest`` at what happens from now on. A connection that
+        is lost is made again; ``on_trouble`` is told why, and once nobody has answered for ``patience_seconds`` that
+        is raised.
+        """
+        path = "v1/events" if task_id is None else f"v1/tasks/{quote(task_id, safe='')}/events"
+        position = Position(str(after) if after != "latest" and after else None)
+        heard, wait = time.monotonic(), FIRST_WAIT_SECONDS
+        while True:
+            headers = {"Accept": "text/event-stream"}
+            if position.last_id is not None:
+                headers["Last-Event-ID"] = position.last_id
+            query = {"after": "latest"} if after == "latest" and position.last_id is None else _NOTHING
+            try:
+                call = self._answer("GET", path, query=query, headers=headers, silence_seconds=SILENCE_SECONDS)
+                async with call as answer:
+                    if answer.status_code == HTTPStatus.NO_CONTENT:
+                        return
+                    heard = time.monotonic()
+                    async for event in events_in(answer.aiter_raw(), position):
+                        yield event
+                        heard, wait = time.monotonic(), FIRST_WAIT_SECONDS
+                # It came to its end: the task's, or the service is about to stop.
+            except (AnswerLostError, TooManyRequestsError, UnavailableError, UnreachableError) as error:
+                if time.monotonic() - heard > patience_seconds:
+                    raise
+                on_trouble(error)
+            await asyncio.sleep(wait)
+            wait = min(wait * GROWTH, LONGEST_WAIT_SECONDS)
 
     async def cancel(self, task_id: str) -> Task:
         """Stop waiting for a task and return it. Raises ConflictError for one that has ended otherwise."""
@@ -235,9 +286,13 @@ class Client:
         headers: Mapping[str, str] = _NOTHING,
         content: bytes | None = None,
         patience_seconds: float = 0.0,
+        silence_seconds: float | None = None,
     ) -> AsyncIterator[httpx.Response]:
-        """Send, and give the answer of a request that succeeded; raise what any other outcome means."""
-        seconds = self._timeout_seconds + patience_seconds
+        """Send, and give the answer of a request that succeeded; raise what any other outcome means.
+
+        ``silence_seconds`` is how long an answer may pause, in place of the time for a usual one.
+        """
+        seconds = silence_seconds or self._timeout_seconds + patience_seconds
         timeout = httpx.Timeout(seconds, connect=min(_CONNECT_SECONDS, seconds))
         call = self._http.stream(
             method, path, params=dict(query) or None, content=content, headers=dict(headers), timeout=timeout

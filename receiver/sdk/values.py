@@ -125,8 +125,10 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One line of a task's timeline."""
+    """One line of a task's timeline; ``id`` grows over all tasks, ``seq`` counts within its own."""
 
+    id: int
+    task_id: str
     seq: int
     type: str
     at: datetime
@@ -175,7 +177,7 @@ def page_of(document: Mapping[str, object]) -> Page:
 
 def events_of(document: Mapping[str, object]) -> tuple[Event, ...]:
     """Read a timeline."""
-    return tuple(_event(item) for item in objects(document, "data"))
+    return tuple(event_of(item) for item in objects(document, "data"))
 
 
 def remark_of(document: Mapping[str, object]) -> Remark:
@@ -237,8 +239,11 @@ def _error(document: Mapping[str, object]) -> TaskError:
     )
 
 
-def _event(document: Mapping[str, object]) -> Event:
+def event_of(document: Mapping[str, object]) -> Event:
+    """Read one event."""
     return Event(
+        id=one(document, "id", int),
+        task_id=one(document, "task_id", str),
         seq=one(document, "seq", int),
         type=one(document, "type", str),
         at=_time(document, "at"),

@@ -15,8 +15,10 @@ from receiver.cli.failures import CommandError
 from tests.cli.conftest import Said
 
 Typed = Callable[..., Said]
-COMMANDS = ["demo", "serve", "sandbox", "submit", "tasks", "task", "cancel", "refresh", "settings", "migrate", "keys"]
-LATER = ["watch", "redrive", "replay", "stats", "endpoints", "doctor", "drill"]
+START = ["demo", "serve", "sandbox"]
+WORK = ["submit", "tasks", "task", "watch", "cancel", "refresh", "adopt", "replay", "erase", "stats"]
+COMMANDS = [*START, *WORK, "doctor", "settings", "migrate", "completion", "keys"]
+LATER = ["redrive", "endpoints", "drill"]
 LEAVES = [*(name for name in COMMANDS if name != "keys"), "keys new", "keys rotate"]
 HEAVY = {
     "alembic",

@@ -21,6 +21,7 @@ import pytest
 from receiver.sandbox.faults import fault_options
 from tests.cli.conftest import Said
 from tests.cli.fake_service import KEY
+from tests.harness import running as stack_running
 
 Typed = Callable[..., Said]
 
@@ -177,6 +178,39 @@ def test_serve_says_where_everything_is_and_never_the_key(folder: Path, monkeypa
     for secret in (key, key.partition(":")[2], "a-secret-of-runware"):
         assert secret not in "".join(said) + err
     assert stat.S_IMODE((folder / "data").stat().st_mode) == 0o700
+
+
+def test_everything_is_for_its_owner_alone_whatever_the_umask(folder: Path) -> None:
+    before = os.umask(0o000)
+    try:
+        with stack_running(folder / "stack") as stack:
+            # Audio within the callback: the body is put into the folder of the audio.
+            task = stack.submit("runware", output_type="base64Data")
+            stack.wait_for(task["id"], "succeeded")
+            found = {path: stat.S_IMODE(path.stat().st_mode) for path in (folder / "stack" / "data").rglob("*")}
+            assert stack.service.child is not None
+            status = Path(f"/proc/{stack.service.child.pid}/status").read_text("utf-8")
+    finally:
+        os.umask(before)
+    # What is only there for a moment, too.
+    assert re.search(r"^Umask:\t0077$", status, re.MULTILINE)
+    assert {"receiver.db", "receiver.db-wal", "signing_keys", "artifacts"} <= {path.name for path in found}
+    assert any(path.is_file() and "artifacts" in path.parts for path in found)
+    assert {mode for path, mode in found.items() if path.is_dir()} == {0o700}
+    assert {mode for path, mode in found.items() if path.is_file()} == {0o600}
+    assert stat.S_IMODE((folder / "stack" / "data").stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("short", ["b:0123456789abcdef0123456789abcde", "0123456789abcdef0123456789abcde", "b:"])
+def test_a_key_that_could_be_guessed_is_refused_by_its_number_and_not_shown(
+    receiver: Typed, monkeypatch: pytest.MonkeyPatch, short: str
+) -> None:
+    monkeypatch.setenv("RECEIVER_API_KEYS", f"{KEY},{short}")
+    said = receiver("serve", "--port", "0")
+    assert (said.code, said.out) == (1, "")
+    assert "RECEIVER_API_KEYS: the secret of key 2 has fewer than 32 characters" in said.err
+    assert short not in said.err
+    assert KEY not in said.err
 
 
 def test_serve_as_json_is_one_line_and_the_logs_go_to_standard_error(folder: Path) -> None:

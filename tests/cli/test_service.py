@@ -125,6 +125,25 @@ def test_an_address_that_is_none_is_a_usage_error(receiver: Typed, url: str) -> 
     assert "address" in said.err
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://user:sesame@receiver.example",
+        "https://user:sesame/sesame@sesame@receiver.example",
+        "http://user:sesame@[::1",
+        "user:sesame@receiver.example",
+        "https://sesame@receiver.example",
+        "https://:sesame@:99999",
+    ],
+)
+def test_a_password_in_an_address_is_not_shown(receiver: Typed, url: str) -> None:
+    said = receiver("tasks", "--url", url, "--api-key", KEY)
+    assert said.code == 2
+    assert "address" in said.err
+    assert "[hidden]@" in said.err
+    assert "sesame" not in said.err
+
+
 @pytest.mark.parametrize("key", ["a b", "a\nb", "schlüssel"])
 def test_a_key_that_no_header_can_hold_is_a_usage_error_that_does_not_show_it(receiver: Typed, key: str) -> None:
     said = receiver("tasks", "--api-key", key)
@@ -176,6 +195,24 @@ def test_a_busy_service_says_when_to_come_back(receiver: Typed, here: FakeServic
     said = receiver("tasks")
     assert said.code == 1
     assert "nothing was recorded; try again in 5 s" in said.err
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (413, ["takes no body of this size (HTTP 413)", "client_max_body_size", "give its URL"]),
+        (502, ["answered in its place (HTTP 502)", "see that the service runs", "may have had its effect"]),
+        (504, ["answered in its place (HTTP 504)", "may have had its effect"]),
+    ],
+)
+def test_a_proxy_that_answers_in_place_of_the_service_is_told_as_such(
+    receiver: Typed, here: FakeService, status: int, words: list[str]
+) -> None:
+    here.says("POST", "/v1/tasks", Answer(status, b"<html>nginx</html>", {"content-type": "text/html"}))
+    said = receiver("submit", "runware", "--prompt", "quiet jazz trio", "--audio", "https://files.example.org/a.mp3")
+    assert said.code == 1
+    assert [word for word in words if word not in said.err] == []
+    assert "nginx<" not in said.err
 
 
 def test_an_absurd_retry_after_is_not_quoted(receiver: Typed, here: FakeService) -> None:
@@ -244,7 +281,7 @@ def test_an_answer_that_does_not_come_is_told_as_such(
     here.says("GET", "/v1/tasks", answer)
     said = receiver("tasks")
     assert said.code == 1
-    assert "did not answer to the end" in said.err or "cannot do this now: HTTP 502" in said.err
+    assert "did not answer to the end" in said.err or "answered in its place (HTTP 502)" in said.err
 
 
 @pytest.mark.parametrize("text", ["../tasks?x=1#y", "3f2c81a", "nonsense!"])
