@@ -315,15 +315,22 @@ def _misspelt(sources: Sequence[tuple[str, Mapping[str, str]]], known: Mapping[s
 
 
 def _nearly_keys(sources: Sequence[tuple[str, Mapping[str, str]]], entries: Sequence[ProviderEntry]) -> list[str]:
-    """Name variables that can only be meant as a provider's key: without it that provider takes nothing."""
+    """Name variables that can only be meant as a provider's key: without it that provider takes nothing.
+
+    With them those that begin nearly like ours, letters swapped: nobody else's name does.
+    """
     problems = []
     for origin, found in sources:
         for entry in entries:
             beginning, right = f"{entry.name}_".upper(), _key(entry)
             for name in found:
-                is_near = name.startswith(beginning) and "KEY" in name and name != right
+                is_near = name.startswith(beginning) and name != right
                 if is_near and difflib.get_close_matches(name, [right], cutoff=0.75):
                     problems.append(f"{name} ({origin}) is no setting; did you mean {right}?")
+        for name in found:
+            beginning, line, rest = name.partition("_")
+            if line and beginning + line != _PREFIX and sorted(beginning + line) == sorted(_PREFIX):
+                problems.append(f"{name} ({origin}) is no setting; did you mean {_PREFIX}{rest}?")
     return problems
 
 

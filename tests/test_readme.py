@@ -13,7 +13,6 @@ import pytest
 import typer.main
 
 from receiver.cli.application import application
-from receiver.sdk import Client, Task
 from receiver.web import openapi_callbacks
 from tests.harness import API_KEY, Stack, running
 from tests.infra.env_example import described
@@ -85,7 +84,7 @@ def test_the_shell_lines_for_the_interface_do_what_readme_says(stack: Stack, tmp
 
 async def test_the_python_lines_do_what_readme_says(stack: Stack) -> None:
     [block] = blocks("python")
-    names: dict[str, object] = {"Client": Client, "Task": Task}
+    names: dict[str, object] = {}
     exec(compile(block.replace("http://127.0.0.1:8080", stack.service.url), "README.md", "exec"), names)  # noqa: S102 - what README shows is what is tried
     cover = names["cover"]
     assert inspect.iscoroutinefunction(cover)
@@ -98,6 +97,6 @@ def test_a_backup_is_made_as_readme_says(stack: Stack, tmp_path: Path) -> None:
     words = shlex.split(block)
     data = stack.service.environment["RECEIVER_DATA_DIR"]
     words = [sys.executable, *(data if word == "var" else word for word in words[1:])]
-    words = [str(tmp_path / word) if word == "backups" else word for word in words]
+    words = [str(tmp_path / "backups") if word == "../receiver-backups" else word for word in words]
     subprocess.run(words, cwd=ROOT, check=True, capture_output=True, env={**os.environ, "PYTHONPATH": ""})
     assert list((tmp_path / "backups").iterdir())

@@ -59,7 +59,7 @@ def unavailable(reason: str, error: BaseException | None = None) -> UnavailableE
             code & _PRIMARY, UnavailableError
         )
         if code & _PRIMARY in _DAMAGED:
-            reason = f"{reason}; put a backup of it in its place"
+            reason = f"{reason}; restore a backup (see infra/backup), or move it away to begin anew"
     return kind(f"the database cannot be used now: {reason}")
 
 

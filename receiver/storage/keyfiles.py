@@ -37,8 +37,8 @@ def close_to_others(path: Path, *, ours: Iterable[str]) -> bool:
         held = {entry.name for entry in path.iterdir()}
         if held and not held.intersection(ours):
             raise KeyFileError(
-                f"{path}: others may read it, and it holds other things: choose a folder of its own, or close this "
-                f"one yourself: chmod 700 {path}"
+                f"{path}: others may read it, and it holds other things: give the receiver a folder of its own with "
+                "--data-dir"
             )
         path.chmod(_PRIVATE_FOLDER)
     except OSError as error:

@@ -301,8 +301,8 @@ def damaged(database: Path) -> None:
     ("harm", "words"),
     [
         (deleted, ["is gone", "put it back from a backup", "begin anew"]),
-        (no_database, ["file is not a database", "put a backup of it in its place"]),
-        (damaged, ["malformed", "put a backup of it in its place"]),
+        (no_database, ["file is not a database", "restore a backup"]),
+        (damaged, ["malformed", "restore a backup"]),
     ],
 )
 def test_a_database_that_cannot_be_opened_is_named_and_what_to_do(

@@ -40,7 +40,7 @@ def test_an_existing_folder_of_ours_or_an_empty_one_is_closed_to_others(
 
 def test_a_folder_that_holds_other_things_is_refused_and_left_as_it_is(folder: Path) -> None:
     (folder / "thesis.txt").touch()
-    with pytest.raises(KeyFileError, match="chmod 700"):
+    with pytest.raises(KeyFileError, match="a folder of its own"):
         close_to_others(folder, ours=OURS)
     assert permissions(folder) == 0o755
     folder.chmod(0o700)

@@ -1,6 +1,6 @@
 import asyncio
 from dataclasses import replace
-from uuid import uuid4
+from uuid import UUID
 
 import pytest
 
@@ -12,8 +12,11 @@ from receiver.web.tasks import LONGEST_WAIT_SECONDS
 from tests.web.fakes import BEARER, World
 from tests.web.support import client, config, request, served
 
+#: An id of nothing; always the same, for it names a test.
+NOBODY = UUID("5f0c3a6e-7c5d-4a44-9b6e-0d9d3f1f6a11")
 
-@pytest.mark.parametrize("name", [str(uuid4()), "nonsense", "0", "%2e%2e", uuid4().hex, "{" + str(uuid4()) + "}"])
+
+@pytest.mark.parametrize("name", [str(NOBODY), "nonsense", "0", "%2e%2e", NOBODY.hex, f"{{{NOBODY}}}"])
 async def test_an_id_that_is_not_there_is_404(world: World, name: str) -> None:
     async with client(world) as http:
         answer = await http.get(f"/v1/tasks/{name}")
