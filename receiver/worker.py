@@ -228,7 +228,10 @@ class Worker:
             await submit.submit(self._ports, task, reception, lambda pause: self._say(self._resting.heed(pause)))
 
         async def once() -> bool:
-            turns = await pace.turns(reception.most(await slots.free()))
+            most = reception.most(await slots.free(), self._concurrency.submit)
+            if not most:
+                return False
+            turns = await pace.turns(most)
             tasks = []
             try:
                 if not self._paused(provider, polling=False):
@@ -335,6 +338,7 @@ class Worker:
             # Only for a store of our own: one that others share goes by the database's clock.
             if self._alone:
                 await sweep.clock_jumped(self._ports, by)
+            self._resting.follow_clock(by)
             self._time_set.settle(by)
             _log.warning("clock_jumped", extra={"seconds": round(by.total_seconds(), 3)})
         if self._ports.store.trouble is not None:

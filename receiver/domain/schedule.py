@@ -45,12 +45,11 @@ def back_off(tries: int, jitter: float, *, base: float = 1.0, cap: float = 60.0)
 UNCLEAR_IN_A_ROW = 5
 
 
-def rest_after_unclear(in_a_row: int) -> timedelta | None:
-    """Return how long a provider is sent nothing more after submits without a clear answer, or None to go on.
+def rest_of_unclear(rests: int) -> timedelta:
+    """Return how long a provider is sent nothing more, at its ``rests``-th rest in a row (from 1).
 
-    Each of them may have been billed, and where nothing may be sent twice each may be lost: better that the others
-    wait. After a rest one submit finds out; the rests double up to five minutes.
+    Submits without a clear answer may each have been billed, and where nothing may be sent twice each may be lost:
+    better that the others wait. After a rest one submit finds out. The rests double up to a minute and no further, as
+    it may be the requests that the provider breaks on, and whoever stands behind them waits.
     """
-    if in_a_row < UNCLEAR_IN_A_ROW:
-        return None
-    return timedelta(seconds=min(300.0, 5.0 * 2.0 ** min(in_a_row - UNCLEAR_IN_A_ROW, 16)))
+    return timedelta(seconds=min(60.0, 5.0 * 2.0 ** min(max(rests - 1, 0), 16)))

@@ -1,6 +1,8 @@
 """Resting: which providers take nothing for now, as the store says it and as our own steps have met it since."""
 
 from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
 
 from receiver.lifecycle.ports import Pause, Store, System
 
@@ -36,6 +38,11 @@ class Resting:
         now = self._system.now()
         self._met = {name: met for name, met in self._met.items() if met.until > now and _outlasts(met, said)}
         return self._take(said)
+
+    def follow_clock(self, by: timedelta) -> None:
+        """Let what was met keep its distance from a clock that was set back, as the store's pauses do."""
+        if by < timedelta():
+            self._met = {name: replace(met, until=met.until + by) for name, met in self._met.items()}
 
     def _take(self, said: Mapping[str, Pause]) -> list[Pause]:
         """Let the later end win; return what begins."""

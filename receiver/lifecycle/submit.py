@@ -34,7 +34,7 @@ from receiver.domain.errors import (
 from receiver.domain.exchange import HttpAnswer
 from receiver.domain.report import NewReport, Via
 from receiver.domain.request import InlineAudio, TaskRequest
-from receiver.domain.schedule import UNCLEAR_IN_A_ROW, back_off, rest_after_unclear
+from receiver.domain.schedule import UNCLEAR_IN_A_ROW, back_off, rest_of_unclear
 from receiver.domain.submission import SubmitRules, begin, conclude, create
 from receiver.domain.task import Change, Status, Task, Work
 from receiver.domain.token import Purpose
@@ -139,17 +139,30 @@ class Reception:
     """How a provider has taken the last submits of this process."""
 
     unclear_in_a_row: int = 0
+    rests: int = 0
+    rested_at: datetime | None = None
 
-    def most(self, free: int) -> int:
-        """Return how many submits may begin: one, to find out, where none of the last got a clear answer."""
-        return free if self.unclear_in_a_row < UNCLEAR_IN_A_ROW else 1
+    def most(self, free: int, slots: int) -> int:
+        """Return how many submits may begin: a single one, to find out, where the last got no clear answer."""
+        if self.unclear_in_a_row < UNCLEAR_IN_A_ROW:
+            return free
+        return 1 if free == slots else 0
 
-    def note(self, outcome: SubmitOutcome) -> None:
-        """Count what came of a submit; one that was never sent says nothing about the provider."""
-        if isinstance(outcome, Unclear):
-            self.unclear_in_a_row += 1
-        elif not isinstance(outcome, NotSent):
-            self.unclear_in_a_row = 0
+    def note(self, outcome: SubmitOutcome, begun_at: datetime, now: datetime) -> timedelta | None:
+        """Count what came of a submit; return the rest that the provider needs from now on, if one begins.
+
+        One that was never sent says nothing about the provider, and those that began before a rest begin no other.
+        """
+        if not isinstance(outcome, Unclear):
+            if not isinstance(outcome, NotSent):
+                self.unclear_in_a_row, self.rests, self.rested_at = 0, 0, None
+            return None
+        self.unclear_in_a_row += 1
+        if self.unclear_in_a_row < UNCLEAR_IN_A_ROW or (self.rested_at is not None and begun_at <= self.rested_at):
+            return None
+        self.rests += 1
+        self.rested_at = now
+        return rest_of_unclear(self.rests)
 
 
 async def submit(ports: Ports, task: Task, reception: Reception, heed: Callable[[Pause], None]) -> None:
@@ -167,8 +180,10 @@ async def submit(ports: Ports, task: Task, reception: Reception, heed: Callable[
     attempt = Attempt(task.attempts, started_at, http_status=status)
     submit_rules = rules(ports, provider, task)
     report = _report(ports, task, outcome)
-    reception.note(outcome)
-    pause = _pause(provider, outcome, reception, now, back_off(task.tries + 1, submit_rules.jitter, base=5.0))
+    rest = reception.note(outcome, started_at, now)
+    if isinstance(outcome, Paused):
+        rest = outcome.retry_after or back_off(task.tries + 1, submit_rules.jitter, base=5.0)
+    pause = None if rest is None else Pause(provider.name, now + rest, _why(outcome, reception))
     if pause is not None:
         # Before anything is written, which may take long: until then many more would be sent.
         heed(pause)
@@ -186,17 +201,13 @@ async def submit(ports: Ports, task: Task, reception: Reception, heed: Callable[
         await ports.store.pause(pause)
 
 
-def _pause(
-    provider: Provider, outcome: SubmitOutcome, reception: Reception, now: datetime, wait: timedelta
-) -> Pause | None:
-    """Return the rest that a provider asks for, or plainly needs."""
+def _why(outcome: SubmitOutcome, reception: Reception) -> TaskError:
+    """Return why a provider rests: in its words, or in ours where it had none."""
     if isinstance(outcome, Paused):
-        return Pause(provider.name, now + (outcome.retry_after or wait), outcome.error)
-    rest = rest_after_unclear(reception.unclear_in_a_row)
-    if rest is None or not isinstance(outcome, Unclear):
-        return None
-    message = f"the last {reception.unclear_in_a_row} submits got no clear answer ({outcome.reason})"
-    return Pause(provider.name, now + rest, TaskError(ErrorCode.PROVIDER, message, retryable=True))
+        return outcome.error
+    reason = f" ({outcome.reason})" if isinstance(outcome, Unclear) else ""
+    message = f"the last {reception.unclear_in_a_row} submits got no clear answer{reason}"
+    return TaskError(ErrorCode.PROVIDER, message, retryable=True)
 
 
 def rules(ports: Ports, provider: Provider, task: Task) -> SubmitRules:

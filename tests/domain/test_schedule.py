@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from receiver.domain.schedule import back_off, next_look, rest_after_unclear
+from receiver.domain.schedule import back_off, next_look, rest_of_unclear
 from tests.domain.making import PLAN, START
 
 
@@ -56,8 +56,6 @@ def test_a_wait_is_never_a_busy_loop_and_never_beyond_its_cap(tries: int, jitter
     assert base / 10 - 1e-6 <= wait <= 60
 
 
-def test_a_provider_rests_after_five_submits_without_a_clear_answer_and_longer_each_time() -> None:
-    assert [rest_after_unclear(in_a_row) for in_a_row in range(5)] == [None] * 5
-    seconds = [rest.total_seconds() for in_a_row in range(5, 14) if (rest := rest_after_unclear(in_a_row))]
-    assert seconds == [5, 10, 20, 40, 80, 160, 300, 300, 300]
-    assert rest_after_unclear(10**6) == timedelta(seconds=300)
+def test_the_rests_of_a_provider_out_of_order_double_up_to_a_minute() -> None:
+    assert [rest_of_unclear(rests).total_seconds() for rests in range(1, 8)] == [5, 10, 20, 40, 60, 60, 60]
+    assert rest_of_unclear(10**6) == timedelta(seconds=60)

@@ -97,6 +97,21 @@ async def test_the_later_end_of_a_pause_holds(met: float, said: float) -> None:
         assert await read(resting, kept) == []
 
 
+@pytest.mark.parametrize("stored", [True, False])
+async def test_a_pause_just_met_ends_when_it_would_have_although_the_clock_is_set_back(stored: bool) -> None:
+    system, kept = FakeSystem(), Kept()
+    resting = Resting(system)
+    resting.heed(pause(system, 60))
+    system.passed -= 3600
+    resting.follow_clock(timedelta(hours=-1))
+    if stored:
+        kept.said["runware"] = pause(system, 60)
+    await read(resting, kept)
+    assert resting.of("runware") == pause(system, 60)
+    system.passed += 60
+    assert resting.of("runware") is None
+
+
 @dataclass
 class Refusing:
     """A provider that takes nothing for now."""

@@ -1,0 +1,114 @@
+"""The loop around the steps: what it says of an outage, and that nothing of it is left when it has stopped."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from receiver.domain.errors import UnavailableError
+from receiver.lifecycle import erase
+from receiver.lifecycle.ports import Objects, Pause, Store
+from receiver.worker import Concurrency, Hints, Worker, _Outage
+from tests.lifecycle.upkeep import World, world
+from tests.web.fakes import FakeSystem
+
+
+class Locked:
+    """An artifact store of which, while it is ``locked``, nothing can be removed."""
+
+    def __init__(self, objects: Objects) -> None:
+        self._objects = objects
+        self.locked = True
+        self.newest = objects.newest
+
+    async def remove(self, key: str) -> None:
+        if self.locked:
+            raise UnavailableError("artifacts: permission denied")
+        await self._objects.remove(key)
+
+
+async def passes(around: World, seconds: float) -> None:
+    """Let the clock of the worker, whose rests take no time, go on by so much."""
+    until = around.system.passed + seconds
+    async with asyncio.timeout(30):
+        while around.system.passed < until:
+            await asyncio.sleep(0)
+
+
+async def test_objects_that_cannot_be_removed_are_told_by_their_name_and_seldom(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "receiver.worker")
+    async with world(tmp_path) as around:
+        for _ in range(2):
+            task = await around.begun()
+            await around.called(task, padding=around.ports.limits.spool_bytes)
+        locked = Locked(around.ports.objects)
+        ports = replace(around.ports, objects=cast("Objects", locked))
+        with pytest.raises(UnavailableError):
+            await erase.erase_matching(ports, {"user": "17"})
+        worker = Worker(ports, Hints(), Concurrency(), alone=True)
+        await worker.start()
+        await passes(around, 1.5 * erase.AGAIN.total_seconds())
+        assert 1 <= len(caplog.messages) <= 4
+        assert set(caplog.messages) == {"artifacts_unavailable"}
+        locked.locked = False
+        await passes(around, 2.2 * erase.AGAIN.total_seconds())
+        await worker.stop(1)
+        assert around.files() == []
+        assert caplog.messages.count("artifacts_available") == 1
+        assert caplog.messages[-1] == "artifacts_available"
+
+
+def test_an_outage_is_over_when_nobody_has_met_it_for_a_whole_round(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "receiver.worker")
+    system = FakeSystem()
+    outage = _Outage(system, "store")
+    for _ in range(5):
+        began = system.monotonic()
+        system.passed += 0.5
+        outage.met(UnavailableError("the disk is full"), "collect")
+        system.passed += 0.5
+        outage.over(began)
+    assert caplog.messages == ["store_unavailable"]
+    began = system.monotonic()
+    outage.over(began)
+    outage.over(began)
+    assert caplog.messages == ["store_unavailable", "store_available"]
+
+
+class Slow:
+    """A store one of whose reads, being cancelled, still takes a while to end."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.reading = asyncio.Event()
+        self.ended = False
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._store, name)
+
+    async def pauses(self) -> Mapping[str, Pause]:
+        self.reading.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            for _ in range(5000):
+                await asyncio.sleep(0)
+            self.ended = True
+        return {}
+
+
+async def test_nothing_of_a_worker_that_has_stopped_goes_on(tmp_path: Path) -> None:
+    async with world(tmp_path) as around:
+        slow = Slow(around.ports.store)
+        ports = replace(around.ports, store=cast("Store", slow), providers={})
+        worker = Worker(ports, Hints(), Concurrency(), alone=True)
+        await worker.start()
+        await slow.reading.wait()
+        await worker.stop(1)
+        assert slow.ended
