@@ -60,6 +60,9 @@ class EventStream(Response):
         with context.streams.enter():
             async with context.news.listening() as newest:
                 after = newest if self._after is None else self._after
+                if after > newest and after > await context.ports.store.last_event():
+                    # An id of another life of this database (it was restored from a backup): all is told anew.
+                    after = 0
                 await send(start)
                 await first_of(self._tell(send, after), _left(receive))
 
