@@ -1,5 +1,7 @@
 """What every test may rely on."""
 
+from collections.abc import Generator
+
 import pytest
 
 
@@ -7,3 +9,11 @@ import pytest
 def anyio_backend() -> str:
     """Asynchronous tests run on asyncio, the only loop that the service runs on."""
     return "asyncio"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Let what a test printed or logged travel between processes: half a pair of surrogates is no UTF-8."""
+    report = yield
+    report.sections = [(name, text.encode(errors="backslashreplace").decode()) for name, text in report.sections]
+    return report

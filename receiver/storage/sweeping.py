@@ -1,6 +1,6 @@
 """What the passing of time and the state of a provider make due, for many tasks at a time."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -66,34 +66,35 @@ _PAUSE = Insert(
 )
 
 
-def late(askable: Sequence[str]) -> CompoundSelect[UUID, datetime | None]:
+def late(
+    *, now: datetime, lost_before: datetime, limit: int, askable: Collection[str]
+) -> CompoundSelect[UUID, datetime | None]:
     """Return the statement that finds tasks past their deadline and unmarked, then marked ones to be given up.
 
     Left out are marked ones that ``receiver.domain.looking.overdue`` would leave as they are: by the hundred they
     would keep it from all others. ``askable`` names the providers that can be asked.
     """
     asked = or_(tasks.columns.tries == 0, tasks.columns.tries >= MOST_FRUITLESS_LOOKS)
-    given_up = or_(and_(asked, tasks.columns.due_at > bindparam("now")), tasks.columns.provider.not_in(askable))
+    given_up = or_(and_(asked, tasks.columns.due_at > now), tasks.columns.provider.not_in(sorted(askable)))
     found = select(tasks.columns.key, tasks.columns.deadline_at)
     return union_all(
-        found.where(_WAITING, tasks.columns.overdue.is_(False), tasks.columns.deadline_at <= bindparam("now")),
-        found.where(
-            _WAITING, tasks.columns.overdue.is_(True), tasks.columns.deadline_at <= bindparam("lost_before"), given_up
-        ),
-    ).limit(bindparam("most"))
+        found.where(_WAITING, tasks.columns.overdue.is_(False), tasks.columns.deadline_at <= now),
+        found.where(_WAITING, tasks.columns.overdue.is_(True), tasks.columns.deadline_at <= lost_before, given_up),
+    ).limit(limit)
 
 
-def left_open(providers: Sequence[str]) -> Select[UUID]:
+def left_open(*, before: datetime, limit: int, providers: Collection[str]) -> Select[UUID]:
     """Return the statement that finds attempts open since before a moment, oldest first."""
     return (
         select(tasks.columns.key)
         .where(
-            tasks.columns.attempt_open_since < bindparam("before"),
+            tasks.columns.attempt_open_since < before,
             or_(tasks.columns.work.is_(None), tasks.columns.work != Work.SUBMIT.value),
-            tasks.columns.provider.in_(providers),
+            # Not the bare column: SQLite would rather walk all tasks of a provider by the index on that.
+            tasks.columns.provider.concat("").in_(sorted(providers)),
         )
         .order_by(tasks.columns.attempt_open_since)
-        .limit(bindparam("most"))
+        .limit(limit)
     )
 
 
@@ -101,13 +102,13 @@ def overdue(
     connection: Connection, *, now: datetime, lost_before: datetime, limit: int, askable: Collection[str]
 ) -> list[UUID]:
     """Return tasks past their deadline and not marked, then those to be given up, due before ``lost_before``."""
-    rows = connection.execute(late(sorted(askable)), {"now": now, "lost_before": lost_before, "most": limit})
-    return [key for key, _ in rows]
+    statement = late(now=now, lost_before=lost_before, limit=limit, askable=askable)
+    return [key for key, _ in connection.execute(statement)]
 
 
 def abandoned(connection: Connection, *, before: datetime, limit: int, providers: Collection[str]) -> list[UUID]:
     """Return tasks of ``providers`` with an attempt open since before a moment that no submit will close."""
-    return [key for (key,) in connection.execute(left_open(sorted(providers)), {"before": before, "most": limit})]
+    return [key for (key,) in connection.execute(left_open(before=before, limit=limit, providers=providers))]
 
 
 def make_due(connection: Connection, *, provider: str, now: datetime) -> int:

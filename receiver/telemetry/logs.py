@@ -17,12 +17,12 @@ from receiver.domain.token import TOKEN_CHARACTERS
 MASK = "[redacted]"
 #: A callback URL's token, a signed link's query, a password in a URL, a bearer key, any token of ours: whatever looks
 #: like one is cut from every line, in time that grows with its length only: it may hold what a stranger wrote.
-#: Each of them needs a slash, "AQ" or "bearer": ``redact`` looks for these first.
+#: Each of them needs a slash, "AQ", "bearer" or "basic": ``redact`` looks for these first.
 _SECRETS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
     (re.compile(r"(/(?:callbacks/[^/\s\"']{1,64}|inputs)/)[A-Za-z0-9_\-%]{16,1024}"), rf"\1{MASK}"),
     (re.compile(r"([a-z+]{1,20}://)[^/\s@\"'?#]{1,256}@"), rf"\1{MASK}@"),
     (re.compile(r"(https?://[^\s\"'?]*)(\?[^\s\"']+)?"), lambda url: url[1] + (f"?{MASK}" if url[2] else "")),
-    (re.compile(r"(?i)(bearer\s+)[^\s\"',]+"), rf"\1{MASK}"),
+    (re.compile(r"(?i)((?:bearer|basic)\s+)[^\s\"',]+"), rf"\1{MASK}"),
     (re.compile(rf"AQ[E-T][A-Za-z0-9_-]{{{TOKEN_CHARACTERS - 3}}}"), MASK),
 )
 #: A shorter secret would cut harmless words to pieces.
@@ -81,7 +81,7 @@ def redaction(secrets: Iterable[str] = ()) -> Callable[[str], str]:
         if exact is not None:
             text = exact.sub(MASK, text)
         # Most of what is logged has none of these marks, and the patterns cost ten times as much as this look.
-        if "/" in text or "AQ" in text or "bearer" in text.lower():
+        if "/" in text or "AQ" in text or "bearer" in (lower := text.lower()) or "basic" in lower:
             for pattern, replacement in _SECRETS:
                 text = pattern.sub(replacement, text)
         return text
