@@ -80,6 +80,7 @@ def test_the_sandbox_says_which_settings_to_make_and_ends_well(number: signal.Si
             "RECEIVER_ALLOWED_PRIVATE_HOSTS": f"{url.removeprefix('http://')},127.0.0.1:8080",
             "RUNWARE_API_KEY": "sandbox",
             "AIMLAPI_API_KEY": "sandbox",
+            "RECEIVER_AIMLAPI_POLL_SECONDS": "1",
         }
         assert httpx.get(f"{url}/_sandbox/ledger", trust_env=False).json() == {"tasks": []}
         out, err = stopped(process, number)
@@ -162,7 +163,7 @@ def test_serve_says_where_everything_is_and_never_the_key(folder: Path, monkeypa
     monkeypatch.setenv("RUNWARE_API_KEY", "a-secret-of-runware")
     with running("serve", "--port", "0", "--data-dir", "data") as process:
         assert process.stdout is not None
-        said = [process.stdout.readline() for _ in range(7)]
+        said = [process.stdout.readline() for _ in range(8)]
         url = said[0].split()[-1]
         assert httpx.get(f"{url}/healthz", trust_env=False).status_code == 200
         out, err = stopped(process, signal.SIGTERM)
