@@ -152,7 +152,7 @@ def test_a_provider_that_answers_nothing_but_errors_for_an_hour(tmp_path: Path) 
         stack = sky.stack
         stack.faults(drop=1.0, seconds=[4, 4])
         ids = in_flight(stack)
-        stack.faults(http_error=1.0, http_error_status=503)
+        stack.faults(drop=1.0, http_error=1.0, http_error_status=503)
         for task_id in ids:
             wait_until(partial(looks_failed, stack, task_id), 20, "a look has failed")
         an_hour(sky, ids)
