@@ -56,7 +56,7 @@ demo: setup ## the main job on this machine, no keys, no configuration
 .PHONY: test
 test: setup ## run the tests; make test ARGS="tests/domain -x" for some
 	@# A file stays on one process, so its tests may share a service.
-	@$(bin)/python -m pytest --numprocesses 3 --dist loadfile $(ARGS)
+	@$(bin)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 .PHONY: drill
 drill: setup ## the loss proof, three drills and their balances (half an hour); make drill ARGS="--kills 20" for one
