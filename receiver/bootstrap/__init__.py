@@ -64,7 +64,7 @@ __all__ = [
 _log = logging.getLogger("receiver")
 
 #: New objects between two rounds of the garbage collector. Of 700, its default, nearly all are of requests under way:
-#: to look through them again and again took a tenth of what a callback costs.
+#: there is little to find among them, and every round looks through them again.
 COLLECTED_AFTER = 20_000
 
 
