@@ -159,12 +159,6 @@ def invalid_fields(problems: Sequence[FieldProblem]) -> ProblemError:
     return ProblemError(INVALID_REQUEST, _summary(problems), problems)
 
 
-def not_available(field_name: str, message: str = "is not available yet") -> ProblemError:
-    """Return the refusal of something that is promised but not built."""
-    problem = FieldProblem(field_name, message)
-    return ProblemError(NOT_AVAILABLE, _summary((problem,)), (problem,))
-
-
 def _summary(problems: Sequence[FieldProblem]) -> str:
     first = problems[0]
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
