@@ -9,7 +9,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -83,6 +83,14 @@ class Process:
     @property
     def dead(self) -> bool:
         return self.child is not None and self.child.poll() is not None
+
+    def dies_within(self, seconds: float) -> bool:
+        """Wait until it has ended by itself, or the time is over."""
+        if self.child is None:
+            return False
+        with suppress(subprocess.TimeoutExpired):
+            self.child.wait(seconds)
+        return self.dead
 
     def words(self) -> str:
         return self.log.read_text("utf-8", errors="replace")

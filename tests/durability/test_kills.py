@@ -1,6 +1,7 @@
 """kill -9 at every checkpoint, then a new start: nothing is lost, nothing is paid twice, and every task ends."""
 
 import re
+import time
 from pathlib import Path
 
 import httpx
@@ -46,8 +47,13 @@ def test_after_a_kill_at_a_checkpoint_the_balance_is_exact(tmp_path: Path, name:
         # The second time, so that something is already under way.
         stack.service.environment = {**ordinary, "RECEIVER_KILL_AT": f"{name}:2"}
         stack.service.start()
-        accepted = stack.submit_until_dead(["runware", "aimlapi", "runware", "aimlapi"])
-        wait_until(lambda: stack.service.dead, 30, f"killed at {name}")
+        accepted: list[str] = []
+        # On a slow machine all of them may come by together: more are sent until the second time has come.
+        end = time.monotonic() + 60
+        while not stack.service.dead and time.monotonic() < end:
+            accepted += stack.submit_until_dead(["runware", "aimlapi", "runware", "aimlapi"])
+            stack.service.dies_within(seconds=5)
+        assert stack.service.dead, f"not killed at {name}"
         assert f"checkpoint {name} reached" in stack.service.words()
         stack.service.environment = ordinary
         stack.service.start()
