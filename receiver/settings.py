@@ -24,7 +24,15 @@ _INJECTED = re.compile(
     r"RECEIVER(_[A-Z0-9_]+)?_(SERVICE_(HOST|PORT(_[A-Z0-9_]+)?)|PORT(_[0-9]+_(TCP|UDP)(_[A-Z]+)?)?)"
 )
 _USER_INFO = re.compile(r"(://)[^/@\s]*@")
-_SECRETS = frozenset({"RECEIVER_SIGNING_KEYS", "RECEIVER_API_KEYS", "RECEIVER_API_KEY", "RECEIVER_METRICS_KEY"})
+_SECRETS = frozenset(
+    {
+        "RECEIVER_SIGNING_KEYS",
+        "RECEIVER_API_KEYS",
+        "RECEIVER_API_KEY",
+        "RECEIVER_METRICS_KEY",
+        "RECEIVER_S3_SECRET_ACCESS_KEY",
+    }
+)
 #: Read by the commands that speak HTTP and by the fault harness, not by the service's settings.
 _BESIDES = frozenset({"RECEIVER_URL", "RECEIVER_API_KEY", "RECEIVER_KILL_AT"})
 
@@ -48,8 +56,17 @@ class Settings(BaseSettings):
     data_dir: Path = Field(Path("var"), description="folder for the database, the audio and generated keys")
     database_url: str | None = Field(None, description="database; default: SQLite in the data dir")
     artifact_store_url: str | None = Field(
-        None, description="where audio is kept: a folder or memory://; default: a folder in the data dir"
+        None,
+        description="where audio is kept: a folder, s3://bucket/prefix, memory://; default: a folder in the data dir",
     )
+    s3_endpoint_url: str | None = Field(
+        None, description="where the S3 API of s3:// is, when it is not Amazon's; http:// is spoken if it says so"
+    )
+    s3_region: str | None = Field(None, description="region of the bucket; default: AWS_REGION, else us-east-1")
+    s3_access_key_id: str | None = Field(
+        None, description="name of the bucket's key; default: AWS_ACCESS_KEY_ID, or what the machine was given"
+    )
+    s3_secret_access_key: str | None = Field(None, description="the bucket's key itself; default as for its name")
     signing_keys: str | None = Field(
         None,
         description="kid:base64, comma separated; the first signs, all verify. Default: made on the first start",
@@ -93,7 +110,7 @@ class Settings(BaseSettings):
     api_url: str | None = Field(None, description="base of the links shown to callers; default: relative links")
     api_hosts: str = Field("", description="host names of the private side, comma separated; others get 404")
 
-    @field_validator("public_url", "api_url")
+    @field_validator("public_url", "api_url", "s3_endpoint_url")
     @classmethod
     def _is_a_base_url(cls, value: str | None) -> str | None:
         if value is None:
@@ -123,6 +140,13 @@ class Settings(BaseSettings):
             raise ValueError(f"must have at least {LEAST_KEY_CHARACTERS} characters; `receiver keys new` makes a key")
         if secret in {key.strip().rpartition(":")[2] for key in (info.data.get("api_keys") or "").split(",")}:
             raise ValueError("is one of RECEIVER_API_KEYS, and so would open everything; make another one")
+        return value
+
+    @field_validator("s3_secret_access_key")
+    @classmethod
+    def _belongs_to_a_name(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and not info.data.get("s3_access_key_id"):
+            raise ValueError("needs its name in RECEIVER_S3_ACCESS_KEY_ID")
         return value
 
     @field_validator("log_level")
@@ -196,7 +220,9 @@ class Loaded:
         """What nothing we write may show: the keys we were given, ours without the names before them."""
         given = (self.settings.api_keys, self.settings.signing_keys, self.settings.metrics_key)
         ours = ",".join(key or "" for key in given).replace("\n", ",").split(",")
-        return (*self.keys.values(), *self.option_secrets, *(key.strip().rpartition(":")[2] for key in ours))
+        bucket = self.settings.s3_secret_access_key
+        others = (*self.keys.values(), *self.option_secrets, *([bucket] if bucket else []))
+        return (*others, *(key.strip().rpartition(":")[2] for key in ours))
 
 
 def load(

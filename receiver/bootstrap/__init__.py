@@ -32,7 +32,7 @@ from receiver.outbound import AllowedHosts, HttpOutbound
 from receiver.providers import PROVIDERS
 from receiver.settings import Loaded, load
 from receiver.storage import keyfiles
-from receiver.storage.objects import open_objects
+from receiver.storage.objects import BucketAccess, open_objects
 from receiver.storage.probe import probe
 from receiver.storage.store import migrate as migrate_store
 from receiver.storage.store import open_store
@@ -52,6 +52,7 @@ __all__ = [
     "api_key",
     "api_key_path",
     "artifact_store",
+    "bucket_access",
     "load_settings",
     "migrate",
     "new_keys",
@@ -115,7 +116,7 @@ async def opened(
             store = await stack.enter_async_context(
                 open_store(_sqlite_path(loaded), on_commit=lambda _: bell.ring(), on_change=Witness(metrics))
             )
-            objects = await stack.enter_async_context(open_objects(artifact_store(loaded)))
+            objects = await stack.enter_async_context(open_objects(artifact_store(loaded), bucket_access(loaded)))
         except (UnavailableError, OSError, ValueError) as error:
             raise StartError(str(error)) from error
         outbound = await stack.enter_async_context(
@@ -310,3 +311,11 @@ def _sqlite_path(loaded: Loaded) -> Path:
 def artifact_store(loaded: Loaded) -> str:
     """Return where audio is kept."""
     return loaded.settings.artifact_store_url or str(loaded.settings.data_dir / "artifacts")
+
+
+def bucket_access(loaded: Loaded) -> BucketAccess:
+    """Return how a bucket is reached, were audio kept in one."""
+    settings = loaded.settings
+    return BucketAccess(
+        settings.s3_endpoint_url, settings.s3_region, settings.s3_access_key_id, settings.s3_secret_access_key
+    )

@@ -199,13 +199,18 @@ async def store(loaded: Loaded, system: System) -> Finding:
         return skipped("audio store", f"there is no {location} yet", _SERVE)
     key, body = f"doctor/{system.new_id()}", b"receiver doctor"
     try:
-        async with open_objects(location) as objects:
+        async with open_objects(location, bootstrap.bucket_access(loaded)) as objects:
             await objects.keep_bytes(body, key)
             same = await objects.read(key) == body
             await objects.remove(key)
             gone = await _is_gone(objects, key)
     except (UnavailableError, NotFoundError, ValueError, OSError) as error:
-        return failed("audio store", f"{shown}: {error}", "make it writable, or set RECEIVER_ARTIFACT_STORE_URL")
+        mend = (
+            "see that the bucket is there and RECEIVER_S3_… right"
+            if location.startswith("s3:")
+            else "make it writable"
+        )
+        return failed("audio store", f"{shown}: {error}", f"{mend}, or set RECEIVER_ARTIFACT_STORE_URL")
     if not same or not gone:
         wrong = "what was written is not what was read" if not same else "what was deleted is still there"
         return failed("audio store", f"{shown}: {wrong}", "use another store")

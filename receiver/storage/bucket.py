@@ -1,4 +1,4 @@
-"""Objects in a store that obstore speaks to; today the one in memory."""
+"""Objects in a store that obstore speaks to: an S3-compatible bucket, or memory."""
 
 import heapq
 from collections.abc import AsyncIterator, Iterator
@@ -15,6 +15,10 @@ from receiver.domain.errors import MediaInterruptedError, NotFoundError, Unavail
 from receiver.storage.keys import checked_key, checked_range
 
 _PIECE = 256 * 1024
+#: A larger file goes up in parts of this size, two at a time: the memory that one upload takes is four of them. It is
+#: also the smallest part that S3 takes.
+_PART = 5 * 1024 * 1024
+_PARTS_AT_ONCE = 2
 
 
 class BucketObjects:
@@ -37,9 +41,13 @@ class BucketObjects:
 
     async def keep_file(self, path: Path, key: str) -> None:
         """Put a file under a key and delete it; on failure it stays. Raises MediaInterruptedError."""
+        checked_key(key)
         try:
-            data = await to_thread.run_sync(path.read_bytes)
-            await self.keep_bytes(data, key)
+            size = (await to_thread.run_sync(path.stat)).st_size
+            if size <= _PART:
+                await self.keep_bytes(await to_thread.run_sync(path.read_bytes), key)
+            else:
+                await self._keep_in_parts(path, size, key)
             await to_thread.run_sync(path.unlink)
         except UnavailableError as error:
             raise MediaInterruptedError(str(error)) from None
@@ -51,10 +59,10 @@ class BucketObjects:
         checked_key(key)
         try:
             with _told(key):
-                await obstore.put_async(self._store, key, data, mode="create")
+                await obstore.put_async(self._store, key, data, mode="create", use_multipart=False)
         except AlreadyExistsError:
             if await self.read(key) != data:
-                raise UnavailableError(f"another object is kept as {key}") from None
+                raise _occupied(key) from None
 
     async def read(self, key: str) -> bytes:
         """Return an object whole."""
@@ -90,13 +98,45 @@ class BucketObjects:
                 found = heapq.nlargest(most, [*found, *(meta["path"] for meta in page)])
         return found
 
+    async def _keep_in_parts(self, path: Path, size: int, key: str) -> None:
+        """Put a large file where nothing lies. Whoever keeps under one key at the same time brings the same bytes.
+
+        A bucket takes a condition for a put in one piece only. obstore gives an upload up that it cannot end.
+        """
+        with _told(key):
+            try:
+                known = (await obstore.head_async(self._store, key))["size"]
+            except FileNotFoundError:
+                await obstore.put_async(
+                    self._store, key, path, use_multipart=True, chunk_size=_PART, max_concurrency=_PARTS_AT_ONCE
+                )
+                return
+        if known != size or not await self._is_same(path, size, key):
+            raise _occupied(key)
+
+    async def _is_same(self, path: Path, size: int, key: str) -> bool:
+        file = await to_thread.run_sync(path.open, "rb")
+        try:
+            async for piece in self._pieces(key, 0, size):
+                if await to_thread.run_sync(file.read, len(piece)) != piece:
+                    return False
+        finally:
+            await to_thread.run_sync(file.close)
+        return True
+
     async def _pieces(self, key: str, start: int, end: int) -> AsyncIterator[bytes]:
-        for position in range(start, end, _PIECE):
-            part = (position, min(position + _PIECE, end))
-            with _told(key):
-                found = await obstore.get_async(self._store, key, options={"range": part})
-                piece = bytes(await found.bytes_async())
-            yield piece
+        if start >= end:
+            return
+        with _told(key):
+            found = await obstore.get_async(self._store, key, options={"range": (start, end)})
+            async for chunk in found.stream(min_chunk_size=_PIECE):
+                data = memoryview(chunk)
+                for position in range(0, len(data), _PIECE):
+                    yield bytes(data[position : position + _PIECE])
+
+
+def _occupied(key: str) -> UnavailableError:
+    return UnavailableError(f"another object is kept as {key}")
 
 
 @contextmanager

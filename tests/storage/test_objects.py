@@ -2,13 +2,15 @@
 
 import os
 import shutil
+import socket
 import stat
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import anyio
 import pytest
@@ -19,13 +21,30 @@ from receiver.domain.errors import MediaInterruptedError, NotFoundError, Unavail
 from receiver.lifecycle.ports import Objects
 from receiver.storage.keys import checked_key
 from receiver.storage.objects import open_objects
+from tests.storage.bucket import Bucket, make_bucket, serving_s3
 
 DATA = bytes(range(256)) * 4096
 OTHER_DISK = Path("/dev/shm")  # noqa: S108 what matters is that it is not the disk of tmp_path
 
 
-@pytest.fixture(params=["folder", "memory"])
+@pytest.fixture(scope="module")
+def s3() -> Iterator[str]:
+    with serving_s3() as url:
+        yield url
+
+
+@pytest.fixture
+def bucket(s3: str) -> Bucket:
+    return make_bucket(s3, f"b{uuid4().hex}")
+
+
+@pytest.fixture(params=["folder", "memory", "bucket"])
 async def objects(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Objects]:
+    if request.param == "bucket":
+        bucket: Bucket = request.getfixturevalue("bucket")
+        async with bucket.opened() as opened:
+            yield opened
+        return
     location = str(tmp_path / "artifacts") if request.param == "folder" else "memory://"
     async with open_objects(location) as opened:
         yield opened
@@ -268,7 +287,11 @@ async def test_the_store_in_memory_is_gone_when_it_is_closed() -> None:
 @pytest.mark.parametrize(
     ("location", "words"),
     [
-        ("s3://bucket/prefix", "cannot be s3:// yet"),
+        ("s3://", "must be s3://bucket"),
+        ("s3://Bucket/prefix", "must be s3://bucket"),
+        ("s3://key:secret@bucket/prefix", "must be s3://bucket"),
+        ("s3://bucket/prefix?region=x", "must be s3://bucket"),
+        ("s3://bucket/../x", "cannot be the key"),
         ("https://bucket.example", "cannot be https://"),
         ("memory://name", "cannot be memory://"),
         ("file://elsewhere/srv", "must be file:///"),
@@ -294,6 +317,87 @@ def test_a_folder_needs_no_object_store_library() -> None:
         "sys.exit('obstore' in sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=30)
+
+
+# --- what a bucket promises -----------------------------------------------------------------------------------
+
+LARGE = DATA * 13
+
+
+async def test_a_large_file_goes_up_in_parts_and_comes_back_whole(bucket: Bucket) -> None:
+    async with bucket.opened() as objects:
+        await objects.keep_file(written(objects, LARGE), "audio/x.wav")
+        async with objects.stream("audio/x.wav") as pieces:
+            sizes = [len(piece) async for piece in pieces]
+        assert (max(sizes) <= 256 * 1024, sum(sizes)) == (True, len(LARGE))
+        assert await objects.read("audio/x.wav") == LARGE
+    assert "<UploadId>" not in bucket.uploads()
+
+
+async def test_a_large_file_is_never_put_in_the_place_of_another(bucket: Bucket) -> None:
+    async with bucket.opened() as objects:
+        await objects.keep_file(written(objects, LARGE), "audio/x")
+        await objects.keep_file(written(objects, LARGE), "audio/x")
+        for other in (LARGE[:-1], LARGE[:-1] + b"?"):
+            path = written(objects, other)
+            with pytest.raises(MediaInterruptedError, match="another object"):
+                await objects.keep_file(path, "audio/x")
+            assert path.exists()
+        assert await objects.read("audio/x") == LARGE
+
+
+async def test_one_bucket_serves_two_stores_with_prefixes_of_their_own(bucket: Bucket) -> None:
+    async with bucket.opened() as objects, open_objects(f"s3://{bucket.name}", bucket.access) as whole:
+        await objects.keep_bytes(b"x", "a/b")
+        assert objects.where("a/b") == f"s3://{bucket.name}/music/covers/a/b"
+        assert await whole.read("music/covers/a/b") == b"x"
+        assert await whole.newest("music/covers/a", 5) == ["music/covers/a/b"]
+        assert await objects.newest("a", 5) == ["a/b"]
+
+
+async def test_a_bucket_that_is_away_is_unavailable_and_then_there_again() -> None:
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        port = held.getsockname()[1]
+    away = Bucket(f"http://127.0.0.1:{port}", "never")
+    async with away.opened() as objects:
+        with pytest.raises(UnavailableError, match="artifact store") as caught:
+            await objects.keep_bytes(b"x", "a")
+        assert "secret" not in str(caught.value)
+        with pytest.raises(MediaInterruptedError, match="artifact store"):
+            await objects.keep_file(written(objects, b"x"), "a")
+        with pytest.raises(UnavailableError):
+            await objects.read("a")
+        with serving_s3(port) as url:
+            make_bucket(url, away.name)
+            await objects.keep_bytes(b"x", "a")
+            assert await objects.read("a") == b"x"
+
+
+async def test_a_bucket_that_does_not_exist_is_unavailable_and_not_an_empty_one(s3: str) -> None:
+    async with Bucket(s3, "nobody-made-it").opened() as objects:
+        with pytest.raises((UnavailableError, NotFoundError)):
+            await objects.keep_bytes(b"x", "a")
+
+
+async def test_an_upload_takes_memory_for_a_few_parts_and_not_for_the_file(bucket: Bucket) -> None:
+    program = (
+        "import asyncio, resource, sys\n"
+        "from receiver.storage.objects import BucketAccess, open_objects\n"
+        "async def use(url, name):\n"
+        "    access = BucketAccess(url, 'eu-central-1', 'tests', 'a secret of the tests')\n"
+        "    async with open_objects(f's3://{name}', access) as objects:\n"
+        "        await objects.keep_bytes(b'x', 'warm')\n"
+        "        path = objects.scratch()\n"
+        "        with path.open('wb') as file:\n"
+        "            file.truncate(96 * 1024 * 1024)\n"
+        "        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "        await objects.keep_file(path, 'audio/x')\n"
+        "        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
+        "asyncio.run(use(*sys.argv[1:]))\n"
+    )
+    ran = await anyio.run_process([sys.executable, "-c", program, bucket.url, bucket.name], check=True)
+    assert int(ran.stdout) < 48 * 1024
 
 
 # --- what a folder promises -----------------------------------------------------------------------------------

@@ -1,0 +1,47 @@
+"""Audio kept in a bucket behind a real S3 API: the main job, and the bucket away meanwhile."""
+
+import hashlib
+from functools import partial
+from pathlib import Path
+
+from tests.harness import Stack, balance, running, wait_until
+from tests.storage.bucket import Bucket, make_bucket, serving_s3
+
+
+def _settings(bucket: Bucket) -> dict[str, str]:
+    return {
+        "RECEIVER_ARTIFACT_STORE_URL": bucket.location,
+        "RECEIVER_S3_ENDPOINT_URL": bucket.url,
+        "RECEIVER_S3_REGION": "eu-central-1",
+        "RECEIVER_S3_ACCESS_KEY_ID": "tests",
+        "RECEIVER_S3_SECRET_ACCESS_KEY": "a secret of the tests",
+    }
+
+
+def _is_collecting(stack: Stack, task_id: str) -> bool:
+    task = stack.task(task_id)
+    return task["status"] == "collecting" and bool(task["results"])
+
+
+def test_the_main_job_keeps_its_audio_in_a_bucket_and_waits_for_one_that_is_away(tmp_path: Path) -> None:
+    with serving_s3() as url:
+        bucket = make_bucket(url, "covers")
+        port = int(url.rpartition(":")[2])
+    with running(tmp_path, settings=_settings(bucket)) as stack:
+        tasks = [stack.submit(provider)["id"] for provider in ("runware", "aimlapi")]
+        for task_id in tasks:
+            wait_until(partial(_is_collecting, stack, task_id), 30, "it is collecting")
+        assert stack.get("/readyz").status_code == 200
+        with serving_s3(port):
+            results = [stack.wait_for(task_id)["results"][0] for task_id in tasks]
+            urls = [stack.service.url + result["download_url"] for result in results]
+            audio = [stack.http.get(url).content for url in urls]
+            assert [hashlib.sha256(held).hexdigest() for held in audio] == [
+                result["artifact"]["sha256"] for result in results
+            ]
+            part = stack.http.get(urls[0], headers={"Range": "bytes=100-199"})
+            assert (part.status_code, part.content) == (206, audio[0][100:200])
+            assert stack.http.delete(f"{stack.service.url}/v1/tasks/{tasks[0]}", headers=stack.headers()).is_success
+            balance(stack).assert_exact()
+        assert not (tmp_path / "data" / "artifacts").exists()
+        assert "a secret of the tests" not in stack.service.words()
