@@ -140,7 +140,9 @@ class Reception:
 
     unclear_in_a_row: int = 0
     rests: int = 0
-    rested_at: datetime | None = None
+    #: When the last rest began, in seconds of the steady clock: one that can be set would let no other begin for as
+    #: long as it was set back, and meanwhile every task that waits would be sent into the same fault.
+    rested_at: float | None = None
 
     def most(self, free: int, slots: int) -> int:
         """Return how many submits may begin: a single one, to find out, where the last got no clear answer."""
@@ -148,10 +150,11 @@ class Reception:
             return free
         return 1 if free == slots else 0
 
-    def note(self, outcome: SubmitOutcome, begun_at: datetime, now: datetime) -> timedelta | None:
+    def note(self, outcome: SubmitOutcome, begun_at: float, now: float) -> timedelta | None:
         """Count what came of a submit; return the rest that the provider needs from now on, if one begins.
 
-        One that was never sent says nothing about the provider, and those that began before a rest begin no other.
+        ``begun_at`` and ``now`` are seconds of the steady clock. One that was never sent says nothing about the
+        provider, and those that began before a rest begin no other.
         """
         if not isinstance(outcome, Unclear):
             if not isinstance(outcome, NotSent):
@@ -172,7 +175,7 @@ async def submit(ports: Ports, task: Task, reception: Reception, heed: Callable[
     UnavailableError when it cannot be.
     """
     provider = ports.providers[task.provider]
-    started_at = task.attempt_open_since or ports.system.now()
+    started_at, begun_at = task.attempt_open_since or ports.system.now(), ports.system.monotonic()
     ports.system.checkpoint("submit.before_send")
     outcome, status = await _ask(ports, provider, task)
     ports.system.checkpoint("submit.after_send")
@@ -180,7 +183,7 @@ async def submit(ports: Ports, task: Task, reception: Reception, heed: Callable[
     attempt = Attempt(task.attempts, started_at, http_status=status)
     submit_rules = rules(ports, provider, task)
     report = _report(ports, task, outcome)
-    rest = reception.note(outcome, started_at, now)
+    rest = reception.note(outcome, begun_at, ports.system.monotonic())
     if isinstance(outcome, Paused):
         rest = outcome.retry_after or back_off(task.tries + 1, submit_rules.jitter, base=5.0)
     pause = None if rest is None else Pause(provider.name, now + rest, _why(outcome, reception))
