@@ -99,6 +99,8 @@ class News:
     _listeners: int = 0
     _opening: asyncio.Lock = field(default_factory=asyncio.Lock)
     _turn: asyncio.Event = field(default_factory=asyncio.Event)
+    #: Held while a piece from further back is made: many at once would leave no moment to anybody else.
+    _further_back: asyncio.Lock = field(default_factory=asyncio.Lock)
     _reader: "asyncio.Task[None] | None" = None
 
     @asynccontextmanager
@@ -123,7 +125,10 @@ class News:
                 self.bell.leave()
 
     async def batch(self, task_id: UUID | None, after: int) -> Batch:
-        """Return the next events above ``after``, of one task or of all. Raises UnavailableError."""
+        """Return the next events above ``after``, of one task or of all; none more once the process is to stop.
+
+        Raises UnavailableError.
+        """
         head = self._head
         if after >= self._floor:
             found = [
@@ -134,8 +139,11 @@ class News:
             lines = tuple(found[::-1][:PAGE])
             complete = len(found) <= PAGE
         else:
-            events = await self.store.events(task_id, after=after, limit=PAGE)
-            lines = tuple(map(self._line, events))
+            async with self._further_back:
+                if self.draining():
+                    return Batch((), after, complete=False)
+                events = await self.store.events(task_id, after=after, limit=PAGE)
+                lines = tuple(map(self._line, events))
             complete = len(events) < PAGE
         last = lines[-1].event.id if lines else after
         # Whatever lies up to the head was there before the store was asked.

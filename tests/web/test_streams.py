@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import socket
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -298,6 +299,40 @@ async def test_from_wherever_a_listener_goes_on_it_gets_the_same_as_the_store_ha
                 batch = await news.batch(task_id, after)
                 assert [line.event.id for line in batch.lines] == [one for one in wanted if one > after]
                 assert (batch.position, batch.complete) == (40, True)
+
+
+class Aside(MemoryStore):
+    """A store that reads beside the event loop, as a real one does."""
+
+    async def events(self, task_id: UUID | None, *, after: int = 0, limit: int = 1000) -> list[RecordedEvent]:
+        await asyncio.sleep(0)
+        return await super().events(task_id, after=after, limit=limit)
+
+
+async def test_many_who_begin_far_back_leave_moments_to_others_and_end_when_the_process_stops() -> None:
+    world, stopping = World(store=Aside()), asyncio.Event()
+    task = world.task()
+    for _ in range(2 * PAGE):
+        world.store.record(task.id, "poll.answered", {})
+    moment = 0
+    shown: Counter[int] = Counter()
+
+    def show(event: RecordedEvent) -> dict[str, object]:
+        shown[moment] += 1
+        return {"id": event.id}
+
+    news = News(world.ports.store, show, Bell(), stopping.is_set)
+    async with news.listening():
+        reading = asyncio.gather(*(news.batch(None, 0) for _ in range(20)))
+        while not reading.done():
+            await asyncio.sleep(0)
+            moment += 1
+        assert {len(batch.lines) for batch in reading.result()} == {PAGE}
+        # Callbacks, too, are answered between one page and the next.
+        assert set(shown.values()) == {PAGE}
+        late = asyncio.gather(*(news.batch(None, 0) for _ in range(20)))
+        stopping.set()
+        assert {(len(batch.lines), batch.complete) for batch in await late} == {(0, False)}
 
 
 async def test_an_id_from_before_a_backup_was_restored_begins_anew(world: World, tmp_path: Path) -> None:
