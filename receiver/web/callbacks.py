@@ -1,6 +1,7 @@
 """The callback door: a token is verified, a body is bounded and made durable, and only then is it acknowledged."""
 
 import logging
+from collections import OrderedDict
 from uuid import UUID
 
 from starlette.types import Message, Receive, Scope, Send
@@ -25,6 +26,8 @@ _log = logging.getLogger("receiver.web")
 #: /callbacks/<provider>/<token> split at its slashes.
 _PARTS = 4
 _LONGEST_CONTENT_TYPE = 200
+#: Tasks of which it is remembered that a callback was too large; the metrics count every one.
+MOST_TOLD_OF = 1000
 
 
 class _Answer:
@@ -79,6 +82,7 @@ class CallbackDoor:
         self._config = config
         # One task never takes the room of all the others.
         self._room = Room(config.callback_room_bytes, config.max_callback_bytes)
+        self._told_of: OrderedDict[UUID, None] = OrderedDict()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         named = self._named(scope["raw_path"])
@@ -156,13 +160,23 @@ class CallbackDoor:
     async def _refuse_oversized(self, provider: str, task_key: UUID) -> tuple[str, _Answer]:
         """Refuse for good only once the look that stands in for this callback is written down."""
         named = {"provider": provider, "task_key": str(task_key)}
-        _log.error("callback_too_large", extra={**named, "limit": self._config.max_callback_bytes})
+        if self._is_news(task_key):
+            _log.error("callback_too_large", extra={**named, "limit": self._config.max_callback_bytes})
         try:
             await refuse_oversized(self._ports, provider=provider, task_key=task_key)
         except Exception as error:  # noqa: BLE001 - a fault of ours is never told as one of theirs
             log_fault(_log, "callback_fault", error, **named)
             return "fault", _FAULT_EARLY
         return "too_large", _TOO_LARGE
+
+    def _is_news(self, task_key: UUID) -> bool:
+        """Tell whether nothing was logged of this task yet: who knows its URL decides how often there would be."""
+        if task_key in self._told_of:
+            return False
+        self._told_of[task_key] = None
+        if len(self._told_of) > MOST_TOLD_OF:
+            self._told_of.popitem(last=False)
+        return True
 
 
 def _headers(scope: Scope) -> dict[str, str]:

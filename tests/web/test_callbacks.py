@@ -135,6 +135,16 @@ async def test_a_body_over_the_limit_is_413_and_the_task_is_looked_at(
     assert [record.message for record in caplog.records] == ["callback_too_large"]
 
 
+async def test_a_task_whose_callbacks_are_all_oversized_fills_no_log(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with client(world, headers={}, max_callback_bytes=100) as http:
+        for where in [target(world)] * 3 + [target(world, world.token(uuid4()))] * 2:
+            assert (await http.post(where, content=b"x" * 101)).status_code == 413
+    assert [record.message for record in caplog.records] == ["callback_too_large"] * 2
+    assert world.store.looked_at.count(TASK_KEY) == 3
+
+
 async def test_a_body_of_exactly_the_limit_is_taken(world: World) -> None:
     assert (await post(world, target(world), b"x" * 100, max_callback_bytes=100)).status_code == 200
 
