@@ -47,6 +47,7 @@ def create_app(ports: Ports, config: WebConfig, *, lifespan: Lifespan[Starlette]
         room=Room(config.request_room_bytes),
         waits=Gate(config.max_waits, problems.TOO_MANY_WAITS),
         streams=Gate(config.max_streams, problems.TOO_MANY_STREAMS),
+        replays=Gate(replaying.MOST_AT_ONCE, problems.TOO_MANY_REPLAYS),
         news=News(ports.store, present.event, config.bell, config.draining),
     )
     readiness = health.Readiness(ports)

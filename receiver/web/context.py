@@ -61,6 +61,7 @@ class Context:
     room: Room
     waits: Gate
     streams: Gate
+    replays: Gate
     news: News
 
 

@@ -58,6 +58,7 @@ TOO_MANY_ATTEMPTS = Kind("too-many-attempts", 429, "Too many wrong API keys came
 TOO_MANY_BODIES = Kind("too-many-bodies", 429, "This task has received more different callbacks than are kept")
 TOO_MANY_WAITS = Kind("too-many-waits", 429, "Too many callers are waiting already")
 TOO_MANY_STREAMS = Kind("too-many-streams", 429, "Too many event streams are open already")
+TOO_MANY_REPLAYS = Kind("too-many-replays", 429, "As many replays as may be are under way already")
 INTERNAL = Kind("internal", 500, "Something went wrong here")
 UNAVAILABLE = Kind("unavailable", 503, "We cannot do this now; try again")
 

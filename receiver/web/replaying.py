@@ -26,6 +26,8 @@ from receiver.web.taking import taken
 _LARGEST_BODY = 64 * 1024
 MOST_REPLAYED = 1000
 USUALLY_REPLAYED = 100
+#: Each may read a thousand bodies of many megabytes; callbacks are settled by the same process.
+MOST_AT_ONCE = 2
 _EXAMPLES = {"look": {"provider": "runware"}, "apply": {"since": "2026-11-21T09:30:00Z", "apply": True}}
 
 
@@ -55,7 +57,7 @@ def routes(context: Context) -> list[Route]:
         "Have stored reports read again",
         {200: answers("What each meant before and means now.", Replays)},
         body=Body("Which reports, and whether tasks are to be changed.", Replay, examples=_EXAMPLES),
-        problems=(problems.NOT_FOUND, problems.INVALID_REQUEST),
+        problems=(problems.NOT_FOUND, problems.INVALID_REQUEST, problems.TOO_MANY_REPLAYS),
     )
 )
 async def replay(context: Context, request: Request) -> Response:
@@ -64,7 +66,8 @@ async def replay(context: Context, request: Request) -> Response:
     async with taken(context, request, limit=_LARGEST_BODY) as document:
         asked = _read(document)
     wanted = _wanted(context, asked)
-    lines, following = await replay_reports(context.ports, wanted, apply=asked.apply)
+    with context.replays.enter():
+        lines, following = await replay_reports(context.ports, wanted, apply=asked.apply)
     next_cursor = None if following is None else cursor_for(following)
     return answer_json({"data": [_shown(context, line) for line in lines], "next_cursor": next_cursor})
 

@@ -1,7 +1,10 @@
 """Reports read again by an adapter that has learned something, over HTTP, against a real store."""
 
+import asyncio
+from dataclasses import replace as renewed
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+from uuid import UUID
 
 import httpx
 
@@ -9,7 +12,8 @@ from receiver.domain.errors import ErrorCode, TaskError
 from receiver.domain.replaying import Outcome, replay
 from receiver.domain.report import Failure, Reading, StoredReport, Verdict, Via
 from receiver.domain.task import Status
-from receiver.web import create_app
+from receiver.lifecycle.ports import RuledFilter, RuledReport, Store
+from receiver.web import create_app, problems
 from tests.domain.making import at, settle_rules, submitted
 from tests.lifecycle.upkeep import World, world
 from tests.web.fakes import BEARER
@@ -59,6 +63,36 @@ async def test_a_word_that_is_known_by_now_is_shown_first_and_then_settles_its_t
         assert [(line["before"] == line["after"], line["applied"]) for line in again] == [(True, False)] * 2
         assert await after.now(task) == ended
         assert await after.ports.store.events(task.id) == events
+
+
+class Busy:
+    """A store that tells which reports were judged once it is let ``go``."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.go = asyncio.Event()
+
+    async def ruled(self, wanted: RuledFilter) -> tuple[list[RuledReport], UUID | None]:
+        await self.go.wait()
+        return await self._store.ruled(wanted)
+
+
+async def test_two_replays_may_be_under_way_and_who_asks_for_a_third_is_told_to_come_again(tmp_path: Path) -> None:
+    async with world(tmp_path) as around:
+        busy = Busy(around.ports.store)
+        transport = httpx.ASGITransport(create_app(renewed(around.ports, store=cast("Store", busy)), config()))
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080", headers=BEARER) as http:
+            asked = [asyncio.create_task(http.post("/v1/replay", json={"provider": "runware"})) for _ in range(5)]
+            async with asyncio.timeout(10):
+                while sum(one.done() for one in asked) < 3:
+                    await asyncio.sleep(0)
+            refused = [one.result() for one in asked if one.done()]
+            assert {answer.json()["type"] for answer in refused} == {problems.TOO_MANY_REPLAYS.type}
+            assert {answer.headers["retry-after"] for answer in refused} == {"5"}
+            busy.go.set()
+            answers = await asyncio.gather(*asked)
+            assert sorted(answer.status_code for answer in answers) == [200, 200, 429, 429, 429]
+            assert (await http.post("/v1/replay", json={"provider": "runware"})).status_code == 200
 
 
 async def test_a_report_of_an_unknown_task_stays_set_aside(tmp_path: Path) -> None:

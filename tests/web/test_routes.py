@@ -146,6 +146,7 @@ def test_the_types_of_problems_are_a_contract() -> None:
         "not-available": 422,
         "too-many-attempts": 429,
         "too-many-bodies": 429,
+        "too-many-replays": 429,
         "too-many-streams": 429,
         "too-many-waits": 429,
         "internal": 500,
