@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 
 TERMINAL = frozenset({"succeeded", "partial", "failed", "lost", "cancelled"})
-START_SECONDS = 30.0
+START_SECONDS = 120.0
 REFERENCE = "https://files.example.org/reference.mp3"
 PROMPT = "quiet jazz trio, brushes and upright bass"
 API_KEY = "tests:0123456789abcdef0123456789abcdef"
