@@ -2,17 +2,22 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import cast
+from uuid import UUID
 
 import pytest
 
 from receiver.domain.errors import UnavailableError
+from receiver.domain.task import Status
 from receiver.lifecycle import erase
 from receiver.lifecycle.ports import Objects, Pause, Store
-from receiver.worker import Concurrency, Hints, Worker, _Outage
+from receiver.system import RealSystem
+from receiver.worker import Concurrency, Hints, Worker
+from receiver.worker.watching import Outage
 from tests.lifecycle.upkeep import World, world
 from tests.web.fakes import FakeSystem
 
@@ -67,7 +72,7 @@ async def test_objects_that_cannot_be_removed_are_told_by_their_name_and_seldom(
 def test_an_outage_is_over_when_nobody_has_met_it_for_a_whole_round(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "receiver.worker")
     system = FakeSystem()
-    outage = _Outage(system, "store")
+    outage = Outage(system, "store")
     for _ in range(5):
         began = system.monotonic()
         system.passed += 0.5
@@ -79,6 +84,52 @@ def test_an_outage_is_over_when_nobody_has_met_it_for_a_whole_round(caplog: pyte
     outage.over(began)
     outage.over(began)
     assert caplog.messages == ["store_unavailable", "store_available"]
+
+
+class Counting:
+    """A store that says when claims were prolonged for the second time."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.times = 0
+        self.twice = asyncio.Event()
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._store, name)
+
+    async def prolong_artifacts(self, result_ids: Sequence[UUID], *, now: datetime, lease: timedelta) -> set[UUID]:
+        ours = await self._store.prolong_artifacts(result_ids, now=now, lease=lease)
+        self.times += 1
+        if self.times == 2:
+            self.twice.set()
+        return ours
+
+
+async def test_a_download_that_takes_longer_than_a_claim_is_nobody_elses_meanwhile(tmp_path: Path) -> None:
+    async with world(tmp_path) as around:
+        counting, lease = Counting(around.ports.store), timedelta(seconds=1)
+        limits = replace(around.ports.limits, lease=lease)
+        ports = replace(around.ports, store=cast("Store", counting), limits=limits, system=RealSystem())
+        others: list[object] = []
+
+        async def beside() -> None:
+            began = ports.system.now()
+            await counting.twice.wait()
+            others.append(await around.ports.store.lease_artifacts(now=began + lease, limit=9, lease=lease))
+
+        around.source.beside = beside
+        task = await around.begun()
+        await around.called(task)
+        worker = Worker(ports, Hints(), Concurrency(), alone=True)
+        await worker.start()
+        async with asyncio.timeout(20):
+            while (await around.now(task)).status is not Status.SUCCEEDED:
+                await asyncio.sleep(0.01)
+        ran = worker.running
+        await worker.stop(1)
+        assert (ran, worker.running) == (True, False)
+        assert others == [[]]
+        assert len(around.source.fetched) == 1
 
 
 class Slow:

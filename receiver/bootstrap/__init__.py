@@ -134,6 +134,10 @@ async def opened(
             limits=settings.limits(),
             wake=hints.wake,
         )
+        concurrency = Concurrency(
+            settings.submit_concurrency, settings.poll_concurrency, settings.collect_concurrency
+        )
+        worker = Worker(ports, hints, concurrency, alone=True)
         config = WebConfig(
             api_keys=opening,
             roles=ROLES if "all" in roles else roles,
@@ -147,6 +151,7 @@ async def opened(
             loopback=loopback,
             secrets=secrets,
             draining=draining,
+            works=lambda: worker.running,
             metrics_page=metrics.page,
             metrics_key=settings.metrics_key,
             metrics_public=settings.metrics_public,
@@ -154,10 +159,6 @@ async def opened(
             max_streams=settings.max_streams,
             bell=bell,
         )
-        concurrency = Concurrency(
-            settings.submit_concurrency, settings.poll_concurrency, settings.collect_concurrency
-        )
-        worker = Worker(ports, hints, concurrency, alone=True)
         yield Receiver(loaded, ports, create_app(ports, config), worker, metrics, secrets)
 
 

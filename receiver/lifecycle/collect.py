@@ -1,12 +1,20 @@
-"""Collect: bring a result's audio into our own storage, checked, before its link dies."""
+"""Collect: bring a result's audio into our own storage, checked, before its link dies.
+
+A download may take much longer than a claim lasts, so claims are short and prolonged while it is under way: after a
+worker has died, another one begins soon. A claim that could not be prolonged ends; whoever had it records nothing
+more, as somebody else may be making the same file by then.
+"""
 
 import base64
 import binascii
 import contextlib
 import hashlib
+from collections.abc import Collection
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from uuid import UUID
 
 from anyio import to_thread
 
@@ -27,24 +35,64 @@ from receiver.lifecycle.record import record
 _DEFAULT_SAMPLE_RATE = 44100
 
 
+@dataclass(slots=True)
+class Hold:
+    """A claim on one result; ``until`` when it lasts at least, by the clock that never jumps."""
+
+    result_id: UUID
+    until: float
+
+
+def hold(ports: Ports, work: ArtifactWork) -> Hold:
+    """Return the claim on work that is leased just now."""
+    return Hold(work.result_id, ports.system.monotonic() + ports.limits.lease.total_seconds())
+
+
+async def prolong(ports: Ports, holds: Collection[Hold]) -> None:
+    """Let claims last a whole lease from now on, those that are still ours. Raises UnavailableError."""
+    until = ports.system.monotonic() + ports.limits.lease.total_seconds()
+    ours = await ports.store.prolong_artifacts(
+        [held.result_id for held in holds], now=ports.system.now(), lease=ports.limits.lease
+    )
+    for held in holds:
+        held.until = until if held.result_id in ours else ports.system.monotonic()
+
+
+class _ClaimOverError(Exception):
+    """Somebody else may have this work by now."""
+
+
 async def lease(ports: Ports, limit: int) -> list[ArtifactWork]:
     """Claim results whose audio is to be fetched."""
-    # Longer than a download may take, so that nobody else begins the same one.
-    lease_for = ports.limits.lease + timedelta(seconds=ports.limits.media_timeout_seconds)
     now = ports.system.now()
-    leased = await ports.store.lease_artifacts(now=now, limit=limit, lease=lease_for)
+    leased = await ports.store.lease_artifacts(now=now, limit=limit, lease=ports.limits.lease)
     due = [result.artifact.due_at for work in leased for result in work.task.results if result.id == work.result_id]
     observe_lateness(ports, Queue.COLLECT, due, now)
     return leased
 
 
 async def collect(
-    ports: Ports, work: ArtifactWork, *, decoding: AbstractAsyncContextManager[object] | None = None
+    ports: Ports,
+    work: ArtifactWork,
+    claim: Hold | None = None,
+    *,
+    decoding: AbstractAsyncContextManager[object] | None = None,
 ) -> None:
     """Fetch, check and keep the audio of one leased result, and record how that went.
 
-    ``decoding`` is held while inline audio is decoded: that takes several times the memory of the audio.
+    ``claim`` is what somebody prolongs meanwhile; without one it lasts a lease. ``decoding`` is held while inline
+    audio is decoded: that takes several times the memory of the audio.
     """
+    try:
+        await _collect(ports, work, claim or hold(ports, work), decoding or contextlib.nullcontext())
+    except _ClaimOverError:
+        ports.metrics.count("media_interrupted", provider=work.task.provider)
+    ports.wake(Queue.POLL)
+
+
+async def _collect(
+    ports: Ports, work: ArtifactWork, claim: Hold, decoding: AbstractAsyncContextManager[object]
+) -> None:
     task = work.task
     result = next((result for result in task.results if result.id == work.result_id), None)
     if result is None:
@@ -54,34 +102,37 @@ async def collect(
     path = ports.objects.scratch()
     jitter = ports.system.jitter()
     try:
-        kept = await _take_in(ports, task, result, path, decoding or contextlib.nullcontext())
+        kept = await _take_in(ports, task, result, path, decoding, claim)
     except MediaRefusedError as error:
         reason, now = str(error), ports.system.now()
-        await _record(ports, task, lambda current: refused(current, result.id, reason, now, ports.limits.refusal_gap))
+        await _record(
+            ports, task, claim, lambda current: refused(current, result.id, reason, now, ports.limits.refusal_gap)
+        )
         ports.metrics.count("media_refused", provider=task.provider)
     except (MediaInterruptedError, UnavailableError, OSError) as error:
         # The file system's own error, where our steps touch a file between fetching and keeping, is a passing one.
         reason = f"our disk: {error.strerror}" if isinstance(error, OSError) else str(error)
         now = ports.system.now()
-        await _record(ports, task, lambda current: interrupted(current, result.id, reason, now, jitter))
+        await _record(ports, task, claim, lambda current: interrupted(current, result.id, reason, now, jitter))
         ports.metrics.count("media_interrupted", provider=task.provider)
     except Exception as error:  # noqa: BLE001 - a file that breaks our own checks must not be fetched for ever
         reason, now = f"an unexpected fault: {type(error).__name__}", ports.system.now()
-        await _record(ports, task, lambda current: refused(current, result.id, reason, now, ports.limits.refusal_gap))
+        await _record(
+            ports, task, claim, lambda current: refused(current, result.id, reason, now, ports.limits.refusal_gap)
+        )
         ports.metrics.count("media_broke_us", provider=task.provider)
     else:
         ports.system.checkpoint("collect.after_keep")
-        await _keep(ports, task, result, kept)
+        await _keep(ports, task, result, kept, claim)
         ports.metrics.observe("collect_seconds", ports.system.monotonic() - started, provider=task.provider)
         ports.system.checkpoint("collect.after_record")
     finally:
         # A folder that is away, or no folder any more, holds nothing to be removed.
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)
-    ports.wake(Queue.POLL)
 
 
-async def _keep(ports: Ports, task: Task, result: Result, kept: Kept) -> None:
+async def _keep(ports: Ports, task: Task, result: Result, kept: Kept, claim: Hold) -> None:
     """Record audio that lies in the store; take it away again when no result of the task names it afterwards.
 
     Meanwhile another result may have come into its place, or it may have been given up.
@@ -96,13 +147,18 @@ async def _keep(ports: Ports, task: Task, result: Result, kept: Kept) -> None:
         unnamed = kept.object_key not in names
         return change
 
-    await _record(ports, task, decide, kept.object_key)
+    await _record(ports, task, claim, decide, kept.object_key)
     if unnamed:
         await ports.objects.remove(kept.object_key)
 
 
 async def _take_in(
-    ports: Ports, task: Task, result: Result, path: Path, decoding: AbstractAsyncContextManager[object]
+    ports: Ports,
+    task: Task,
+    result: Result,
+    path: Path,
+    decoding: AbstractAsyncContextManager[object],
+    claim: Hold,
 ) -> Kept:
     if result.inline:
         async with decoding:
@@ -119,6 +175,7 @@ async def _take_in(
     ports.system.checkpoint("collect.after_fetch")
     probed = await to_thread.run_sync(ports.probe, fetched.path, _wanted(task))
     object_key = f"audio/{task.id}/{result.id}.{probed.extension}"
+    _left(ports, claim)
     # A kill between keeping and recording leaves a file that nothing names; the store never overwrites other bytes.
     await ports.objects.remove(object_key)
     await ports.objects.keep_file(fetched.path, object_key)
@@ -153,9 +210,17 @@ def _write(text: str, path: Path) -> Fetched:
     return Fetched(path, len(audio), hashlib.sha256(audio).hexdigest())
 
 
-async def _record(ports: Ports, task: Task, decide: Decide, *objects: str) -> None:
+async def _record(ports: Ports, task: Task, claim: Hold, decide: Decide, *objects: str) -> None:
     # Within the claim: later, somebody else may be replacing the file that this would speak of.
-    await record(ports, [Decision(task.key, decide, objects=objects)], within=ports.limits.lease)
+    await record(ports, [Decision(task.key, decide, objects=objects)], within=_left(ports, claim))
+
+
+def _left(ports: Ports, claim: Hold) -> timedelta:
+    """Return how long a claim lasts; raise _ClaimOverError when it does no more."""
+    left = claim.until - ports.system.monotonic()
+    if left <= 0:
+        raise _ClaimOverError
+    return timedelta(seconds=left)
 
 
 def _wanted(task: Task) -> tuple[str, int] | None:

@@ -4,7 +4,7 @@ import contextlib
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from receiver.domain.errors import UnavailableError
+from receiver.domain.errors import ErrorCode, UnavailableError
 from receiver.domain.looking import overdue
 from receiver.domain.submission import SubmitRules, interrupt
 from receiver.domain.task import Change, Task
@@ -17,6 +17,8 @@ JUMP = timedelta(seconds=5)
 #: A body in the artifact store has a row by then, or never.
 ORPHAN_AFTER = timedelta(minutes=10)
 MOST_ORPHANS = 5000
+#: Why a provider rests where a person mends it, and then starts us anew.
+MENDED_BY_HAND = frozenset({ErrorCode.AUTH, ErrorCode.BALANCE})
 
 
 async def sweep(ports: Ports) -> int:
@@ -41,9 +43,10 @@ async def sweep(ports: Ports) -> int:
 
 
 async def start(ports: Ports, *, alone: bool) -> None:
-    """Take up after a pause: perhaps nobody listened, so every pushed task in flight is looked at at once.
+    """Take up after a pause.
 
-    ``alone``: no other process works on this store, so every lease is a dead one.
+    ``alone``: no other process works on this store, so every lease is a dead one and nobody listened meanwhile. Else
+    leases of the dead run out by themselves, and what made a provider rest may still hold for the others.
     """
     if alone:
         await ports.store.void_leases()
@@ -54,9 +57,14 @@ async def start(ports: Ports, *, alone: bool) -> None:
         while keys := await ports.store.abandoned(now, BATCH, providers=ports.providers.keys()):
             if not any(await ports.store.apply([_closing(ports, key) for key in keys])):
                 break
-    for provider in ports.providers.values():
-        await ports.store.release_pause(provider.name)
-    await _look_at_pushed(ports)
+        await look_at_pushed(ports)
+    mended = [
+        name
+        for name, pause in ({} if alone else await ports.store.pauses()).items()
+        if pause.error.code in MENDED_BY_HAND
+    ]
+    for name in ports.providers if alone else mended:
+        await ports.store.release_pause(name)
     # What lies there too much costs room and nothing else: a store that is away is no reason not to start.
     with contextlib.suppress(UnavailableError):
         await remove_orphans(ports)
@@ -88,14 +96,14 @@ async def clock_jumped(ports: Ports, by: timedelta) -> None:
 
     Only where no other process has a clock of its own.
     """
-    longest = ports.limits.lease + timedelta(seconds=ports.limits.media_timeout_seconds)
-    await ports.store.follow_clock(by=by, now=ports.system.now(), longest_lease=longest)
+    await ports.store.follow_clock(by=by, now=ports.system.now(), longest_lease=ports.limits.lease)
     if by > timedelta():
         # Perhaps the machine slept, and nobody listened.
-        await _look_at_pushed(ports)
+        await look_at_pushed(ports)
 
 
-async def _look_at_pushed(ports: Ports) -> None:
+async def look_at_pushed(ports: Ports) -> None:
+    """Have every pushed task in flight looked at at once: perhaps nobody listened. Raises UnavailableError."""
     for provider in ports.providers.values():
         if provider.pushes:
             await ports.store.make_due(provider=provider.name, now=ports.system.now())

@@ -1,7 +1,7 @@
 """Claims on due work: taken by one statement, seen by nobody else until they end."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -109,6 +109,21 @@ def lease_artifacts(connection: Connection, claim: Claim) -> list[ArtifactWork]:
     held = load(connection, list({task_key: None for task_key, _, _ in claimed}))
     urgent = sorted(claimed, key=lambda row: (row[2] is None, row[2]))
     return [ArtifactWork(held[task_key].task, result_id) for task_key, result_id, _ in urgent]
+
+
+def prolong_artifacts(connection: Connection, result_ids: Sequence[UUID], claim: Claim) -> set[UUID]:
+    """Let claims last longer, and return which are still of their owner."""
+    prolonged = connection.execute(
+        update(artifacts)
+        .where(
+            artifacts.columns.result_id.in_(result_ids),
+            artifacts.columns.lease_until.is_not(None),
+            artifacts.columns.lease_owner == claim.owner,
+        )
+        .values(lease_until=claim.until)
+        .returning(artifacts.columns.result_id)
+    )
+    return {result_id for (result_id,) in prolonged}
 
 
 def release_artifact(connection: Connection, result_id: UUID, owner: UUID) -> None:

@@ -132,6 +132,10 @@ class SqlStore:
         claim = self._claim(now, limit, lease)
         return await self._engine.write(lambda connection: leases.lease_artifacts(connection, claim))
 
+    async def prolong_artifacts(self, result_ids: Sequence[UUID], *, now: datetime, lease: timedelta) -> set[UUID]:
+        claim = self._claim(now, len(result_ids), lease)
+        return await self._engine.write(lambda connection: leases.prolong_artifacts(connection, result_ids, claim))
+
     async def release_artifact(self, result_id: UUID) -> None:
         await self._engine.write(lambda connection: leases.release_artifact(connection, result_id, self._owner))
 

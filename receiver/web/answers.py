@@ -255,9 +255,18 @@ class Acknowledgement(Shape):
 
 
 class Health(Shape):
-    """How this process is."""
+    """That this process lives."""
 
-    status: Literal["ok", "ready", "unavailable"]
+    status: Literal["ok"]
+
+
+class Ready(Shape):
+    """Whether this process can take work."""
+
+    status: Literal["ready", "unavailable"]
+    worker: Literal["running", "stopped"] = Field(
+        default="running", description="Only there where the process has the role `worker`."
+    )
 
 
 class Problem(Shape):

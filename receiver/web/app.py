@@ -35,7 +35,10 @@ _log = logging.getLogger("receiver.web")
 
 
 def create_app(ports: Ports, config: WebConfig, *, lifespan: Lifespan[Starlette] | None = None) -> Starlette:
-    """Return the application for the roles in ``config``; every role serves health and metrics."""
+    """Return the application for the roles in ``config``.
+
+    Every role serves health and metrics; ``callbacks`` the public side, ``api`` the private one with its document.
+    """
     metrics_keys = [config.metrics_key] if config.metrics_key else []
     opening_secrets = [part for key in (*config.api_keys, *metrics_keys) for part in (key, key.partition(":")[2])]
     redactor = Redactor(ports.tokens, (*opening_secrets, *config.secrets))
@@ -50,10 +53,11 @@ def create_app(ports: Ports, config: WebConfig, *, lifespan: Lifespan[Starlette]
         replays=Gate(replaying.MOST_AT_ONCE, problems.TOO_MANY_REPLAYS),
         news=News(ports.store, present.event, config.bell, config.draining),
     )
-    readiness = health.Readiness(ports)
+    readiness = health.Readiness(ports, config.works if "worker" in config.roles else None)
     gauges = Gauges(context, readiness)
-    routes = [*health.routes(readiness), *_metrics(context, gauges), *docs.routes(context, lambda: app.routes)]
+    routes = [*health.routes(readiness), *_metrics(context, gauges)]
     if "api" in config.roles:
+        routes += docs.routes(context, lambda: app.routes)
         for room in (tasks, events, reports, replaying, statistics, audio):
             routes += room.routes(context)
     door = DoctorDoor(CallbackDoor(ports, config), ports, config) if "callbacks" in config.roles else None
@@ -124,7 +128,7 @@ class _PrivateSide:
         if not self._hosts.admits(scope):
             raise NotFoundError
         is_private = path == "/v1" or path.startswith("/v1/")
-        if is_private and "api" not in self._context.config.roles:
+        if "api" not in self._context.config.roles and (is_private or path in docs.PATHS):
             raise NotFoundError
         if not is_private and (path not in _TELLING or self._context.config.metrics_public):
             return

@@ -14,6 +14,10 @@ def _never() -> bool:
     return False
 
 
+def _always() -> bool:
+    return True
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebConfig:
     """The settings of the web side; sizes in bytes.
@@ -27,6 +31,8 @@ class WebConfig:
     ``draining`` turns true when the process is about to stop: whoever waits is answered at once. ``metrics_page``
     renders the metrics in Prometheus' text format; ``metrics_key`` opens these and nothing else. With
     ``metrics_public`` they, the document of the interface and the page that shows it need no key.
+
+    ``works`` tells whether the worker of this process runs, where it has one.
 
     ``max_waits`` and ``max_streams`` bound who may wait for a task or listen to events at once. A stream in which
     nothing happens says so every ``heartbeat_seconds``; a listener that takes nothing for ``slow_reader_seconds`` is
@@ -50,6 +56,7 @@ class WebConfig:
     loopback: bool = False
     secrets: tuple[str, ...] = field(default=(), repr=False)
     draining: Callable[[], bool] = _never
+    works: Callable[[], bool] = _always
     metrics_page: Callable[[], bytes] | None = None
     metrics_key: str | None = field(default=None, repr=False)
     metrics_public: bool = False

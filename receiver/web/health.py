@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -9,7 +10,7 @@ from starlette.routing import Route
 
 from receiver.lifecycle.ports import Ports
 from receiver.web import problems
-from receiver.web.answers import Health
+from receiver.web.answers import Health, Ready
 from receiver.web.context import DescribedRoute, answer_json
 from receiver.web.faults import log_fault
 from receiver.web.operations import Operation, answers
@@ -22,23 +23,29 @@ _log = logging.getLogger("receiver.web")
 
 
 class Readiness:
-    """Asks the store whether it would take a write, at most once a second."""
+    """Asks the store whether it would take a write, at most once a second; and whether the worker runs, if any."""
 
-    def __init__(self, ports: Ports) -> None:
-        """Take the store and the clock."""
+    def __init__(self, ports: Ports, works: Callable[[], bool] | None = None) -> None:
+        """Take the store and the clock; ``works`` tells whether the worker of this process runs, None without one."""
         self._ports = ports
+        self._works = works
         self._lock = asyncio.Lock()
         self._looked_at: float | None = None
         self._ready = False
 
     async def ready(self) -> bool:
-        """Tell whether the store would take a write now, or would have a moment ago."""
+        """Tell whether the store would take a write now, or would have a moment ago, and the worker runs."""
         async with self._lock:
             now = self._ports.system.monotonic()
             if self._looked_at is None or now - self._looked_at >= FRESH_SECONDS:
                 self._ready = await self._look()
                 self._looked_at = self._ports.system.monotonic()
-            return self._ready
+            return self._ready and self.works is not False
+
+    @property
+    def works(self) -> bool | None:
+        """Whether the worker of this process runs; None when it has none."""
+        return None if self._works is None else self._works()
 
     async def _look(self) -> bool:
         try:
@@ -57,9 +64,11 @@ def routes(readiness: Readiness) -> list[Route]:
         return answer_json({"status": "ok"})
 
     async def readyz(_: Request) -> Response:
-        if await readiness.ready():
-            return answer_json({"status": "ready"})
-        return answer_json({"status": "unavailable"}, 503, {"Retry-After": str(problems.RETRY_AFTER)})
+        is_ready, works = await readiness.ready(), readiness.works
+        worker = {} if works is None else {"worker": "running" if works else "stopped"}
+        if is_ready:
+            return answer_json({"status": "ready", **worker})
+        return answer_json({"status": "unavailable", **worker}, 503, {"Retry-After": str(problems.RETRY_AFTER)})
 
     return [
         DescribedRoute("/healthz", healthz, {"GET": _HEALTHZ}),
@@ -79,8 +88,12 @@ _READYZ = Operation(
     "service",
     "Whether this process can take work",
     {
-        200: answers("The store would take a write.", Health),
-        503: answers("The store would not.", Health, Retry_After="Seconds after which to come again."),
+        200: answers("The store would take a write, and the worker runs where there is one.", Ready),
+        503: answers(
+            "The store would not, or the worker does not run.",
+            Ready,
+            Retry_After="Seconds after which to come again.",
+        ),
     },
     opened_by="nothing",
 )

@@ -208,6 +208,19 @@ async def test_audio_that_somebody_else_has_stored_meanwhile_stays(tmp_path: Pat
         assert await ports.objects.read(object_key) == song()
 
 
+async def test_whose_claim_is_over_keeps_and_records_nothing(tmp_path: Path) -> None:
+    async with world(tmp_path, Source(song())) as (ports, task):
+        [work] = await collect.lease(ports, 5)
+        claim = collect.hold(ports, work)
+        await ports.store.release_artifact(work.result_id)
+        await collect.prolong(ports, [claim])
+        await collect.collect(ports, work, claim)
+        assert await ports.store.task(task.id) == task
+        assert [path for path in (tmp_path / "artifacts").rglob("*") if path.is_file()] == []
+        # Whoever has it next brings it home.
+        assert (await collected(ports, task)).status is ArtifactStatus.STORED
+
+
 async def test_a_claim_ends_with_what_came_of_it(tmp_path: Path) -> None:
     async with world(tmp_path, Source(MediaInterruptedError("connection reset"))) as (ports, task):
         artifact = await collected(ports, task)

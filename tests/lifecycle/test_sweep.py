@@ -10,12 +10,13 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from receiver.domain.errors import ErrorCode, TaskError
 from receiver.domain.report import NewReport, Via
 from receiver.domain.request import TaskRequest
 from receiver.domain.task import Change, Status, Task, Work
 from receiver.domain.token import SigningKey, TokenSigner
 from receiver.lifecycle import sweep
-from receiver.lifecycle.ports import BodyLimits, Limits, Outbound, Ports, Provider
+from receiver.lifecycle.ports import BodyLimits, Limits, Outbound, Pause, Ports, Provider
 from receiver.providers import PROVIDERS
 from receiver.storage.objects import open_objects
 from receiver.storage.probe import probe
@@ -51,6 +52,17 @@ def key_of_age(ports: Ports, age: timedelta) -> UUID:
     """The key of a report that was made so long ago."""
     now = ports.system.new_key().int
     return UUID(int=now - (int(age.total_seconds() * 1000) << 80))
+
+
+@pytest.mark.parametrize(("alone", "left"), [(True, set()), (False, {ErrorCode.RATE})])
+async def test_a_start_beside_others_ends_only_the_pauses_that_a_person_mends(
+    ports: Ports, alone: bool, left: set[ErrorCode]
+) -> None:
+    until = ports.system.now() + timedelta(hours=1)
+    for code, name in ((ErrorCode.RATE, "runware"), (ErrorCode.AUTH, "aimlapi")):
+        await ports.store.pause(Pause(name, until, TaskError(code, "no", retryable=True)))
+    await sweep.start(replace(ports, providers={**ports.providers, "aimlapi": runware()}), alone=alone)
+    assert {pause.error.code for pause in (await ports.store.pauses()).values()} == left
 
 
 async def test_a_start_removes_bodies_that_no_row_names_and_no_other(ports: Ports) -> None:

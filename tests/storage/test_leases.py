@@ -182,6 +182,26 @@ async def test_a_claim_on_an_artifact_excludes_others_until_it_ends_or_is_given_
     assert len(await collectable(store, now=NOW + LEASE)) == 2
 
 
+async def test_a_claim_on_an_artifact_that_is_prolonged_excludes_others_for_longer(store: SqlStore) -> None:
+    kept, left = result(0), result(1)
+    await waiting(store, kept, left)
+    assert len(await collectable(store)) == 2
+    halfway = NOW + LEASE / 2
+    assert await store.prolong_artifacts([kept.id, new_key()], now=halfway, lease=LEASE) == {kept.id}
+    assert await collectable(store, now=NOW + LEASE) == [left]
+    assert await collectable(store, now=halfway + LEASE) == [kept]
+
+
+async def test_a_claim_that_is_over_or_is_given_back_is_not_prolonged(store: SqlStore) -> None:
+    one = await waiting(store, result(0))
+    [held] = one.results
+    assert await store.prolong_artifacts([held.id], now=NOW, lease=LEASE) == set()
+    assert await collectable(store) == [held]
+    await store.apply([changing(one, with_artifact(Artifact(due_at=NOW, attempts=1)))])
+    assert await store.prolong_artifacts([held.id], now=NOW, lease=LEASE) == set()
+    assert len(await collectable(store)) == 1
+
+
 def with_artifact(changed: Artifact) -> Callable[[Task], Task]:
     def change(current: Task) -> Task:
         return replace(current, results=tuple(replace(each, artifact=changed) for each in current.results))
@@ -273,6 +293,7 @@ async def test_an_instance_gives_back_no_claim_of_another(database: Path) -> Non
     async with open_store(database) as second:
         assert second.installation_id == name
         await second.apply([changing(one, lambda current: current, release=True)])
+        assert await second.prolong_artifacts([waits.results[0].id], now=NOW, lease=LEASE) == set()
         await second.release_artifact(waits.results[0].id)
         assert await due(second) == []
         assert await collectable(second) == []

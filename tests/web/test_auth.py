@@ -134,6 +134,9 @@ async def test_the_key_is_looked_at_before_the_body_is_asked_for(world: World) -
 
 
 async def test_without_the_role_there_is_no_private_side(world: World) -> None:
-    async with client(world, roles=frozenset({"callbacks"})) as http:
-        assert (await http.get("/v1/tasks")).status_code == 404
-        assert (await http.get("/healthz")).status_code == 200
+    for role in ("callbacks", "worker"):
+        async with client(world, roles=frozenset({role}), metrics_page=lambda: b"up 1\n") as http:
+            for path in ("/v1/tasks", "/v1/stats", "/docs", "/openapi.json"):
+                assert (await http.get(path)).status_code == 404
+            for path in ("/healthz", "/readyz", "/metrics"):
+                assert (await http.get(path)).status_code == 200

@@ -11,7 +11,7 @@ async def test_alive_and_ready_need_no_key(world: World) -> None:
     async with client(world, headers={}) as http:
         alive, ready = await http.get("/healthz"), await http.get("/readyz")
     assert (alive.status_code, alive.json()) == (200, {"status": "ok"})
-    assert (ready.status_code, ready.json()) == (200, {"status": "ready"})
+    assert (ready.status_code, ready.json()) == (200, {"status": "ready", "worker": "running"})
 
 
 @pytest.mark.parametrize("fault", [UnavailableError("dsn: postgresql://user:pw@host"), RuntimeError("my-password")])
@@ -20,7 +20,7 @@ async def test_a_store_that_takes_nothing_is_not_ready_and_says_no_more(world: W
     async with client(world, headers={}) as http:
         alive, ready = await http.get("/healthz"), await http.get("/readyz")
     assert alive.status_code == 200
-    assert (ready.status_code, ready.json()) == (503, {"status": "unavailable"})
+    assert (ready.status_code, ready.json()) == (503, {"status": "unavailable", "worker": "running"})
     assert ready.headers["retry-after"] == "5"
 
 
@@ -50,6 +50,23 @@ async def test_health_is_only_to_be_read(world: World, path: str) -> None:
 async def test_every_role_serves_health(world: World, roles: set[str]) -> None:
     async with client(world, headers={}, roles=frozenset(roles)) as http:
         assert (await http.get("/healthz")).status_code == 200
+
+
+@pytest.mark.parametrize("role", ["callbacks", "api"])
+async def test_without_a_worker_of_its_own_a_process_is_ready_when_the_store_is(world: World, role: str) -> None:
+    async with client(world, headers={}, roles=frozenset({role}), works=lambda: False) as http:
+        answer = await http.get("/readyz")
+    assert (answer.status_code, answer.json()) == (200, {"status": "ready"})
+
+
+async def test_a_worker_that_does_not_run_is_not_ready(world: World) -> None:
+    works = False
+    async with client(world, headers={}, roles=frozenset({"worker"}), works=lambda: works) as http:
+        stopped = await http.get("/readyz")
+        works = True
+        running = await http.get("/readyz")
+    assert (stopped.status_code, stopped.json()) == (503, {"status": "unavailable", "worker": "stopped"})
+    assert (running.status_code, running.json()) == (200, {"status": "ready", "worker": "running"})
 
 
 async def test_metrics_need_a_key(world: World) -> None:

@@ -249,6 +249,9 @@ class Store(Protocol):
     async def lease_artifacts(self, *, now: datetime, limit: int, lease: timedelta) -> list[ArtifactWork]:
         """Claim results to collect, those whose link dies first foremost among the due."""
 
+    async def prolong_artifacts(self, result_ids: Sequence[UUID], *, now: datetime, lease: timedelta) -> set[UUID]:
+        """Let claims on artifacts last ``lease`` from now on; return those that are this instance's still."""
+
     async def release_artifact(self, result_id: UUID) -> None:
         """Give an artifact back without a change."""
 

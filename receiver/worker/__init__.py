@@ -5,46 +5,30 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
+from uuid import UUID
 
 from receiver.domain.errors import UnavailableError
 from receiver.domain.task import Task
 from receiver.domain.waiting import STOPS_LOOKS
 from receiver.lifecycle import collect, erase, poll, settle, submit, sweep
 from receiver.lifecycle.pace import Pace
-from receiver.lifecycle.ports import Pause, Ports, Provider, Queue, System
+from receiver.lifecycle.ports import ArtifactWork, Pause, Ports, Provider, Queue
 from receiver.lifecycle.resting import Resting
+from receiver.worker.watching import Clock, Hints, Outage, Slots
+
+__all__ = ["Concurrency", "Hints", "Worker"]
 
 _log = logging.getLogger("receiver.worker")
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 #: The longest a loop rests without a hint, and the shortest between two looks at the clock, in seconds.
 LONGEST_REST = 1.0
 SHORTEST_REST = 0.02
 #: After a fault of the database, in seconds.
 FAULT_REST = 0.5
-#: While the database is out of order that is said again after so many seconds.
-SAY_EVERY = 60.0
 SWEEP_EVERY = 1.0
 SETTLE_BATCH = 256
 LOOKUP_BATCH = 500
-
-
-class Hints:
-    """Wakes loops early. A hint carries nothing and may be lost: every loop also wakes by itself."""
-
-    def __init__(self) -> None:
-        self._events = {queue: asyncio.Event() for queue in Queue}
-
-    def wake(self, queue: Queue) -> None:
-        self._events[queue].set()
-
-    async def rest(self, queue: Queue, seconds: float) -> None:
-        """Wait for a hint, at most ``seconds``."""
-        event = self._events[queue]
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(event.wait(), seconds)
-        event.clear()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,83 +38,6 @@ class Concurrency:
     submit: int = 8
     poll: int = 8
     collect: int = 8
-
-
-class _Slots:
-    """How many steps of a kind may still start."""
-
-    def __init__(self, size: int) -> None:
-        self._free = size
-        self._given_back = asyncio.Event()
-
-    async def free(self) -> int:
-        """Wait until at least one slot is free, and say how many are."""
-        while self._free == 0:
-            self._given_back.clear()
-            await self._given_back.wait()
-        return self._free
-
-    def take(self) -> None:
-        self._free -= 1
-
-    def give_back(self) -> None:
-        self._free += 1
-        self._given_back.set()
-
-
-class _Outage:
-    """Says that something is out of order when that begins, now and then while it lasts, and when it is over.
-
-    Every loop and step runs into it, some twice a second: one line for each would fill the disk that is full.
-    """
-
-    def __init__(self, system: System, what: str) -> None:
-        self._system = system
-        self._what = what
-        self._since: float | None = None
-        self._met_at = 0.0
-        self._said_at = 0.0
-
-    def met(self, error: UnavailableError, place: str) -> None:
-        now = self._met_at = self._system.monotonic()
-        if self._since is None:
-            self._since = now
-        elif now - self._said_at < SAY_EVERY:
-            return
-        self._said_at = now
-        seconds = round(now - self._since, 1)
-        named = {"met_in": place, "reason": str(error), "seconds": seconds}
-        _log.warning("%s_unavailable", self._what, extra=named)
-
-    def over(self, since: float) -> None:
-        """Take it for in order again when nobody, wherever, has met it ``since`` a moment of the steady clock."""
-        if self._since is not None and self._met_at < since:
-            seconds = round(self._system.monotonic() - self._since, 1)
-            _log.info("%s_available", self._what, extra={"seconds": seconds})
-            self._since = None
-
-
-class _Clock:
-    """Notices when the wall clock was set, by a clock that cannot be."""
-
-    def __init__(self, system: System) -> None:
-        self._system = system
-        self._ahead = self._look()
-
-    def jumped(self) -> timedelta:
-        """Return by how much the clock has moved of itself since ``settle``; small steps are let pass."""
-        by = self._look() - self._ahead
-        if abs(by) >= sweep.JUMP:
-            return by
-        self._ahead += by
-        return timedelta()
-
-    def settle(self, by: timedelta) -> None:
-        """Take the clock for right, a jump having been dealt with."""
-        self._ahead += by
-
-    def _look(self) -> timedelta:
-        return self._system.now() - _EPOCH - timedelta(seconds=self._system.monotonic())
 
 
 class Worker:
@@ -145,10 +52,13 @@ class Worker:
         self._running: set[asyncio.Task[None]] = set()
         self._loops: list[asyncio.Task[None]] = []
         self._clock: asyncio.Task[None] | None = None
+        self._prolonging: asyncio.Task[None] | None = None
+        self._claims: dict[UUID, collect.Hold] = {}
+        self._over = asyncio.Event()
         self._resting = Resting(ports.system)
-        self._outage = _Outage(ports.system, "store")
-        self._stuck = _Outage(ports.system, "artifacts")
-        self._time_set = _Clock(ports.system)
+        self._outage = Outage(ports.system, "store")
+        self._stuck = Outage(ports.system, "artifacts")
+        self._time_set = Clock(ports.system)
 
     async def start(self) -> None:
         """Take up the work that lies there. Raises UnavailableError when the store cannot be used."""
@@ -161,6 +71,14 @@ class Worker:
         self._loop(Queue.SETTLE, self._settling)
         self._loop(Queue.COLLECT, self._collecting())
         self._clock = asyncio.create_task(self._time(), name="time")
+        self._prolonging = asyncio.create_task(self._prolong(), name="prolong")
+
+    @property
+    def running(self) -> bool:
+        """Whether it was started, is not to stop, and none of its loops has ended."""
+        if self._clock is None or self._prolonging is None or self._stopping.is_set():
+            return False
+        return not any(loop.done() for loop in (*self._loops, self._clock, self._prolonging))
 
     async def stop(self, seconds: float) -> None:
         """Lease nothing more, let what is under way end, and after ``seconds`` leave it to the next start."""
@@ -180,6 +98,10 @@ class Worker:
         for step in self._running:
             step.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
+        # Until here claims of work that was left to end were to last.
+        self._over.set()
+        if self._prolonging is not None:
+            await self._prolonging
 
     def _loop(self, queue: Queue, once: Callable[[], Awaitable[bool]]) -> None:
         self._loops.append(asyncio.create_task(self._repeat(queue, once), name=queue.value))
@@ -200,7 +122,7 @@ class Worker:
                     await self._hints.rest(queue, LONGEST_REST)
 
     def _run(
-        self, name: str, slots: _Slots, step: Coroutine[object, object, None], **named: str | Sequence[str]
+        self, name: str, slots: Slots, step: Coroutine[object, object, None], **named: str | Sequence[str]
     ) -> None:
         """Start a step; ``named`` is what it is about, for the line in the log that says it broke."""
 
@@ -221,7 +143,7 @@ class Worker:
         running.add_done_callback(self._running.discard)
 
     def _submitting(self, provider: Provider, pace: Pace) -> Callable[[], Awaitable[bool]]:
-        slots = _Slots(self._concurrency.submit)
+        slots = Slots(self._concurrency.submit)
         reception = submit.Reception()
 
         async def send(task: Task) -> None:
@@ -245,7 +167,7 @@ class Worker:
         return once
 
     def _polling(self, provider: Provider, pace: Pace) -> Callable[[], Awaitable[bool]]:
-        slots = _Slots(self._concurrency.poll)
+        slots = Slots(self._concurrency.poll)
 
         async def once() -> bool:
             turns = await pace.turns(await slots.free())
@@ -288,19 +210,40 @@ class Worker:
         return bool(reports)
 
     def _collecting(self) -> Callable[[], Awaitable[bool]]:
-        slots = _Slots(self._concurrency.collect)
+        slots = Slots(self._concurrency.collect)
         # Inline audio is decoded one at a time: 50 MB of it are a quarter of a gigabyte on the way.
         decoding = asyncio.Lock()
+
+        async def fetch(work: ArtifactWork, claim: collect.Hold) -> None:
+            self._claims[work.result_id] = claim
+            try:
+                await collect.collect(self._ports, work, claim, decoding=decoding)
+            finally:
+                del self._claims[work.result_id]
 
         async def once() -> bool:
             leased = await collect.lease(self._ports, await slots.free())
             for work in leased:
-                step = collect.collect(self._ports, work, decoding=decoding)
                 named = {"task_id": str(work.task.id), "result_id": str(work.result_id)}
-                self._run("collect", slots, step, **named)
+                self._run("collect", slots, fetch(work, collect.hold(self._ports, work)), **named)
             return bool(leased)
 
         return once
+
+    async def _prolong(self) -> None:
+        """Keep the claims on what is being collected: a download may take longer than a claim lasts."""
+        seconds = self._ports.limits.lease.total_seconds() / 3
+        while not self._over.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._over.wait(), seconds)
+            if not self._claims or self._over.is_set():
+                continue
+            try:
+                await collect.prolong(self._ports, list(self._claims.values()))
+            except UnavailableError as error:
+                self._outage.met(error, "prolong")
+            except Exception:  # noqa: BLE001 - a loop outlives whatever goes wrong in it
+                _log.exception("step_failed", extra={"step": "prolong"})
 
     async def _time(self) -> None:
         """Wake the loops whose work falls due by the passing of time, and sweep."""

@@ -1,0 +1,109 @@
+"""What the loop goes by: hints, free slots, an outage that is said once, a wall clock that may be set."""
+
+import asyncio
+import contextlib
+import logging
+from datetime import UTC, datetime, timedelta
+
+from receiver.domain.errors import UnavailableError
+from receiver.lifecycle import sweep
+from receiver.lifecycle.ports import Queue, System
+
+_log = logging.getLogger("receiver.worker")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+#: While the database is out of order that is said again after so many seconds.
+SAY_EVERY = 60.0
+
+
+class Hints:
+    """Wakes loops early. A hint carries nothing and may be lost: every loop also wakes by itself."""
+
+    def __init__(self) -> None:
+        self._events = {queue: asyncio.Event() for queue in Queue}
+
+    def wake(self, queue: Queue) -> None:
+        self._events[queue].set()
+
+    async def rest(self, queue: Queue, seconds: float) -> None:
+        """Wait for a hint, at most ``seconds``."""
+        event = self._events[queue]
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(event.wait(), seconds)
+        event.clear()
+
+
+class Slots:
+    """How many steps of a kind may still start."""
+
+    def __init__(self, size: int) -> None:
+        self._free = size
+        self._given_back = asyncio.Event()
+
+    async def free(self) -> int:
+        """Wait until at least one slot is free, and say how many are."""
+        while self._free == 0:
+            self._given_back.clear()
+            await self._given_back.wait()
+        return self._free
+
+    def take(self) -> None:
+        self._free -= 1
+
+    def give_back(self) -> None:
+        self._free += 1
+        self._given_back.set()
+
+
+class Outage:
+    """Says that something is out of order when that begins, now and then while it lasts, and when it is over.
+
+    Every loop and step runs into it, some twice a second: one line for each would fill the disk that is full.
+    """
+
+    def __init__(self, system: System, what: str) -> None:
+        self._system = system
+        self._what = what
+        self._since: float | None = None
+        self._met_at = 0.0
+        self._said_at = 0.0
+
+    def met(self, error: UnavailableError, place: str) -> None:
+        now = self._met_at = self._system.monotonic()
+        if self._since is None:
+            self._since = now
+        elif now - self._said_at < SAY_EVERY:
+            return
+        self._said_at = now
+        seconds = round(now - self._since, 1)
+        named = {"met_in": place, "reason": str(error), "seconds": seconds}
+        _log.warning("%s_unavailable", self._what, extra=named)
+
+    def over(self, since: float) -> None:
+        """Take it for in order again when nobody, wherever, has met it ``since`` a moment of the steady clock."""
+        if self._since is not None and self._met_at < since:
+            seconds = round(self._system.monotonic() - self._since, 1)
+            _log.info("%s_available", self._what, extra={"seconds": seconds})
+            self._since = None
+
+
+class Clock:
+    """Notices when the wall clock was set, by a clock that cannot be."""
+
+    def __init__(self, system: System) -> None:
+        self._system = system
+        self._ahead = self._look()
+
+    def jumped(self) -> timedelta:
+        """Return by how much the clock has moved of itself since ``settle``; small steps are let pass."""
+        by = self._look() - self._ahead
+        if abs(by) >= sweep.JUMP:
+            return by
+        self._ahead += by
+        return timedelta()
+
+    def settle(self, by: timedelta) -> None:
+        """Take the clock for right, a jump having been dealt with."""
+        self._ahead += by
+
+    def _look(self) -> timedelta:
+        return self._system.now() - _EPOCH - timedelta(seconds=self._system.monotonic())
