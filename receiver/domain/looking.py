@@ -67,7 +67,7 @@ def looked(
     if reading.pending or not reading.failures:
         task = replace(task, quiet_since=None)
     if task.status is Status.SUBMITTED:
-        due_at = next_look(rules.plan, looks=task.polls, now=now, overdue=task.overdue)
+        due_at = next_look(rules.plan, looks=task.polls, now=now, overdue=task.overdue, since=task.submitted_at)
         task = replace(task, work=Work.POLL, due_at=now if unanswered else due_at)
     elif task.doubt is not None:
         task = _not_yet_told(task, now, rules, at_once=unanswered)
@@ -187,7 +187,7 @@ def _silence(task: Task, now: datetime, rules: LookRules) -> Change:
     if task.status is Status.SUBMITTED:
         if never_heard_of(task, now):
             return lose(task, now, "the provider knows no generation by this id", ErrorCode.NOT_FOUND)
-        due_at = next_look(rules.plan, looks=task.polls, now=now, overdue=task.overdue)
+        due_at = next_look(rules.plan, looks=task.polls, now=now, overdue=task.overdue, since=task.submitted_at)
         if task.doubt_since is not None and now - task.doubt_since < DOUBT:
             due_at = min(due_at, now + DOUBT_INTERVAL)
         return _believed(replace(task, work=Work.POLL, due_at=due_at), now)
@@ -212,7 +212,8 @@ def _not_yet_told(task: Task, now: datetime, rules: LookRules, *, at_once: bool 
     rested = asked_about(task)
     if rested.work is None or task.deadline_at is None or now >= task.deadline_at:
         return at_rest(task)
-    due_at = now if at_once else next_look(rules.plan, looks=task.polls, now=now, overdue=False)
+    planned = next_look(rules.plan, looks=task.polls, now=now, overdue=False, since=task.submitted_at)
+    due_at = now if at_once else planned
     return replace(rested, due_at=due_at)
 
 

@@ -214,7 +214,7 @@ def _submitted(task: Task, submitted_at: datetime, now: datetime, plan: PollPlan
         unknown_since=None,
         tries=0,
         work=Work.POLL,
-        due_at=next_look(plan, looks=0, now=now, overdue=overdue),
+        due_at=next_look(plan, looks=0, now=now, overdue=overdue, since=submitted_at),
     )
     return Change(task, (Event(EventType.TASK_SUBMITTED, now, {"provider_task_id": task.provider_task_id}),))
 

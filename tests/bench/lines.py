@@ -16,6 +16,7 @@ import httpx
 from receiver.storage.sqlite import connect, driver
 from tests.bench.fixtures import loaded_for, shots_with_tasks, shots_without_tasks, write_requests
 from tests.bench.load import BenchError, Load, fire, free_port, pace, percentile, serving
+from tests.bench.waiting import TRUTHS, after_looking, after_observing, known, mean
 
 _OURS = "tests.bench.service"
 _PEERS = "tests.bench.peers"
@@ -196,6 +197,18 @@ def starting(folder: Path, plan: Plan) -> list[Figure]:
     ]
 
 
+def waiting(_: Path, plan: Plan) -> list[Figure]:
+    """S10: what the learned looks cost beside the best there could be; exact, so no round differs from another."""
+    figures = []
+    for what, prices in (
+        ("cost of waiting, learned from 50 callbacks ÷ the least", after_observing),
+        ("the same, learned from 100 tasks that were only looked at", after_looking),
+    ):
+        ratios = {name: mean(prices(name, plan.rounds)).cost / known(name)[1] for name in TRUTHS}
+        figures.append(Figure("S10", what, "times", tuple(ratios.values()), 1.10, 1.03, rising=False, beside=ratios))
+    return figures
+
+
 #: In the order in which they run: by the name under which one is asked for.
 GROUPS: Mapping[str, Callable[[Path, Plan], Sequence[Figure]]] = {
     "receiving": receiving,
@@ -203,6 +216,7 @@ GROUPS: Mapping[str, Callable[[Path, Plan], Sequence[Figure]]] = {
     "settling": settling,
     "lag": lag,
     "starting": starting,
+    "waiting": waiting,
 }
 
 

@@ -1,11 +1,12 @@
 from dataclasses import replace
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from receiver.domain.schedule import back_off, next_look, rest_of_unclear
+from receiver.domain.schedule import PollPlan, back_off, next_look, rest_of_unclear
 from tests.domain.making import PLAN, START
 
 
@@ -41,6 +42,62 @@ def test_a_constant_plan_looks_at_a_constant_pace() -> None:
     assert {next_look(steady, looks=looks, now=START, overdue=False) for looks in range(1, 50)} == {
         START + timedelta(seconds=15)
     }
+
+
+LEARNED = replace(PLAN, ages=(50.0, 54.0, 60.0, 70.0, 95.0), learned_from=50)
+
+
+def next_age(age: float, looks: int = 1, plan: PollPlan = LEARNED) -> float:
+    now = START + timedelta(seconds=age)
+    return (next_look(plan, looks=looks, now=now, overdue=False, since=START) - START).total_seconds()
+
+
+def test_learned_looks_come_at_their_ages_and_not_a_pace_after_the_last() -> None:
+    assert [next_age(age, looks) for looks, age in enumerate((0, 50, 54, 60))] == [50, 54, 60, 70]
+
+
+def test_a_look_that_came_late_stands_for_all_that_were_due_meanwhile() -> None:
+    assert next_age(62.0) == 70
+    assert next_age(93.0) == 95 + 23, "95 is nearly due: the next but one, a gap later"
+
+
+def test_a_look_that_came_a_moment_early_is_not_followed_by_one_at_once() -> None:
+    assert next_age(49.999999) == 54
+    assert next_age(49.999999, looks=0) == 50, "a task that was not looked at yet is"
+
+
+def test_beyond_what_was_learned_the_gaps_grow_up_to_the_longest() -> None:
+    ages = [95.0]
+    while ages[-1] < 1000:
+        ages.append(next_age(ages[-1]))
+    gaps = [round(high - low, 6) for low, high in pairwise(ages)]
+    assert gaps[0] == 25
+    assert gaps == sorted(gaps)
+    assert gaps[-1] == 60
+
+
+def test_only_the_first_learned_look_may_wait_longer_than_the_longest_gap() -> None:
+    slow = replace(LEARNED, ages=(600.0, 900.0, 905.0))
+    assert next_age(0, looks=0, plan=slow) == 600
+    assert next_age(600, plan=slow) == 660
+
+
+def test_past_the_deadline_and_without_a_submission_nothing_learned_counts() -> None:
+    now = START + timedelta(seconds=51)
+    assert next_look(LEARNED, looks=1, now=now, overdue=True, since=START) == now + timedelta(seconds=300)
+    assert next_look(LEARNED, looks=1, now=now, overdue=False) == now + timedelta(seconds=15)
+
+
+@given(
+    ages=st.lists(st.floats(0.01, 1e5), min_size=1, max_size=40, unique=True),
+    age=st.floats(0, 1e6),
+    looks=st.integers(0, 100),
+)
+def test_every_learned_look_lies_ahead_and_within_its_cap(ages: list[float], age: float, looks: int) -> None:
+    plan = replace(PLAN, ages=tuple(sorted(ages)))
+    following = next_age(age, looks, plan)
+    assert following > age
+    assert following <= max(age + 60.001, plan.ages[0] + 0.001)
 
 
 @pytest.mark.parametrize(
