@@ -54,7 +54,11 @@ class Settings(BaseSettings):
         "Runware tasks carry no webhookURL and are polled",
     )
     data_dir: Path = Field(Path("var"), description="folder for the database, the audio and generated keys")
-    database_url: str | None = Field(None, description="database; default: SQLite in the data dir")
+    database_url: str | None = Field(
+        None,
+        description="sqlite:///path, or postgresql://user@host/name for several processes (extra `postgres`). "
+        "Default: SQLite in the data dir",
+    )
     artifact_store_url: str | None = Field(
         None,
         description="where audio is kept: a folder, s3://bucket/prefix, memory://; default: a folder in the data dir",
@@ -69,10 +73,13 @@ class Settings(BaseSettings):
     s3_secret_access_key: str | None = Field(None, description="the bucket's key itself; default as for its name")
     signing_keys: str | None = Field(
         None,
-        description="kid:base64, comma separated; the first signs, all verify. Default: made on the first start",
+        description="kid:base64, comma separated; the first signs, all verify. Default: made on the first start. "
+        "Required with PostgreSQL",
     )
     api_keys: str | None = Field(
-        None, description="keys of the /v1 routes, comma separated, each secret or id:secret. Default: made once"
+        None,
+        description="keys of the /v1 routes, comma separated, each secret or id:secret. Default: made once. "
+        "Required with PostgreSQL",
     )
     allowed_private_hosts: str = Field(
         "", description="host, host:port or CIDR, comma separated, where http and non-public addresses are allowed"

@@ -34,8 +34,8 @@ from receiver.settings import Loaded, load
 from receiver.storage import keyfiles
 from receiver.storage.objects import BucketAccess, open_objects
 from receiver.storage.probe import probe
+from receiver.storage.store import is_shared, open_store
 from receiver.storage.store import migrate as migrate_store
-from receiver.storage.store import open_store
 from receiver.system import KillAt, RealSystem
 from receiver.telemetry import PrometheusMetrics, Witness, configure_logs
 from receiver.web import WebConfig, create_app
@@ -105,6 +105,7 @@ async def opened(
     system = system or RealSystem(KillAt(loaded.kill_at) if loaded.kill_at else None)
     providers = providers_of(loaded)
     allowed = allowed_hosts(loaded)
+    _check_shared_keys(loaded)
     keys = signing_keys(loaded)
     opening = api_keys(loaded)
     secrets = (*loaded.secrets, *spelled(keys, opening))
@@ -114,7 +115,7 @@ async def opened(
     async with contextlib.AsyncExitStack() as stack:
         try:
             store = await stack.enter_async_context(
-                open_store(_sqlite_path(loaded), on_commit=lambda _: bell.ring(), on_change=Witness(metrics))
+                open_store(_database(loaded), on_commit=lambda _: bell.ring(), on_change=Witness(metrics))
             )
             objects = await stack.enter_async_context(open_objects(artifact_store(loaded), bucket_access(loaded)))
         except (UnavailableError, OSError, ValueError) as error:
@@ -137,7 +138,7 @@ async def opened(
         concurrency = Concurrency(
             settings.submit_concurrency, settings.poll_concurrency, settings.collect_concurrency
         )
-        worker = Worker(ports, hints, concurrency, alone=True)
+        worker = Worker(ports, hints, concurrency, alone=not store.shared)
         config = WebConfig(
             api_keys=opening,
             roles=ROLES if "all" in roles else roles,
@@ -232,8 +233,8 @@ async def _stop_worker(receiver: Receiver, draining: asyncio.Event) -> None:
 def migrate(loaded: Loaded) -> str:
     """Bring the schema to its newest form and return its revision. Raises StartError."""
     try:
-        return migrate_store(_sqlite_path(loaded))
-    except (UnavailableError, OSError) as error:
+        return migrate_store(_database(loaded))
+    except (UnavailableError, OSError, ValueError) as error:
         raise StartError(str(error)) from error
 
 
@@ -297,10 +298,24 @@ def _check_public_url(url: str | None, allowed: AllowedHosts) -> None:
         )
 
 
-def _sqlite_path(loaded: Loaded) -> Path:
+def _check_shared_keys(loaded: Loaded) -> None:
+    """Refuse to make keys of our own where other processes need the same ones."""
+    settings = loaded.settings
+    wanted = {"RECEIVER_SIGNING_KEYS": settings.signing_keys, "RECEIVER_API_KEYS": settings.api_keys}
+    missing = [name for name, value in wanted.items() if value is None]
+    if missing and is_shared(settings.database_url or ""):
+        raise StartError(
+            f"{' and '.join(missing)} must be set where RECEIVER_DATABASE_URL is PostgreSQL, to the same for every "
+            "process that shares it: `receiver keys new` makes both"
+        )
+
+
+def _database(loaded: Loaded) -> str | Path:
     url = loaded.settings.database_url
+    if url is not None and is_shared(url):
+        return url
     if url is not None and not url.startswith("sqlite:///"):
-        raise StartError("RECEIVER_DATABASE_URL: only sqlite:///<path> is available yet")
+        raise StartError("RECEIVER_DATABASE_URL must be sqlite:///<path> or postgresql://<user>@<host>/<database>")
     path = loaded.settings.sqlite_path
     try:
         keyfiles.private_folder(path.parent)

@@ -5,13 +5,14 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol, TypeVar, cast
 
 from sqlalchemy import Connection
 
 from receiver.storage.faults import fault, unavailable
-from receiver.storage.sqlite import connect, driver, held, make_private, refuse_lost
+from receiver.storage.sqlite import connect, drawn, driver, held, make_private, refuse_lost
 from receiver.storage.writer import Finish, Gathered, Prepare, Writer
 
 T = TypeVar("T")
@@ -64,9 +65,21 @@ class Engine(Protocol):
     def trouble(self) -> str | None:
         """Why nothing can be written, as long as the last that was to be written could not be; else None."""
 
+    @property
+    def shared(self) -> bool:
+        """Whether other processes may write to this database too."""
+
+    def draw(self, connection: Connection) -> bytes:
+        """Return 16 random bytes, drawn by the database."""
+
+    def moment(self, connection: Connection, now: datetime) -> datetime:
+        """Return the time that leases go by: ``now``, or that of a clock which all who share the database have."""
+
 
 class SqliteEngine:
     """A SQLite file in write-ahead-log mode: one thread writes, some read."""
+
+    shared = False
 
     def __init__(self, path: Path, on_commit: Callable[[int], None] | None) -> None:
         self._path = path
@@ -109,6 +122,12 @@ class SqliteEngine:
     @property
     def trouble(self) -> str | None:
         return self._writer.trouble
+
+    def draw(self, connection: Connection) -> bytes:
+        return drawn(connection)
+
+    def moment(self, connection: Connection, now: datetime) -> datetime:  # noqa: ARG002 - SQLite has no other
+        return now
 
     def start(self) -> None:
         self._writer.start()

@@ -139,10 +139,12 @@ def release_artifact(connection: Connection, result_id: UUID, owner: UUID) -> No
     )
 
 
-def void(connection: Connection) -> None:
-    """Forget every lease of every queue."""
+def void(connection: Connection, owner: UUID | None = None) -> None:
+    """Forget every lease of every queue, or those of one owner."""
     for table in (tasks, inbox, artifacts):
         statement = update(table).where(table.columns.lease_until.is_not(None))
+        if owner is not None:
+            statement = statement.where(table.columns.lease_owner == owner)
         if table is tasks:
             # Only a task with work has a lease; the index of due work is smaller than the table.
             statement = statement.where(tasks.columns.work.is_not(None))

@@ -60,6 +60,10 @@ _SMALL_BODIES = ForKeys(
     ),
     reports.columns.id,
 )
+_LINES = ForKeys(
+    select(inbox.columns.report_id, inbox.columns.lease_owner).with_for_update(), inbox.columns.report_id
+)
+_GONE = UUID(int=0)
 _IDS = ForKeys(select(reports.columns.id), reports.columns.id)
 _BODY = select(reports.columns.body).where(reports.columns.id == bindparam("of_report"))
 
@@ -188,11 +192,11 @@ def lease(connection: Connection, claim: Claim, unread: Sequence[UUID] = ()) -> 
     return {report_id: claimed[report_id] for report_id in kept}
 
 
-def defer(connection: Connection, report_id: UUID, due_at: datetime) -> None:
-    """Put a claimed line off: nobody holds it, and nobody may before ``due_at``."""
+def defer(connection: Connection, report_id: UUID, due_at: datetime, owner: UUID) -> None:
+    """Put a line of ours off, if it still is: nobody holds it then, and nobody may before ``due_at``."""
     connection.execute(
         update(inbox)
-        .where(inbox.columns.report_id == report_id)
+        .where(inbox.columns.report_id == report_id, inbox.columns.lease_owner == owner)
         .values(lease_until=due_at, lease_owner=None, attempts=inbox.columns.attempts - 1)
     )
 
@@ -226,6 +230,12 @@ def give_back(connection: Connection, report_ids: Sequence[UUID], owner: UUID) -
         .where(inbox.columns.report_id.in_(report_ids), inbox.columns.lease_owner == owner)
         .values(lease_until=None, lease_owner=None, attempts=inbox.columns.attempts - 1)
     )
+
+
+def taken_over(connection: Connection, report_ids: Sequence[UUID], owner: UUID) -> set[UUID]:
+    """Return those of the reports that another instance has claimed or settled by now; lock the lines of the rest."""
+    lines = {row[0]: row[1] for row in _LINES.rows(connection, sorted(report_ids))}
+    return {report_id for report_id in report_ids if lines.get(report_id, _GONE) not in {None, owner}}
 
 
 def one(connection: Connection, report_id: UUID) -> StoredReport | None:

@@ -10,11 +10,24 @@ from itertools import chain
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Delete, Dialect, Select, Table, bindparam, column, update, values
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Delete,
+    Dialect,
+    Float,
+    Select,
+    Table,
+    bindparam,
+    column,
+    update,
+    values,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql import ClauseElement
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 from sqlalchemy.sql.elements import KeyedColumnElement
+from sqlalchemy.types import TypeEngine
 
 Key = TypeVar("Key", UUID, str)
 Converter = Callable[[Any], Any]
@@ -177,7 +190,7 @@ class ForKeys:
         names = [f"key_{number}" for number in range(size)]
         statement = self._statement.where(self._by.in_([bindparam(name, type_=self._by.type) for name in names]))
         read = self._statement.selected_columns if isinstance(self._statement, Select) else ()
-        readers = [column.type.dialect_impl(dialect).result_processor(dialect, None) for column in read]
+        readers = [_reader(column.type, dialect) for column in read]
         return _compiled(statement, dialect, names), _writers([self._by], dialect, size), _placed(readers)
 
 
@@ -202,6 +215,11 @@ def _converted(values: Iterable[Any], converters: Converters) -> tuple[Any, ...]
 
 def _writers(columns: Sequence[ColumnElement[Any]], dialect: Dialect, rows: int = 1) -> Converters:
     return _placed([column.type.dialect_impl(dialect).bind_processor(dialect) for column in columns] * rows)
+
+
+def _reader(kind: TypeEngine[Any], dialect: Dialect) -> Converter | None:
+    """A float is one on either engine; its processor would ask what the driver calls the column's type."""
+    return None if isinstance(kind, Float) else kind.dialect_impl(dialect).result_processor(dialect, None)
 
 
 def _placed(converters: Sequence[Converter | None]) -> Converters:

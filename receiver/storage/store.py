@@ -1,7 +1,8 @@
 """The store: every port of the lifecycle on one engine. What a method does lies in the module of its concern."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
 from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import UUID
@@ -32,15 +33,17 @@ from receiver.lifecycle.ports import (
     TaskFilter,
     UnderWay,
 )
-from receiver.storage import deciding, erasing, leases, replaying, reports, statistics, sweeping, views
+from receiver.storage import deciding, erasing, leases, replaying, reports, sharing, statistics, sweeping, views
 from receiver.storage.claim import Claim
 from receiver.storage.engine import Engine, open_sqlite
 from receiver.storage.faults import DatabaseInUseError, NewerSchemaError
-from receiver.storage.migrations import upgrade
-from receiver.storage.sqlite import drawn, held, make_private, refuse_lost, written
+from receiver.storage.migrations import NEWEST, upgrade
+from receiver.storage.sqlite import held, make_private, refuse_lost, written
 from receiver.storage.tables import installation
 from receiver.storage.writer import Finish
 
+#: Returns the time that leases go by, given this process's own.
+Moment = Callable[[Connection, datetime], datetime]
 #: What ``ping`` writes and takes away again: more than the pages a nearly full database has left between its rows.
 _PROBE = bytes(64 * 1024)
 
@@ -49,12 +52,19 @@ class SqlStore:
     """``receiver.lifecycle.ports.Store`` in a database. ``owner`` is the name under which this instance leases.
 
     ``on_change`` is told every change to a task once it is durable, unless its caller was cancelled meanwhile.
+    ``moment`` says what time it is to leases, where that is not to be the engine's own word.
     """
 
     def __init__(
-        self, engine: Engine, installation_id: bytes, owner: UUID, on_change: Callable[[Sequence[Change]], None]
+        self,
+        engine: Engine,
+        installation_id: bytes,
+        owner: UUID,
+        on_change: Callable[[Sequence[Change]], None],
+        moment: Moment | None = None,
     ) -> None:
         self._engine = engine
+        self._moment = moment or engine.moment
         self._owner = owner
         self._on_change = on_change
         self._unread: set[UUID] = set()
@@ -90,24 +100,27 @@ class SqlStore:
         lease: timedelta,
         decide: Decide | None = None,
     ) -> list[Task]:
-        claim = self._claim(now, limit, lease)
-        made: dict[UUID, Change] = {}
+        def claimed(connection: Connection) -> tuple[list[Task], dict[UUID, Change]]:
+            made: dict[UUID, Change] = {}
 
-        def noted(task: Task) -> Change | None:
-            change = decide(task) if decide else None
-            if change is not None:
-                made[task.key] = change
-            return change
+            def noted(task: Task) -> Change | None:
+                change = decide(task) if decide else None
+                if change is not None:
+                    made[task.key] = change
+                return change
 
-        leased = await self._engine.write(
-            lambda connection: leases.lease_tasks(connection, work, provider, claim, noted if decide else None)
-        )
+            claim = self._claim(connection, now, limit, lease)
+            return leases.lease_tasks(connection, work, provider, claim, noted if decide else None), made
+
+        leased, made = await self._engine.write(claimed)
         self._on_change(list(made.values()))
         return leased
 
     async def lease_inbox(self, *, now: datetime, limit: int, lease: timedelta) -> list[StoredReport]:
-        claim, unread = self._claim(now, limit, lease), list(self._unread)
-        claimed = await self._engine.write(lambda connection: reports.lease(connection, claim, unread))
+        unread = list(self._unread)
+        claimed = await self._engine.write(
+            lambda connection: reports.lease(connection, self._claim(connection, now, limit, lease), unread)
+        )
         self._unread.difference_update(unread)
         if not claimed:
             return []
@@ -126,15 +139,19 @@ class SqlStore:
         return taken
 
     async def defer_report(self, report_id: UUID, due_at: datetime) -> None:
-        await self._engine.write(lambda connection: reports.defer(connection, report_id, due_at))
+        await self._engine.write(lambda connection: reports.defer(connection, report_id, due_at, self._owner))
 
     async def lease_artifacts(self, *, now: datetime, limit: int, lease: timedelta) -> list[ArtifactWork]:
-        claim = self._claim(now, limit, lease)
-        return await self._engine.write(lambda connection: leases.lease_artifacts(connection, claim))
+        return await self._engine.write(
+            lambda connection: leases.lease_artifacts(connection, self._claim(connection, now, limit, lease))
+        )
 
     async def prolong_artifacts(self, result_ids: Sequence[UUID], *, now: datetime, lease: timedelta) -> set[UUID]:
-        claim = self._claim(now, len(result_ids), lease)
-        return await self._engine.write(lambda connection: leases.prolong_artifacts(connection, result_ids, claim))
+        return await self._engine.write(
+            lambda connection: leases.prolong_artifacts(
+                connection, result_ids, self._claim(connection, now, len(result_ids), lease)
+            )
+        )
 
     async def release_artifact(self, result_id: UUID) -> None:
         await self._engine.write(lambda connection: leases.release_artifact(connection, result_id, self._owner))
@@ -143,7 +160,9 @@ class SqlStore:
         return await self._engine.read(leases.next_due)
 
     async def void_leases(self) -> None:
-        await self._engine.write(leases.void)
+        # Those who share the database hold leases too; an instance that ended leaves its own to run out.
+        whose = self._owner if self._engine.shared else None
+        await self._engine.write(lambda connection: leases.void(connection, whose))
 
     async def make_due(self, *, provider: str, now: datetime) -> int:
         made = 0
@@ -195,14 +214,17 @@ class SqlStore:
         return await self._engine.read(lambda connection: views.listed(connection, wanted))
 
     async def erase(self, task_keys: Sequence[UUID], plan: PlanErasing) -> tuple[int, Sequence[str]]:
-        made: dict[UUID, Change] = {}
+        def work(connection: Connection) -> tuple[tuple[int, Sequence[str]], dict[UUID, Change]]:
+            made: dict[UUID, Change] = {}
 
-        def noted(task: Task) -> Erasing:
-            planned = plan(task)
-            made[task.key] = planned.change
-            return planned
+            def noted(task: Task) -> Erasing:
+                planned = plan(task)
+                made[task.key] = planned.change
+                return planned
 
-        erased = await self._engine.write(lambda connection: erasing.erase(connection, task_keys, noted))
+            return erasing.erase(connection, task_keys, noted), made
+
+        erased, made = await self._engine.write(work)
         self._on_change(list(made.values()))
         return erased
 
@@ -216,12 +238,14 @@ class SqlStore:
         await self._engine.write(lambda connection: erasing.forget(connection, object_keys, now))
 
     async def events(self, task_id: UUID | None, *, after: int = 0, limit: int = 1000) -> list[RecordedEvent]:
+        upto = await self._whole() if task_id is None else None
         return await self._engine.read(
-            lambda connection: views.timeline(connection, task_id, after=after, limit=limit)
+            lambda connection: views.timeline(connection, task_id, after=after, limit=limit, upto=upto)
         )
 
     async def last_event(self) -> int:
-        return await self._engine.read(views.last_event)
+        upto = await self._whole()
+        return await self._engine.read(lambda connection: views.last_event(connection, upto))
 
     async def known_reports(self, report_ids: Sequence[UUID]) -> set[UUID]:
         return await self._engine.read(lambda connection: reports.known(connection, report_ids))
@@ -248,12 +272,27 @@ class SqlStore:
     def trouble(self) -> str | None:
         return self._engine.trouble
 
-    def _claim(self, now: datetime, limit: int, lease: timedelta) -> Claim:
-        return Claim(now, now + lease, self._owner, limit)
+    @property
+    def shared(self) -> bool:
+        """Whether other processes work on this store too."""
+        return self._engine.shared
+
+    def _claim(self, connection: Connection, now: datetime, limit: int, lease: timedelta) -> Claim:
+        by_all = self._moment(connection, now)
+        return Claim(by_all, by_all + lease, self._owner, limit)
+
+    async def _whole(self) -> int | None:
+        """Return the id up to which no event can appear any more, None where that is so of all there are.
+
+        Asked before the look at the events themselves begins: a view of the database is as old as its beginning.
+        """
+        return await self._engine.read(sharing.whole) if self._engine.shared else None
 
     def _prepare(
         self, connection: Connection, asked: Sequence[Sequence[Decision]], breathe: Callable[[], None]
     ) -> Finish[list[Change | None]]:
+        if self._engine.shared:
+            asked = sharing.without_taken_over(connection, asked, self._owner)
         return deciding.prepare(connection, asked, self._owner, breathe)
 
 
@@ -263,29 +302,50 @@ async def open_store(
     *,
     on_commit: Callable[[int], None] | None = None,
     on_change: Callable[[Sequence[Change]], None] = lambda _: None,
+    moment: Moment | None = None,
 ) -> AsyncIterator[SqlStore]:
-    """Open the store at a path or a URL (``sqlite:///…``), its schema brought to the newest form.
+    """Open the store at a path or a URL (``sqlite:///…``, ``postgresql://…``), its schema brought to the newest form.
 
-    ``on_commit`` is told after each commit how many calls it made durable, in another thread; ``on_change`` is told
-    the changes to tasks, by the event loop, and must not raise. Raises DatabaseInUseError, NewerSchemaError,
+    ``on_commit`` is told after each commit how many calls it made durable, perhaps in another thread; ``on_change``
+    is told the changes to tasks, by the event loop, and must not raise. Raises DatabaseInUseError, NewerSchemaError,
     UnavailableError, and ValueError for a URL that is none or names an engine that is not supported.
     """
-    path = _path(database)
-    async with open_sqlite(path, on_commit=on_commit) as engine:
-        with _named(path):
-            await engine.write(upgrade)
-            installation_id = await engine.write(_installation)
-            owner = await engine.read(drawn)
-        yield SqlStore(engine, installation_id, UUID(bytes=owner), on_change)
+    async with AsyncExitStack() as stack:
+        if is_shared(database):
+            from receiver.storage.postgres import open_postgres  # noqa: PLC0415 - as its driver, only where it is used
+
+            engine: Engine = await stack.enter_async_context(open_postgres(str(database), on_commit=on_commit))
+            named: AbstractContextManager[None] = nullcontext()
+        else:
+            path = _path(database)
+            engine, named = await stack.enter_async_context(open_sqlite(path, on_commit=on_commit)), _named(path)
+        with named:
+            installation_id = await engine.write(lambda connection: _made_ready(connection, engine))
+            owner = await engine.read(engine.draw)
+        yield SqlStore(engine, installation_id, UUID(bytes=owner), on_change, moment)
 
 
 def migrate(database: str | Path) -> str:
     """Bring the schema to its newest form and return its revision. Raises what ``open_store`` raises."""
+    if is_shared(database):
+        # A command of its own, which has no event loop.
+        asyncio.run(_opened_once(str(database)))
+        return NEWEST
     path = _path(database)
     refuse_lost(path)
     make_private(path)
     with _named(path), held(path), written(path) as connection:
         return upgrade(connection)
+
+
+async def _opened_once(database: str) -> None:
+    async with open_store(database):
+        pass
+
+
+def is_shared(database: str | Path) -> bool:
+    """Tell whether a database is one that several processes may use at once."""
+    return isinstance(database, str) and database.startswith(("postgresql://", "postgres://"))
 
 
 @contextmanager
@@ -309,16 +369,24 @@ def _path(database: str | Path) -> Path:
     except ArgumentError:
         raise ValueError("the database URL cannot be read") from None
     if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
-        raise ValueError("the database must be a file: sqlite:///relative/path or sqlite:////absolute/path")
+        raise ValueError(
+            "the database must be a file, sqlite:///relative/path or sqlite:////absolute/path, or postgresql://…"
+        )
     return Path(url.database)
 
 
-def _installation(connection: Connection) -> bytes:
-    """Return what tells this installation from every other: drawn when the database is made, then never changed."""
+def _made_ready(connection: Connection, engine: Engine) -> bytes:
+    """Bring the schema to its newest form, and return what tells this installation from every other.
+
+    That is drawn when the database is made, then never changed.
+    """
+    if engine.shared:
+        sharing.alone_for_now(connection)
+    upgrade(connection)
     known: bytes | None = connection.scalar(select(installation.columns.id))
     if known is not None:
         return known
-    made = drawn(connection)
+    made = engine.draw(connection)
     connection.execute(installation.insert().values(id=made))
     return made
 

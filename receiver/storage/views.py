@@ -12,6 +12,7 @@ from receiver.lifecycle.ports import RecordedEvent, TaskFilter
 from receiver.storage.loading import load
 from receiver.storage.statements import ForKeys
 from receiver.storage.tables import events, report_counters, task_metadata, tasks
+from receiver.storage.types import Outermost
 
 _EXTRA = ForKeys(
     select(report_counters.columns.task_key, report_counters.columns.extra_duplicates),
@@ -77,7 +78,7 @@ def key_bounds(wanted: TaskFilter) -> Select[UUID, UUID]:
 
     Keys follow creation closely, so little else lies between the two. Both are NULL when nothing does.
     """
-    return select(func.min(tasks.columns.key), func.max(tasks.columns.key)).where(*_created(wanted))
+    return select(Outermost("min", tasks.columns.key), Outermost("max", tasks.columns.key)).where(*_created(wanted))
 
 
 def _created(wanted: TaskFilter) -> list[ColumnElement[bool]]:
@@ -89,16 +90,18 @@ def _created(wanted: TaskFilter) -> list[ColumnElement[bool]]:
     return conditions
 
 
-def timeline(connection: Connection, task_id: UUID | None, *, after: int, limit: int) -> list[RecordedEvent]:
-    """Return events with an id above ``after``, of one task or of all, oldest first."""
+def timeline(
+    connection: Connection, task_id: UUID | None, *, after: int, limit: int, upto: int | None = None
+) -> list[RecordedEvent]:
+    """Return events with an id above ``after`` and not above ``upto``, of one task or of all, oldest first."""
     return [
         RecordedEvent(id=event_id, task_id=of_task, seq=seq, type=kind, at=at, data=data)
-        for event_id, of_task, seq, kind, at, data in connection.execute(timeline_of(task_id, after, limit))
+        for event_id, of_task, seq, kind, at, data in connection.execute(timeline_of(task_id, after, limit, upto))
     ]
 
 
 def timeline_of(
-    task_id: UUID | None, after: int, limit: int
+    task_id: UUID | None, after: int, limit: int, upto: int | None = None
 ) -> Select[int, UUID, int, str, datetime, Mapping[str, object]]:
     """Return the statement that finds a timeline."""
     statement = (
@@ -114,15 +117,20 @@ def timeline_of(
         .where(events.columns.id > after)
         .limit(limit)
     )
+    if upto is not None:
+        statement = statement.where(events.columns.id <= upto)
     if task_id is None:
         return statement.order_by(events.columns.id)
     # By number within the task, which is the order of ids there: the index of the task's own events serves both.
     return statement.where(tasks.columns.id == task_id).order_by(events.columns.seq)
 
 
-def last_event(connection: Connection) -> int:
-    """Return the id of the newest event, 0 when there is none."""
-    return connection.scalar(select(func.max(events.columns.id))) or 0
+def last_event(connection: Connection, upto: int | None = None) -> int:
+    """Return the id of the newest event, of those up to one if that is given; 0 when there is none."""
+    statement = select(func.max(events.columns.id))
+    if upto is not None:
+        statement = statement.where(events.columns.id <= upto)
+    return connection.scalar(statement) or 0
 
 
 def _with_all_callbacks(connection: Connection, found: Sequence[Task]) -> list[Task]:

@@ -15,6 +15,7 @@ from receiver.domain.submission import SubmitRules, conclude
 from receiver.domain.task import Change, Recovery, Status, Task, Work
 from receiver.lifecycle.ports import Decision, Queue
 from receiver.storage.store import SqlStore
+from tests.storage.engines import ON_SQLITE, fill_the_disk_once
 from tests.storage.making import (
     LEASE,
     LIMITS,
@@ -114,15 +115,16 @@ def somebody_else(_: Task) -> Change:
 
 
 @pytest.mark.parametrize(
-    ("change", "reason"),
+    ("change", "reasons"),
     [
-        (impossible, "error: UnicodeEncodeError"),
-        (not_json, "error: ValueError"),
-        (somebody_else, "error: ValueError"),
+        # Each driver has its own name for it.
+        (impossible, {"error: UnicodeEncodeError", "error: DBAPIError"}),
+        (not_json, {"error: ValueError"}),
+        (somebody_else, {"error: ValueError"}),
     ],
 )
 async def test_a_change_that_cannot_be_written_is_found_among_many_and_undone_alone(
-    store: SqlStore, change: object, reason: str
+    store: SqlStore, change: object, reasons: set[str]
 ) -> None:
     many = [submitted() for _ in range(40)]
     await given(store, *many)
@@ -135,7 +137,8 @@ async def test_a_change_that_cannot_be_written_is_found_among_many_and_undone_al
     assert [number for number, each in enumerate(changes) if each is None] == [17]
     assert [(await stored(store, each)).polls for each in many] == [1] * 17 + [0] + [1] * 22
     [summary] = await store.reports(many[17].id)
-    assert (summary.verdict, summary.reason) == (Verdict.QUARANTINED, reason)
+    assert summary.verdict is Verdict.QUARANTINED
+    assert summary.reason in reasons
     await unbroken(store, *many)
 
 
@@ -235,6 +238,7 @@ async def test_a_decision_that_raises_keeps_its_lease_so_that_it_is_not_tried_at
     assert len(await store.lease_tasks(Work.POLL, "runware", now=NOW + LEASE, limit=5, lease=LEASE)) == 1
 
 
+@ON_SQLITE
 async def test_callbacks_are_taken_while_a_large_batch_is_decided(store: SqlStore) -> None:
     many = [submitted() for _ in range(100)]
     await given(store, *many)
@@ -262,6 +266,7 @@ async def test_callbacks_are_taken_while_a_large_batch_is_decided(store: SqlStor
     assert order == ["appended", "decided"]
 
 
+@ON_SQLITE
 async def test_what_is_written_during_a_decision_comes_after_it(store: SqlStore) -> None:
     one = submitted()
     await given(store, one)
@@ -290,7 +295,7 @@ async def test_a_full_disk_is_said_and_nothing_of_the_batch_stays(store: SqlStor
     def decide(current: Task) -> Change:
         return Change(polled(current), (event(),), report=large)
 
-    await store._engine.write(lambda connection: connection.exec_driver_sql("PRAGMA max_page_count = 60"))
+    await fill_the_disk_once(store)
     with pytest.raises(UnavailableError, match="full"):
         await store.apply([Decision(one.key, decide)])
     assert await stored(store, one) == one

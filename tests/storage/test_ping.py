@@ -1,7 +1,10 @@
+from collections.abc import Awaitable, Callable
+
 import pytest
 
 from receiver.domain.errors import UnavailableError
 from receiver.storage.store import SqlStore
+from tests.storage.engines import fill_the_disk_once
 from tests.storage.making import LIMITS, new_key, report
 
 
@@ -20,9 +23,23 @@ async def test_a_ping_writes_and_leaves_nothing(store: SqlStore, commits: list[i
     assert [tuple(row) for row in found] == [(1, 16)]
 
 
-@pytest.mark.parametrize("broken", ["PRAGMA query_only = ON", "PRAGMA max_page_count = 1"])
-async def test_a_ping_fails_where_a_write_would_and_succeeds_again_after(store: SqlStore, broken: str) -> None:
-    await store._engine.write(lambda connection: connection.exec_driver_sql(broken))
+async def read_only(store: SqlStore) -> None:
+    await store._engine.write(lambda connection: connection.exec_driver_sql("PRAGMA query_only = ON"))
+
+
+async def full(store: SqlStore) -> None:
+    await fill_the_disk_once(store, pages=1)
+
+
+@pytest.mark.parametrize(
+    ("either", "broken"),
+    [("sqlite", read_only), ("sqlite", full), ("postgresql", full)],
+    indirect=["either"],
+)
+async def test_a_ping_fails_where_a_write_would_and_succeeds_again_after(
+    store: SqlStore, broken: Callable[[SqlStore], Awaitable[None]]
+) -> None:
+    await broken(store)
     assert trouble(store) is None
     with pytest.raises(UnavailableError):
         await store.ping()

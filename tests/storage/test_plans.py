@@ -10,6 +10,7 @@ from receiver.lifecycle.ports import RuledFilter, TaskFilter
 from receiver.storage import deciding, erasing, leases, replaying, reports, statistics, sweeping, views
 from receiver.storage.store import SqlStore
 from receiver.storage.tables import tasks
+from tests.storage.engines import ON_SQLITE
 from tests.storage.making import NOW
 
 ONE = uuid4()
@@ -74,6 +75,7 @@ def plan(connection: Connection, statement: ClauseElement) -> list[str]:
     return [row[3] for row in rows]
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("name", STATEMENTS)
 async def test_rows_are_found_by_an_index(store: SqlStore, name: str) -> None:
     steps = await store._engine.read(lambda connection: plan(connection, STATEMENTS[name]))
@@ -82,6 +84,7 @@ async def test_rows_are_found_by_an_index(store: SqlStore, name: str) -> None:
     assert name in SORTED or not any("TEMP B-TREE" in step for step in steps)
 
 
+@ON_SQLITE
 async def test_the_keys_of_a_list_alone_are_read_from_its_index(store: SqlStore) -> None:
     names = ("list by status and cursor", "list by provider", "list by metadata", "time of a list", "durations")
     plans = await store._engine.read(lambda connection: {name: plan(connection, STATEMENTS[name]) for name in names})

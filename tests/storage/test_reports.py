@@ -16,7 +16,20 @@ from receiver.lifecycle.ports import Appended, BodyLimits, Decision
 from receiver.storage.engine import Engine
 from receiver.storage.reports import ROOM
 from receiver.storage.store import SqlStore
-from tests.storage.making import LEASE, LIMITS, NOW, SECOND, given, new_key, report, settling, stored, submitted
+from tests.storage.engines import fill_the_disk_once
+from tests.storage.making import (
+    LEASE,
+    LIMITS,
+    NOW,
+    SECOND,
+    changing,
+    given,
+    new_key,
+    report,
+    settling,
+    stored,
+    submitted,
+)
 
 T = TypeVar("T")
 
@@ -108,8 +121,8 @@ async def test_beyond_the_limit_only_the_number_of_duplicates_grows(store: SqlSt
     await store.apply([settling(each) for each in leased])
     assert (await stored(store, one)).callbacks == 15
     # What is counted apart is not counted into the task: the next change would count it again.
-    await store.apply([settling(leased[0])])
-    assert (await stored(store, one)).callbacks == 16
+    await store.apply([changing(one, lambda current: replace(current, polls=1))])
+    assert (await stored(store, one)).callbacks == 15
 
 
 async def test_a_task_may_have_so_many_different_bodies_and_no_more(store: SqlStore) -> None:
@@ -162,14 +175,15 @@ async def test_a_report_that_cannot_be_stored_does_not_fail_those_beside_it(stor
     answers = await asyncio.gather(*(store.append(each, LIMITS) for each in asked), return_exceptions=True)
     assert Counter(type(answer).__name__ for answer in answers) == {
         "Appended": 18,
-        "UnicodeEncodeError": 1,
+        # What cannot be text: each driver has its own name for it.
+        "UnicodeEncodeError" if store.shared is False else "DBAPIError": 1,
         "IntegrityError": 1,
     }
     assert len(await store.lease_inbox(now=NOW, limit=256, lease=LEASE)) == 19
 
 
 async def test_a_full_disk_is_our_fault_and_stores_nothing(store: SqlStore) -> None:
-    await store._engine.write(lambda connection: connection.exec_driver_sql("PRAGMA max_page_count = 60"))
+    await fill_the_disk_once(store)
     large = report(new_key(), b"x" * 2_000_000)
     with pytest.raises(UnavailableError, match="full"):
         await store.append(large, LIMITS)

@@ -7,7 +7,7 @@ revision = "0004"
 down_revision = "0003"
 
 _COST = "COALESCE(told_cost_micros, (SELECT SUM(cost_micros) FROM results WHERE task_key = tasks.key))"
-_MISSED = "(SELECT MAX(via = 'poll') FROM results WHERE task_key = tasks.key)"
+_MISSED = "(SELECT MAX(CASE WHEN via = 'poll' THEN 1 ELSE 0 END) = 1 FROM results WHERE task_key = tasks.key)"
 
 
 def upgrade() -> None:

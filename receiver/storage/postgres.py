@@ -1,0 +1,367 @@
+"""PostgreSQL as the database: any number of processes share it, each by a few connections of its own."""
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager, suppress
+from datetime import datetime
+from importlib.util import find_spec
+from typing import Any, Generic, TypeVar, cast
+from uuid import UUID
+
+from sqlalchemy import Connection, event, func, select
+from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.util import await_only
+
+from receiver.domain.errors import UnavailableError
+from receiver.storage.faults import fault, is_conflict, is_lost, unavailable
+from receiver.storage.types import encode
+from receiver.storage.writer import MOST_WEIGHT, Finish, Prepare, undone_if_it_fails
+
+T = TypeVar("T")
+Item = TypeVar("Item")
+Outcome = TypeVar("Outcome")
+
+#: Connections of one process that write, and that read. A write is a few milliseconds, and most are gathered.
+WRITERS = 4
+READERS = 4
+#: A transaction that met others, or whose connection had died meanwhile, is tried so often in all.
+TRIES = 4
+#: In seconds: to connect, to wait for one of our own connections, for an answer on one.
+_CONNECT = 5
+_POOL = 10
+_ANSWER = 40
+_SETTINGS = {
+    "application_name": "receiver",
+    "timezone": "UTC",
+    # Whatever the server is set to by default: an acknowledged report survives a power cut.
+    "synchronous_commit": "on",
+    "statement_timeout": "30s",
+    "lock_timeout": "10s",
+    # What a process holds that was stopped in the middle of a transaction is given back to the others.
+    "idle_in_transaction_session_timeout": "30s",
+    # Compiling a plan takes longer than any statement of ours.
+    "jit": "off",
+}
+#: Statements that are kept prepared on each connection; the long texts for many rows at once are worth it.
+_CACHED_STATEMENTS = 512
+
+
+class PostgresEngine:
+    """A PostgreSQL database: functions of a connection run on a small pool, what is gathered one batch at a time."""
+
+    shared = True
+
+    def __init__(self, url: str, on_commit: Callable[[int], None] | None) -> None:
+        self._writers = _Pool(url, WRITERS, {"default_transaction_isolation": "read committed"})
+        self._readers = _Pool(
+            url, READERS, {"default_transaction_isolation": "repeatable read", "default_transaction_read_only": "on"}
+        )
+        self._on_commit = on_commit
+        self._running: set[asyncio.Task[object]] = set()
+        self._closed = False
+        self._trouble: str | None = None
+
+    async def write(self, work: Callable[[Connection], T]) -> T:
+        return await self._outliving(self.committed(work, 1))
+
+    def gather(
+        self,
+        work: Callable[[Connection, Sequence[Item]], Sequence[Outcome | Exception]],
+        *,
+        weigh: Callable[[Item], int] = lambda _: 1,
+        urgent: bool = False,  # noqa: ARG002 - nothing here waits for what another prepares
+    ) -> Callable[[Item], Awaitable[Outcome]]:
+        def prepare(_: Connection, items: Sequence[Item], __: Callable[[], None]) -> Finish[Outcome]:
+            return lambda connection: work(connection, items)
+
+        return self.gather_prepared(prepare, weigh=weigh)
+
+    def gather_prepared(
+        self, prepare: Prepare[Item, Outcome], *, weigh: Callable[[Item], int] = lambda _: 1
+    ) -> Callable[[Item], Awaitable[Outcome]]:
+        gathered = _Gathered(self, prepare, weigh)
+        return cast("Callable[[Item], Awaitable[Outcome]]", gathered.ask)
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        return await self._outliving(self._readers.run(work))
+
+    @property
+    def trouble(self) -> str | None:
+        return self._trouble
+
+    def draw(self, connection: Connection) -> bytes:
+        """Return 16 bytes that nobody has drawn before, 122 of their bits random; the server draws them."""
+        made: UUID = connection.execute(select(func.gen_random_uuid())).scalar_one()
+        return made.bytes
+
+    def moment(self, connection: Connection, now: datetime) -> datetime:  # noqa: ARG002 - ours may differ from theirs
+        """Return the time by the clock that all who share the database go by."""
+        moment: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
+        return moment
+
+    async def committed(self, work: Callable[[Connection], T], calls: int) -> T:
+        """Run ``work`` in a transaction, tried again where that may help; return its value after the commit.
+
+        ``calls``: how many callers it serves. Raises UnavailableError, and what ``work`` raises.
+        """
+
+        def noticed(connection: Connection) -> T:
+            value = work(connection)
+            if self._trouble is not None and connection.scalar(select(func.pg_current_xact_id_if_assigned())):
+                # A transaction that changes nothing succeeds on a disk that is full, and says nothing.
+                self._trouble = None
+            return value
+
+        try:
+            value = await self._writers.run(noticed, commit=True)
+        except UnavailableError as error:
+            self._trouble = str(error)
+            raise
+        if self._on_commit is not None:
+            self._on_commit(calls)
+        return value
+
+    def spawn(self, work: Coroutine[object, object, T]) -> "asyncio.Task[T]":
+        """Run something that no caller's end may cut off. Raises UnavailableError when the engine is closed."""
+        if self._closed:
+            work.close()
+            raise unavailable("it is closed")
+        task = asyncio.create_task(work)
+        running = cast("asyncio.Task[object]", task)
+        self._running.add(running)
+        running.add_done_callback(self._running.discard)
+        return task
+
+    def future(self) -> "asyncio.Future[object]":
+        """Return a future for an answer. Raises UnavailableError when the engine is closed."""
+        if self._closed:
+            raise unavailable("it is closed")
+        return asyncio.get_running_loop().create_future()
+
+    async def stop(self) -> None:
+        """Let what is under way end, and close every connection."""
+        # What was asked for a moment ago begins with the next turn of the loop.
+        await _a_turn()
+        self._closed = True
+        while self._running:
+            await asyncio.wait(self._running)
+        await self._writers.close()
+        await self._readers.close()
+
+    async def _outliving(self, work: Coroutine[object, object, T]) -> T:
+        """Wait for something that goes on when its caller is cancelled."""
+        return await asyncio.shield(self.spawn(work))
+
+
+class _Pool:
+    """Some connections alike; a broken one is replaced, after an outage all of them are."""
+
+    def __init__(self, url: str, size: int, settings: dict[str, str]) -> None:
+        self._engine: AsyncEngine = create_async_engine(
+            # The URL itself is read by the driver, as libpq would read it, and is known to nobody else.
+            "postgresql+asyncpg://",
+            pool_size=size,
+            max_overflow=0,
+            pool_timeout=_POOL,
+            hide_parameters=True,
+            json_serializer=encode,
+            json_deserializer=json.loads,
+            connect_args={
+                "dsn": url,
+                "timeout": _CONNECT,
+                "command_timeout": _ANSWER,
+                "server_settings": _SETTINGS | settings,
+                "prepared_statement_cache_size": _CACHED_STATEMENTS,
+            },
+        )
+        event.listen(self._engine.sync_engine, "handle_error", _say_no_values)
+
+    async def run(self, work: Callable[[Connection], T], *, commit: bool = False) -> T:
+        """Run ``work`` in a transaction, and again when its connection is lost before the commit or others met it.
+
+        Raises UnavailableError for what is the database's fault, and what ``work`` raises.
+        """
+        tries = 0
+        while True:
+            tries += 1
+            pool, committing = self._engine.pool, False
+            try:
+                async with self._engine.connect() as connection:
+                    try:
+                        value = await connection.run_sync(_contained(work))
+                        committing = commit
+                        if commit:
+                            await connection.commit()
+                    except Exception as error:
+                        if is_lost(error):
+                            await connection.invalidate()
+                        raise
+            except Exception as error:
+                reason = fault(error)
+                if reason is None:
+                    raise
+                # What was sent and not answered may stand: only its caller knows whether it may be sent twice.
+                if tries < TRIES and not committing and await self._may_help(error, pool):
+                    continue
+                raise unavailable(reason, error) from None
+            else:
+                return value
+
+    async def close(self) -> None:
+        with suppress(Exception):
+            await self._engine.dispose()
+
+    async def _may_help(self, error: Exception, pool: object) -> bool:
+        """Tell whether to try again, on fresh connections where the old ones are dead."""
+        if is_conflict(error):
+            return True
+        if not is_lost(error):
+            return False
+        if self._engine.pool is pool:
+            # The others of before the outage are as dead as this one.
+            with suppress(Exception):
+                await self._engine.dispose()
+        # Whoever could not even connect will not be able to a moment later.
+        return getattr(error, "statement", None) is not None
+
+
+class _Gathered(Generic[Item, Outcome]):
+    """One function for many callers, one batch of them at a time: whoever asks meanwhile is served by the next.
+
+    Two commits at once would each have half of the callers, and each its own flush of the disk.
+    """
+
+    def __init__(self, engine: PostgresEngine, prepare: Prepare[Item, Outcome], weigh: Callable[[Item], int]) -> None:
+        self._engine = engine
+        self._prepare = prepare
+        self._weigh = weigh
+        self._asked: deque[tuple[Item, asyncio.Future[object]]] = deque()
+        self._serving = False
+
+    def ask(self, item: Item) -> "asyncio.Future[object]":
+        future = self._engine.future()
+        self._asked.append((item, future))
+        if not self._serving:
+            self._serving = True
+            # It begins with the next turn of the loop, when all who came together have asked.
+            self._engine.spawn(self._serve())
+        return future
+
+    async def _serve(self) -> None:
+        while self._asked:
+            items: list[Item] = []
+            waiting: list[asyncio.Future[object]] = []
+            weight = 0
+            while self._asked and weight < MOST_WEIGHT:
+                item, future = self._asked.popleft()
+                items.append(item)
+                waiting.append(future)
+                weight += self._weigh(item)
+            for future, outcome in zip(waiting, await self._outcomes(items), strict=True):
+                _tell(future, outcome)
+        self._serving = False
+
+    async def _outcomes(self, items: Sequence[Item]) -> Sequence[object]:
+        """Return what each caller is to hear; an exception is raised to it."""
+        try:
+            return await self._engine.committed(lambda connection: self._together(connection, items), len(items))
+        except UnavailableError as error:
+            return [type(error)(str(error)) for _ in items]
+        except Exception as error:  # noqa: BLE001 - whatever it is, its caller hears of it
+            if len(items) == 1:
+                return [error]
+        # One of them cannot be written: each by itself finds out which.
+        try:
+            return await self._engine.committed(
+                lambda connection: [self._alone(connection, item) for item in items], len(items)
+            )
+        except Exception as error:  # noqa: BLE001 - the same
+            return [type(error)(str(error)) if isinstance(error, UnavailableError) else error for _ in items]
+
+    def _together(self, connection: Connection, items: Sequence[Item]) -> Sequence[Outcome | Exception]:
+        return self._prepare(connection, items, _breathe)(connection)
+
+    def _alone(self, connection: Connection, item: Item) -> Outcome | Exception:
+        try:
+            [outcome] = undone_if_it_fails(connection, lambda open_: self._together(open_, [item]))
+        except Exception as error:
+            if fault(error) is not None:
+                raise
+            return error
+        return outcome
+
+
+def _tell(future: "asyncio.Future[object]", outcome: object) -> None:
+    if future.done():
+        return
+    if isinstance(outcome, Exception) and not isinstance(outcome, StopIteration):
+        future.set_exception(outcome)
+    else:
+        future.set_result(outcome)
+
+
+def _contained(work: Callable[[Connection], T]) -> Callable[[Connection], T]:
+    """Let nothing that ``work`` raises end more than its caller."""
+
+    def run(connection: Connection) -> T:
+        try:
+            return work(connection)
+        except (StopIteration, KeyboardInterrupt, SystemExit) as error:
+            raise RuntimeError(type(error).__name__) from None
+
+    return run
+
+
+def _say_no_values(context: ExceptionContext) -> None:
+    """Keep what PostgreSQL and the driver quote of our rows out of every error: errors end in logs."""
+    original = context.original_exception
+    said = original.__cause__ or original
+    state: str | None = getattr(said, "sqlstate", None)
+    named = [getattr(said, name, None) for name in ("table_name", "column_name", "constraint_name")]
+    words = " ".join([type(said).__name__, *filter(None, [state and f"({state})", *named])])
+    for error in (said, original, context.sqlalchemy_exception):
+        if error is not None:
+            error.args = (words, *error.args[1:])
+    if hasattr(said, "detail"):
+        cast("Any", said).detail = None
+
+
+def _breathe() -> None:
+    """Let the event loop go round: what is prepared here is prepared in it, and callbacks are waiting for theirs."""
+    await_only(_a_turn())
+
+
+async def _a_turn() -> None:
+    """Let the loop go round once."""
+    turn = asyncio.get_running_loop().create_future()
+    asyncio.get_running_loop().call_soon(turn.set_result, None)
+    await turn
+
+
+class MissingDriverError(UnavailableError):
+    """PostgreSQL needs the extra `postgres`: pip install "receiver[postgres]"."""
+
+
+@asynccontextmanager
+async def open_postgres(url: str, *, on_commit: Callable[[int], None] | None = None) -> AsyncIterator[PostgresEngine]:
+    """Open a database that others may have open too. ``url`` is what libpq takes: ``postgresql://user@host/name?…``.
+
+    ``on_commit`` is told after each commit how many calls it made durable, by the event loop. Raises
+    MissingDriverError, UnavailableError when it cannot be reached, ValueError for a URL that cannot be read.
+    """
+    if find_spec("asyncpg") is None or find_spec("greenlet") is None:
+        raise MissingDriverError(MissingDriverError.__doc__)
+    engine = PostgresEngine(url, on_commit)
+    try:
+        try:
+            await engine.read(lambda connection: connection.scalar(select(1)))
+        except UnavailableError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the driver says it in many ways, some of them with the password
+            raise ValueError(f"the database URL cannot be read ({type(error).__name__})") from None
+        yield engine
+    finally:
+        await engine.stop()
