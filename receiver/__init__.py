@@ -9,6 +9,9 @@ cli is what a person types. Each command is thin: it reads options, calls one th
 
 doctor is the look at an installation from outside: its keys, its disk, its way in, what the providers think of it.
 
+drill is the loss proof: the service and the sandbox as processes, load, faults, kills, and one balance at the end. It
+knows neither of them but by HTTP, so that it would see what a user sees.
+
 bootstrap is the only place where things are joined: `build(settings)` makes a Receiver out of the rooms
 below, and `opened()` opens and closes what needs opening. Nothing else constructs a clock, a client, a
 store.

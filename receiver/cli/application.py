@@ -16,6 +16,7 @@ from receiver.cli import (
     adopt,
     completion,
     doctor,
+    drill,
     erase,
     keys,
     migrate,
@@ -66,6 +67,7 @@ def application(*, pretty: bool) -> typer.Typer:
     app.command("erase", rich_help_panel=_WORK)(erase.erase)
     app.command("stats", rich_help_panel=_WORK)(stats.stats)
     app.command("doctor", rich_help_panel=_CARE)(doctor.doctor)
+    app.command("drill", rich_help_panel=_CARE)(drill.drill)
     app.command("settings", rich_help_panel=_CARE)(settings.settings)
     app.command("migrate", rich_help_panel=_CARE)(migrate.migrate)
     app.command("completion", rich_help_panel=_CARE)(completion.completion)

@@ -9,13 +9,14 @@ import os
 import signal
 import sys
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from receiver.cli.failures import InterruptedByPersonError
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
 _STOP_SECONDS = 12.0
 _Result = TypeVar("_Result")
@@ -60,6 +61,16 @@ def _fastest_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
     except ImportError:  # there is none for Windows
         return None
     return uvloop.new_event_loop
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let SIGTERM end work without a loop as Ctrl-C does: by KeyboardInterrupt, so that it may clean up."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def end_with_input() -> None:

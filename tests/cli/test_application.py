@@ -17,8 +17,8 @@ from tests.cli.conftest import Said
 Typed = Callable[..., Said]
 START = ["demo", "serve", "sandbox"]
 WORK = ["submit", "tasks", "task", "watch", "cancel", "refresh", "adopt", "replay", "erase", "stats"]
-COMMANDS = [*START, *WORK, "doctor", "settings", "migrate", "completion", "keys"]
-LATER = ["redrive", "endpoints", "drill"]
+COMMANDS = [*START, *WORK, "doctor", "drill", "settings", "migrate", "completion", "keys"]
+LATER = ["redrive", "endpoints"]
 LEAVES = [*(name for name in COMMANDS if name != "keys"), "keys new", "keys rotate"]
 HEAVY = {
     "alembic",

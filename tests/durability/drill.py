@@ -13,8 +13,9 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from receiver.drill.account import Account
+from receiver.drill.balance import BalanceError
 from tests.durability.kills import random_kills
-from tests.durability.outcome import Outcome
 from tests.durability.silence import silence
 from tests.durability.storm import storm
 
@@ -48,16 +49,16 @@ def _options() -> argparse.ArgumentParser:
     return options
 
 
-def _held(drill: Callable[[Path], Outcome]) -> bool:
+def _held(drill: Callable[[Path], Account]) -> bool:
     """Run one drill in a folder of its own and print its balance; say whether it holds."""
     with tempfile.TemporaryDirectory(prefix="receiver-drill-") as folder:
-        outcome = drill(Path(folder))
+        account = drill(Path(folder))
     _say("")
-    for line in outcome.lines():
+    for line in account.lines():
         _say(line)
     try:
-        outcome.assert_nothing_lost()
-    except AssertionError as error:
+        account.assert_nothing_lost()
+    except BalanceError as error:
         _say(f"  THE BALANCE IS OFF: {error}\n")
         return False
     _say("  the balance is exact\n")

@@ -5,10 +5,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from statistics import median, quantiles
 from typing import Any
 
-from tests.durability.load import Load
-from tests.durability.outcome import Outcome, conclude, spread, wait_for_rest
+from receiver.drill.account import Account, conclude
+from receiver.drill.load import Load
+from receiver.drill.sides import wait_for_rest
 from tests.harness import Books, basic, running
 
 #: As shipped: an empty setting takes its default.
@@ -28,17 +30,17 @@ def silence(
     seed: int,
     settings: Mapping[str, str] = SHIPPED,
     seconds: tuple[float, float] = USUAL_SECONDS,
-) -> Outcome:
-    """Drop every callback and return the outcome, whose notes tell the delay."""
+) -> Account:
+    """Drop every callback and return the account, whose notes tell the delay."""
     with running(folder, settings=settings, seed=seed) as stack:
         stack.faults(seconds=list(seconds), tune_seconds=[0.1, 0.2], drop=1.0)
         began = time.monotonic()
-        load = Load(stack, iter([basic("aimlapi" if number % 2 else "runware") for number in range(tasks)]))
+        load = Load(stack.sides, iter([basic("aimlapi" if number % 2 else "runware") for number in range(tasks)]))
         load.run()
         last = time.monotonic()
-        wait_for_rest(stack, 600)
-        outcome = conclude(f"{tasks} tasks with every callback dropped", load, began, last, time.monotonic())
-        return replace(outcome, notes=tuple(delays(outcome.books)))
+        wait_for_rest(stack.sides, 600)
+        account = conclude(f"{tasks} tasks with every callback dropped", load, began, last, time.monotonic())
+        return replace(account, notes=tuple(delays(account.books)))
 
 
 def delays(books: Books) -> Iterator[str]:
@@ -50,6 +52,13 @@ def delays(books: Books) -> Iterator[str]:
             if task is not None and task["settled_at"] and entry["provider"] == provider and entry["results"]
         ]
         yield f"{provider}: settled after it was made, {spread(late)}"
+
+
+def spread(seconds: list[float]) -> str:
+    """Return median and p99 of durations."""
+    if len(seconds) < 2:
+        return "too few to say"
+    return f"median {median(seconds):.2f} s, p99 {quantiles(seconds, n=100, method='inclusive')[98]:.2f} s"
 
 
 def _made_at(entry: Mapping[str, Any]) -> datetime:

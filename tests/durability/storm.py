@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import cycle
 from pathlib import Path
 
-from tests.durability.load import Load
-from tests.durability.outcome import Outcome, conclude, wait_for_rest
+from receiver.drill.account import Account, conclude
+from receiver.drill.load import Load
+from receiver.drill.sides import wait_for_rest
 from tests.harness import Stack, basic, running, wait_until
 
 #: What goes wrong all the time, each by the share of tasks, callbacks or requests it hits.
@@ -60,18 +61,18 @@ SETTINGS = {
 
 def storm(
     folder: Path, *, callbacks: int, seed: int, threads: int = 4, say: Callable[[str], None] | None = None
-) -> Outcome:
-    """Submit tasks that are due so many callbacks, and return the outcome once every task has ended."""
+) -> Account:
+    """Submit tasks that are due so many callbacks, and return the account once every task has ended."""
     tasks = max(len(WEATHER), round(callbacks * 6 / _CALLBACKS_OF_SIX_TASKS))
     with running(folder, settings=SETTINGS, seed=seed) as stack:
         began = time.monotonic()
-        load = Load(stack, _requests(stack, tasks, say), threads)
+        load = Load(stack.sides, _requests(stack, tasks, say), threads)
         load.run()
         stack.faults(**SHARES)
         last = time.monotonic()
         if say is not None:
             say(f"{tasks} tasks submitted in {last - began:.0f} s")
-        wait_for_rest(stack, 120 + tasks / 10)
+        wait_for_rest(stack.sides, 120 + tasks / 10)
         return conclude(f"{callbacks} callbacks under every fault", load, began, last, time.monotonic())
 
 

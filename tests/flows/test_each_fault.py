@@ -316,7 +316,7 @@ def test_a_fault_alone_leaves_the_balance_exact(stack: Stack, case: Case) -> Non
     ids = {submit(stack, request) for request in case.requests}
 
     def seen() -> Seen:
-        books = read_books(stack)
+        books = read_books(stack.sides)
         ours = [task for task in books.ours if task["id"] in ids]
         return Seen(Books(ours, books.theirs[before:], {task_id: books.events[task_id] for task_id in ids}))
 

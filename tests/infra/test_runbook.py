@@ -12,7 +12,7 @@ from tests.infra.tools import INFRA
 
 RUNBOOK = (INFRA / "runbook.md").read_text("utf-8")
 #: Part of the interface, and of the command line once they are there; then their options are checked as well.
-TO_COME = {"stats", "replay", "doctor", "redrive", "endpoints", "watch", "drill"}
+TO_COME = {"stats", "replay", "doctor", "redrive", "endpoints", "watch"}
 
 
 def typed() -> list[list[str]]:

@@ -1,24 +1,32 @@
 """Load as a careful caller makes it: each task under a key of its own, asked for again until it is acknowledged."""
 
 import threading
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import httpx
 
-from tests.harness import Stack
+from receiver.drill.processes import DrillError
+from receiver.drill.sides import Sides
+
+_PAUSE_AFTER_SECONDS = 0.05
 
 
 @dataclass
 class Load:
-    """Submits ``requests`` from several threads at once; ``acknowledged`` are the tasks whose 202 came."""
+    """Submits ``requests`` from several threads at once; ``acknowledged`` are the tasks whose 202 came.
 
-    stack: Stack
+    ``refused`` counts what callers met instead: "503", "503 without Retry-After", "no answer".
+    """
+
+    sides: Sides
     requests: Iterator[Mapping[str, object]]
     threads: int = 1
     pause_seconds: float = 0.0
     acknowledged: list[str] = field(default_factory=list)
+    refused: Counter[str] = field(default_factory=Counter)
     _taking: threading.Lock = field(default_factory=threading.Lock)
     _stopping: threading.Event = field(default_factory=threading.Event)
     _taken: int = 0
@@ -34,35 +42,44 @@ class Load:
         self._stopping.set()
 
     def _submit_all(self) -> None:
-        with httpx.Client(timeout=30, headers=self.stack.headers()) as http:
+        with httpx.Client(timeout=30, headers=dict(self.sides.headers), trust_env=False) as http:
             while not self._stopping.is_set():
-                taken = self._take()
-                if taken is None:
-                    return
                 try:
+                    taken = self._take()
+                    if taken is None:
+                        return
                     self._submit(http, *taken)
                 except BaseException:
                     self.stop()
                     raise
                 self._stopping.wait(self.pause_seconds)
 
-    def _take(self) -> tuple[str, Mapping[str, object]] | None:
+    def _take(self) -> tuple[int, Mapping[str, object]] | None:
         with self._taking:
             request = next(self.requests, None)
             self._taken += 1
-            return None if request is None else (f"drill-{self._taken}", request)
+            return None if request is None else (self._taken, request)
 
-    def _submit(self, http: httpx.Client, key: str, request: Mapping[str, object]) -> None:
+    def _submit(self, http: httpx.Client, number: int, request: Mapping[str, object]) -> None:
+        attempt = number
         while not self._stopping.is_set():
+            service = self.sides.services[attempt % len(self.sides.services)]
+            attempt += 1
             try:
                 answer = http.post(
-                    f"{self.stack.service.url}/v1/tasks", json=request, headers={"Idempotency-Key": key}
+                    f"{service}/v1/tasks", json=dict(request), headers={"Idempotency-Key": f"drill-{number}"}
                 )
             except httpx.TransportError:
-                self._stopping.wait(0.05)
+                self._met("no answer")
                 continue
             if answer.status_code == httpx.codes.ACCEPTED:
                 self.acknowledged.append(answer.json()["id"])
                 return
-            assert answer.status_code == httpx.codes.SERVICE_UNAVAILABLE, answer.text
-            self._stopping.wait(0.1)
+            if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+                raise DrillError(f"POST /v1/tasks: HTTP {answer.status_code} {answer.text[:200]}")
+            self._met("503" if "retry-after" in answer.headers else "503 without Retry-After")
+
+    def _met(self, what: str) -> None:
+        with self._taking:
+            self.refused[what] += 1
+        self._stopping.wait(_PAUSE_AFTER_SECONDS)

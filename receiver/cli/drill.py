@@ -1,0 +1,124 @@
+"""`receiver drill`: the loss proof on this installation, beside the user's data; the balance at its end."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from receiver.cli import options
+from receiver.cli.failures import CommandError, UsageError
+
+if TYPE_CHECKING:
+    from receiver.drill.play import Plan
+
+_MINUTE = 60
+_USUAL_MINUTES = 1.0
+
+
+def drill(
+    *,
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            "--minutes",
+            metavar="N",
+            min=0.05,
+            help="Minutes of load, faults and kills. Default: 1, or as long as --kills or --callbacks take.",
+            show_default=False,
+        ),
+    ] = None,
+    kills: Annotated[
+        int | None,
+        typer.Option(
+            "--kills",
+            metavar="N",
+            min=0,
+            help="How often the service is killed. Default: every few seconds.",
+            show_default=False,
+        ),
+    ] = None,
+    callbacks: Annotated[
+        int | None,
+        typer.Option(
+            "--callbacks", metavar="N", min=1, help="Go on until so many callbacks are due.", show_default=False
+        ),
+    ] = None,
+    faults: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--faults",
+            metavar="NAME=VALUE",
+            help="A fault of the sandbox as `receiver sandbox --help` lists them, such as drop=0.5; repeatable.",
+            show_default=False,
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option("--seed", metavar="NUMBER", min=0, help="The same seed, the same faults. Default: drawn anew."),
+    ] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep its folder; after a failure it is kept anyway.")] = False,
+    folder: options.DataFolder = None,
+    as_json: options.Json = False,
+) -> None:
+    """Prove on this machine that nothing is lost, beside your data.
+
+    A service and a sandbox of its own, under load, faults and kill -9; then one balance between both. Your tasks,
+    your keys and the providers are left alone. Exit 0 only if the balance is exact.
+    """
+    from receiver.cli.drilling import Screen
+    from receiver.cli.local import loaded_settings
+    from receiver.cli.running import interruptible
+    from receiver.drill.ground import clear, lay, staged
+    from receiver.drill.play import play
+    from receiver.drill.processes import DrillError
+
+    plan = _plan(minutes, kills, callbacks, faults or [], seed)
+    loaded = loaded_settings(folder)
+    laid = None
+    try:
+        with interruptible():
+            laid = lay(loaded)
+            with Screen(laid, as_json=as_json) as shown:
+                shown.opening(plan)
+                with staged(laid, plan.seed) as stage:
+                    account = play(stage, plan, shown.progress)
+    except DrillError as error:
+        first, *rest = str(error).splitlines()
+        where = [] if laid is None else [f"what both processes logged: {laid.logs}"]
+        raise CommandError(first, *rest, *where) from None
+    except KeyboardInterrupt:
+        if laid is not None:
+            clear(laid)
+        raise
+    kept = keep or not account.exact
+    if not kept:
+        clear(laid)
+    shown.result(account, plan, kept=kept)
+    if not account.exact:
+        raise typer.Exit(1)
+
+
+def _plan(
+    minutes: float | None, kills: int | None, callbacks: int | None, faults: list[str], seed: int | None
+) -> "Plan":
+    from receiver.drill.play import FAULTS, Plan
+    from receiver.sandbox.faults_reader import FaultsError, faults_document, faults_from_text
+    from receiver.system import RealSystem
+
+    typed = options.pairs(faults, "--faults")
+    try:
+        document = faults_document(faults_from_text(typed))
+    except FaultsError as error:
+        mistakes = [f"--faults {mistake.field}: {mistake.message}" for mistake in error.mistakes]
+        raise UsageError(*mistakes) from None
+    if minutes is None:
+        minutes = 0.0 if kills or callbacks else _USUAL_MINUTES
+    return Plan(
+        name="drill",
+        seconds=minutes * _MINUTE,
+        kills=kills,
+        callbacks=callbacks or 0,
+        faults={**FAULTS, **{name: document[name] for name in typed}},
+        seed=RealSystem().new_id().int % 2**31 if seed is None else seed,
+        pause_seconds=0.0 if callbacks else 0.1,
+        kill_gap_seconds=(0.05, 5.0) if kills is None else (0.05, 2.0),
+    )

@@ -1,0 +1,13 @@
+"""The loss proof: real processes under load, faults and kills, then one balance against the sandbox's own ledger.
+
+ground      the folder, the database and the settings of a drill: only limits and disks are this installation's
+processes   the sandbox and the service as children of ours, started, killed and ended by their ids
+sides       what the service and the sandbox say, over HTTP
+load        callers that ask again until each task is acknowledged
+loiterers   callers that hang about: half a message and then silence, or a few bytes at a time
+play        all of it at once, and then the wait for rest
+balance     both sides' books held against each other: pure
+account     what a drill found, as figures and as lines to read
+
+It speaks to what it drills as strangers do: processes and HTTP. So it knows neither the sandbox nor the service.
+"""
