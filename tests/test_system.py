@@ -1,6 +1,7 @@
 import subprocess
 import sys
 import time
+from uuid import RFC_4122
 
 from receiver.system import RealSystem
 
@@ -17,7 +18,8 @@ def test_keys_are_version_7_ordered_by_time_and_different() -> None:
 
 def test_ids_are_version_4_and_the_clock_is_aware() -> None:
     system = RealSystem()
-    assert system.new_id().version == 4
+    ids = {system.new_id() for _ in range(200)}
+    assert (len(ids), {each.version for each in ids}, {each.variant for each in ids}) == (200, {4}, {RFC_4122})
     assert system.now().utcoffset() is not None
     assert 0 <= system.jitter() < 1
 

@@ -2,10 +2,10 @@
 
 from datetime import datetime, timedelta
 
-from receiver.domain.copying import replace
 from receiver.domain.errors import ErrorCode, TaskError
 from receiver.domain.report import Via
 from receiver.domain.task import Status, Task, Work, at_rest
+from receiver.domain.values import replace
 
 #: Looks that a stranger can make due again and again are at least this far apart.
 LOOK_GAP = timedelta(seconds=10)

@@ -5,13 +5,13 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from receiver.domain.asking import look_now
-from receiver.domain.copying import replace
+from receiver.domain.ending import complete
 from receiver.domain.errors import ErrorCode, TaskError
 from receiver.domain.event import Event, EventType
 from receiver.domain.result import Artifact, ArtifactStatus, Result
 from receiver.domain.schedule import back_off
-from receiver.domain.settlement import complete
 from receiver.domain.task import Change, Task
+from receiver.domain.values import replace
 
 #: Collecting gives up after this many definite refusals ...
 MOST_REFUSALS = 5

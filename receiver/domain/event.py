@@ -6,6 +6,8 @@ from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
 
+from receiver.domain.values import quick
+
 
 class EventType(StrEnum):
     """Every type of event there is; users match on these words."""
@@ -36,6 +38,7 @@ class EventType(StrEnum):
     DELIVERY_DEAD = "delivery.dead"
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Event:
     """Something that happened to a task. ``data`` holds JSON values only, never bodies, tokens or links.

@@ -5,14 +5,15 @@ from datetime import datetime, timedelta
 
 from receiver.domain.adoption import never_heard_of
 from receiver.domain.asking import DISAGREEMENT, SETTLED_ENDS, asked_about, look_now
-from receiver.domain.copying import replace
+from receiver.domain.ending import failures_told, finish
 from receiver.domain.errors import ErrorCode, TaskError
 from receiver.domain.event import Event, EventType
 from receiver.domain.report import NewReport, Reading
 from receiver.domain.schedule import PollPlan, back_off, next_look
-from receiver.domain.settlement import QUIET, failures_told, finish, own_names
+from receiver.domain.settlement import QUIET, is_own_name
 from receiver.domain.submission import evidence, fail, may_resend
 from receiver.domain.task import Change, Recovery, Status, Task, Work, at_rest
+from receiver.domain.values import replace
 
 #: A failure told by a callback alone is believed when the provider stays silent about the task for this long.
 DOUBT = timedelta(seconds=60)
@@ -87,7 +88,8 @@ def is_news(task: Task, reading: Reading, digest: bytes) -> bool:
     """
     if task.answer_digest != digest:
         return bool(reading.outputs or reading.failures or reading.oddities)
-    if task.status not in {Status.SUBMITTED, Status.LOST} or not reading.named <= own_names(task):
+    of_it_alone = all(is_own_name(task, name) for name in reading.named)
+    if task.status not in {Status.SUBMITTED, Status.LOST} or not of_it_alone:
         return False
     known = {result.identity for result in task.results}
     if len(known) < task.expected and any(output.identity not in known for output in reading.outputs):

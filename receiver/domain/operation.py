@@ -3,10 +3,10 @@
 from datetime import datetime
 
 from receiver.domain.asking import look_now
-from receiver.domain.copying import replace
 from receiver.domain.errors import AlreadyTerminalError
 from receiver.domain.event import Event, EventType
 from receiver.domain.task import Change, Status, Task, at_rest
+from receiver.domain.values import replace
 
 
 def cancel(task: Task, now: datetime) -> Change:

@@ -6,6 +6,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from receiver.domain.errors import TaskError
+from receiver.domain.values import quick
 
 
 class Via(StrEnum):
@@ -25,6 +26,7 @@ class Verdict(StrEnum):
     QUARANTINED = "quarantined"
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class NewReport:
     """A report to be stored: ``body`` is verbatim (``sliced``: cut from a batched answer for this task).
@@ -49,6 +51,7 @@ class NewReport:
     doubt: str | None = None
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class StoredReport:
     """A report as it waits to be settled. ``duplicate_of`` names the report whose bytes it repeats (then
@@ -68,6 +71,7 @@ class StoredReport:
     doubt: str | None = None
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Output:
     """One audio a provider says it made.
@@ -94,6 +98,7 @@ class Failure:
     provider_task_id: str | None = None
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Reading:
     """What an adapter understood of one report.

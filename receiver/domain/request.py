@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from receiver.domain.errors import FieldProblem, FieldWarning
+from receiver.domain.values import quick
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,7 @@ class InlineAudio:
     size: int
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class TaskRequest:
     """One generation to ask for. ``None`` means "not given": the provider's default holds.

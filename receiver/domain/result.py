@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from receiver.domain.report import Via
+from receiver.domain.values import quick
 
 
 class ArtifactStatus(StrEnum):
@@ -19,6 +20,7 @@ class ArtifactStatus(StrEnum):
     ERASED = "erased"
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Artifact:
     """The audio of one result in our storage, or the work of getting it.
@@ -47,6 +49,7 @@ def same_place(one: str | None, other: str | None) -> bool:
     return urlsplit(one)[:3] == urlsplit(other)[:3]
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Result:
     """One output of a task. ``identity`` is unique within the task; ``index`` is the order of first sight.

@@ -14,14 +14,15 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from receiver.domain.asking import DISAGREEMENT, SETTLED_ENDS, asked_about, look_now, verify
-from receiver.domain.copying import replace
+from receiver.domain.ending import complete, failures_told, finish
 from receiver.domain.errors import ErrorCode, TaskError
 from receiver.domain.event import Event, EventType
 from receiver.domain.report import Output, Reading, StoredReport, Verdict, Via
 from receiver.domain.result import Artifact, ArtifactStatus, Result, same_place
 from receiver.domain.schedule import PollPlan
-from receiver.domain.submission import evidence, fail
+from receiver.domain.submission import evidence
 from receiver.domain.task import Change, Ruling, Status, Task, Work
+from receiver.domain.values import replace
 
 #: A link is not believed to live longer than ten years, which no date can overflow by.
 _LONGEST_LIFE_SECONDS = 315_360_000
@@ -33,10 +34,11 @@ QUIET = timedelta(seconds=30)
 class SettleRules:
     """What settling needs besides the report.
 
-    ``trusted_link`` says whether a link lies on the provider's own media hosts; ``new_id`` makes the id of a result.
+    ``plan`` tells how often a task is looked at, ``trusted_link`` whether a link lies on the provider's own media
+    hosts; ``new_id`` makes the id of a result.
     """
 
-    plan: PollPlan
+    plan: Callable[[Task], PollPlan]
     trusted_link: Callable[[str], bool]
     new_id: Callable[[], UUID]
 
@@ -70,7 +72,7 @@ def settle(task: Task, report: StoredReport, reading: Reading, now: datetime, ru
     the provider's hosts, its failures only make the provider's own answer due. An answer we fetched ourselves
     decides.
     """
-    foreign = sorted(reading.named - own_names(task))
+    foreign = sorted(name for name in reading.named if not is_own_name(task, name))
     if foreign:
         whose = "another task" if task.provider_task_id else "a task before the provider told its id of this one"
         return quarantine(task, report, f"names {whose}: {foreign[0][:64]}", now)
@@ -84,57 +86,13 @@ def settle(task: Task, report: StoredReport, reading: Reading, now: datetime, ru
     return settling.change()
 
 
-def finish(task: Task, now: datetime) -> Change:
-    """Say that the outcome of every result is known: collect what there is, or fail.
-
-    Where callbacks told of a result and are in doubt, the provider is asked all the same.
-    """
-    if not task.results:
-        error = task.errors[-1] if task.errors else TaskError(ErrorCode.UNKNOWN, "the provider gave no result")
-        return fail(replace(task, errors=task.errors[:-1]), error, now)
-    task = replace(asked_about(task), status=Status.COLLECTING, settled_at=task.settled_at or now)
-    settled = Event(
-        EventType.TASK_SETTLED,
-        now,
-        {"results": len(task.results), "failed": max(0, task.expected - len(task.results))},
-    )
-    ended = complete(task, now)
-    return replace(ended, events=(settled, *ended.events))
-
-
-def complete(task: Task, now: datetime) -> Change:
-    """End a collecting task once no artifact is pending.
-
-    One that has ended, and of which a result was replaced since, gets the status that is now true, and no event.
-    """
-    statuses = [result.artifact.status for result in task.results if not result.late]
-    if not statuses or ArtifactStatus.PENDING in statuses:
-        return Change(task)
-    stored = statuses.count(ArtifactStatus.STORED)
-    if stored >= task.expected:
-        status, event = Status.SUCCEEDED, EventType.TASK_SUCCEEDED
-    elif stored:
-        status, event = Status.PARTIAL, EventType.TASK_PARTIAL
-    else:
-        status, event = Status.FAILED, EventType.TASK_FAILED
-    if task.status in SETTLED_ENDS:
-        return Change(task if task.status is status else replace(task, status=status))
-    if task.status is not Status.COLLECTING:
-        return Change(task)
-    data: dict[str, object] = {"stored": stored, "expected": task.expected}
-    if status is Status.FAILED:
-        data["code"] = ErrorCode.ARTIFACT_UNAVAILABLE.value
-    ended = replace(asked_about(task), status=status, completed_at=now)
-    return Change(ended, (Event(event, now, data),))
-
-
 def _asked_inline(task: Task) -> bool:
     return (task.request.output_type or "URL").upper() != "URL"
 
 
-def own_names(task: Task) -> set[str]:
-    """Return the ids by which a provider may speak of the task."""
-    return {str(task.id), *([task.provider_task_id] if task.provider_task_id else [])}
+def is_own_name(task: Task, name: str) -> bool:
+    """Tell whether a provider may speak of the task by this id."""
+    return name == task.provider_task_id or name == str(task.id)
 
 
 def _counted(task: Task, report: StoredReport) -> Task:
@@ -146,11 +104,6 @@ def _received(report: StoredReport) -> tuple[Event, ...]:
         return ()
     data: dict[str, object] = {"report_id": str(report.id), "bytes": report.size}
     return (Event(EventType.CALLBACK_RECEIVED, report.received_at, data),)
-
-
-def failures_told(task: Task) -> int:
-    """Count the failures the provider told of; our own in fetching audio stand beside them."""
-    return sum(error.code is not ErrorCode.ARTIFACT_UNAVAILABLE for error in task.errors)
 
 
 class _Settling:
@@ -172,7 +125,7 @@ class _Settling:
         self.disputed = False
 
     def apply(self, reading: Reading) -> None:
-        self._proceed(evidence(self.task, self.now, self.rules.plan))
+        self._spoken_of()
         if reading.cost_micros is not None and (self.trusted or self.task.told_cost_micros is None):
             self.task = replace(self.task, told_cost_micros=reading.cost_micros)
         told = frozenset(output.identity for output in reading.outputs)
@@ -196,6 +149,10 @@ class _Settling:
             self.task = look_now(self.task, self.now)
         elif self.trusted and self.task.doubt and self.task.status in {Status.COLLECTING, *SETTLED_ENDS}:
             self.task = asked_about(self.task)
+
+    def _spoken_of(self) -> None:
+        if self.task.status in {Status.QUEUED, Status.UNKNOWN}:
+            self._proceed(evidence(self.task, self.now, self.rules.plan(self.task)))
 
     def change(self) -> Change:
         if self.conflict:

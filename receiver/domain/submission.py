@@ -15,11 +15,11 @@ from receiver.domain.attempt import (
     SubmitOutcome,
     Unclear,
 )
-from receiver.domain.copying import replace
 from receiver.domain.errors import ErrorCode, TaskError
 from receiver.domain.event import Event, EventType
 from receiver.domain.schedule import PollPlan, back_off, next_look
 from receiver.domain.task import Change, Recovery, Status, Task, Work, at_rest
+from receiver.domain.values import replace
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,12 +18,12 @@ from types import MappingProxyType
 from uuid import UUID
 
 from receiver.domain.attempt import Attempt
-from receiver.domain.copying import replace
 from receiver.domain.errors import FieldWarning, TaskError
 from receiver.domain.event import Event
 from receiver.domain.report import NewReport, Verdict, Via
 from receiver.domain.request import TaskRequest
 from receiver.domain.result import Result
+from receiver.domain.values import quick, replace
 
 
 class Status(StrEnum):
@@ -63,6 +63,7 @@ class Recovery(StrEnum):
     LOOKUP = "lookup"  # a second submit would be a second, billed job: search the provider's log instead
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Task:
     """A task with its results: the unit that changes in one transaction.
@@ -136,6 +137,7 @@ class Task:
         return any(result.via is Via.POLL for result in self.results)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Ruling:
     """What was made of one report, and why when it is not plain."""
@@ -145,6 +147,7 @@ class Ruling:
     reason: str | None = None
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Change:
     """What one step does to a task: stored whole, in one transaction, or not at all.

@@ -8,10 +8,10 @@ from uuid import UUID
 from receiver.domain.errors import NotFoundError
 from receiver.domain.replaying import Outcome, Replayed, outcome, replay, unreadable
 from receiver.domain.report import Reading, StoredReport
-from receiver.domain.settlement import SettleRules
 from receiver.domain.task import Change, Task
 from receiver.lifecycle.ports import Decision, Ports, Queue, RuledFilter, RuledReport
 from receiver.lifecycle.reading import NEVER_FINISHED, read
+from receiver.lifecycle.rules import settle_rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +107,4 @@ def _replayed(ports: Ports, task: Task | None, again: _Again, now: datetime) -> 
         return Replayed(before, before)
     if isinstance(again.reading, str):
         return unreadable(before, again.reading)
-    rules = SettleRules(
-        plan=provider.plan(task.request, pushed=task.pushed),
-        trusted_link=provider.trusts,
-        new_id=ports.system.new_id,
-    )
-    return replay(task, before, again.report, again.reading, now, rules)
+    return replay(task, before, again.report, again.reading, now, settle_rules(ports, provider))

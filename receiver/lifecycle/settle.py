@@ -15,6 +15,7 @@ from receiver.lifecycle.lateness import observe_lateness
 from receiver.lifecycle.ports import Decision, Ports, Queue
 from receiver.lifecycle.reading import NEVER_FINISHED, read
 from receiver.lifecycle.record import insist, record
+from receiver.lifecycle.rules import settle_rules
 
 #: A report whose reading was begun this often and never finished kills whoever reads it: it is set aside. The store
 #: leases one that was begun before alone, so that those beside it are not taken for it.
@@ -55,7 +56,8 @@ async def settle_reports(ports: Ports, reports: Sequence[StoredReport]) -> None:
             await checkpoint()
     now = ports.system.now()
     # Waited for: a report whose reading was begun three times and never written down would be set aside.
-    changes = await record(ports, [_decision(ports, item, now) for item in read])
+    rules = {name: settle_rules(ports, provider) for name, provider in ports.providers.items()}
+    changes = await record(ports, [_decision(item, rules.get(item.report.provider), now) for item in read])
     ports.system.checkpoint("settle.after_apply")
     for item, change in zip(read, changes, strict=True):
         lag = (now - item.report.received_at).total_seconds()
@@ -86,24 +88,18 @@ async def _read(ports: Ports, report: StoredReport) -> _Read | None:
     return _Read(report, None, reading) if isinstance(reading, str) else _Read(report, reading)
 
 
-def _decision(ports: Ports, item: _Read, now: datetime) -> Decision:
+def _decision(item: _Read, rules: SettleRules | None, now: datetime) -> Decision:
     report, reading = item.report, item.reading
-    provider = ports.providers.get(report.provider)
 
     def decide(task: Task) -> Change:
         if report.duplicate_of is not None:
             return duplicate(task, report, now)
-        if reading is None or provider is None:
+        if reading is None or rules is None:
             change = quarantine(task, report, item.reason, now)
             if item.reason == NEVER_FINISHED and report.via is Via.POLL:
                 # An equal answer will be read again, and should not end process after process.
                 return replace(change, task=ask_later(change.task, now))
             return change
-        rules = SettleRules(
-            plan=provider.plan(task.request, pushed=task.pushed),
-            trusted_link=provider.trusts,
-            new_id=ports.system.new_id,
-        )
         return settle(task, report, reading, now, rules)
 
     return Decision(report.task_key, decide, reports=(report.id,))

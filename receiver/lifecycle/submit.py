@@ -35,12 +35,13 @@ from receiver.domain.exchange import HttpAnswer
 from receiver.domain.report import NewReport, Via
 from receiver.domain.request import InlineAudio, TaskRequest
 from receiver.domain.schedule import UNCLEAR_IN_A_ROW, back_off, rest_of_unclear
-from receiver.domain.submission import SubmitRules, begin, conclude, create
+from receiver.domain.submission import begin, conclude, create
 from receiver.domain.task import Change, Status, Task, Work
 from receiver.domain.token import Purpose
 from receiver.lifecycle.lateness import observe_lateness
 from receiver.lifecycle.ports import Caller, Decision, Once, Pause, Ports, Provider, Queue
 from receiver.lifecycle.record import record
+from receiver.lifecycle.rules import submit_rules
 
 #: A callback may come as late as this after the task was given up; its URL stays valid until then.
 TOKEN_GRACE = timedelta(days=7)
@@ -124,7 +125,7 @@ async def lease(ports: Ports, provider: Provider, limit: int) -> list[Task]:
 
     def decide(task: Task) -> Change | None:
         due[task.key] = task.due_at
-        return begin(task, now, rules(ports, provider, task), pushed=pushed)
+        return begin(task, now, submit_rules(ports, provider, task), pushed=pushed)
 
     leased = await ports.store.lease_tasks(
         Work.SUBMIT, provider.name, now=now, limit=limit, lease=ports.limits.lease, decide=decide
@@ -181,18 +182,18 @@ async def submit(ports: Ports, task: Task, reception: Reception, heed: Callable[
     ports.system.checkpoint("submit.after_send")
     now = ports.system.now()
     attempt = Attempt(task.attempts, started_at, http_status=status)
-    submit_rules = rules(ports, provider, task)
+    rules = submit_rules(ports, provider, task)
     report = _report(ports, task, outcome)
     rest = reception.note(outcome, begun_at, ports.system.monotonic())
     if isinstance(outcome, Paused):
-        rest = outcome.retry_after or back_off(task.tries + 1, submit_rules.jitter, base=5.0)
+        rest = outcome.retry_after or back_off(task.tries + 1, rules.jitter, base=5.0)
     pause = None if rest is None else Pause(provider.name, now + rest, _why(outcome, reception))
     if pause is not None:
         # Before anything is written, which may take long: until then many more would be sent.
         heed(pause)
 
     def decide(current: Task) -> Change:
-        change = conclude(current, outcome, now, submit_rules, attempt=attempt)
+        change = conclude(current, outcome, now, rules, attempt=attempt)
         return replace(change, report=report)
 
     [change] = await record(ports, [Decision(task.key, decide, release=True)])
@@ -211,17 +212,6 @@ def _why(outcome: SubmitOutcome, reception: Reception) -> TaskError:
     reason = f" ({outcome.reason})" if isinstance(outcome, Unclear) else ""
     message = f"the last {reception.unclear_in_a_row} submits got no clear answer{reason}"
     return TaskError(ErrorCode.PROVIDER, message, retryable=True)
-
-
-def rules(ports: Ports, provider: Provider, task: Task) -> SubmitRules:
-    """Gather what decides the times after a submit of ``task``."""
-    return SubmitRules(
-        recovery=provider.recovery,
-        plan=provider.plan(task.request, pushed=task.pushed),
-        queue_max=ports.limits.queue_max,
-        lookups=provider.lookups,
-        jitter=ports.system.jitter(),
-    )
 
 
 def callback_url(ports: Ports, provider: Provider, task: Task) -> str | None:

@@ -6,9 +6,10 @@ from uuid import UUID
 
 from receiver.domain.errors import ErrorCode, UnavailableError
 from receiver.domain.looking import overdue
-from receiver.domain.submission import SubmitRules, interrupt
+from receiver.domain.submission import interrupt
 from receiver.domain.task import Change, Task
 from receiver.lifecycle.ports import Decision, Ports, Queue
+from receiver.lifecycle.rules import submit_rules
 
 #: How many tasks one sweep changes; the next follows at once when it was full.
 BATCH = 500
@@ -125,9 +126,6 @@ def _closing(ports: Ports, task_key: UUID) -> Decision:
         provider = ports.providers.get(task.provider)
         if provider is None:
             return None
-        plan = provider.plan(task.request, pushed=task.pushed)
-        jitter = ports.system.jitter()
-        rules = SubmitRules(provider.recovery, plan, ports.limits.queue_max, provider.lookups, jitter=jitter)
-        return interrupt(task, now, rules)
+        return interrupt(task, now, submit_rules(ports, provider, task))
 
     return Decision(task_key, close)

@@ -104,6 +104,9 @@ REPORT_COLUMNS = (
     "body",
 )
 
+_STATUS = {status.value: status for status in Status}
+_WORK = {work.value: work for work in Work}
+
 #: A row that was read: whatever its SELECT names, in that order.
 Columns = Sequence[Any]
 #: A row to be written: one value for each column, in the order above.
@@ -173,7 +176,7 @@ def held_from(row: Columns, results: tuple[Result, ...], metadata: Mapping[str, 
         model=model,
         created_at=created_at,
         deadline_seconds=deadline_seconds,
-        status=Status(status),
+        status=_STATUS[status],
         overdue=overdue,
         metadata=MappingProxyType(metadata),
         warnings=many_from(warnings, warning_from),
@@ -188,7 +191,7 @@ def held_from(row: Columns, results: tuple[Result, ...], metadata: Mapping[str, 
         told_cost_micros=told_cost_micros,
         polls=polls,
         callbacks=callbacks,
-        work=None if work is None else Work(work),
+        work=None if work is None else _WORK[work],
         due_at=due_at,
         tries=tries,
         attempts=attempts,

@@ -13,6 +13,8 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
+from receiver.domain.identity import uuid_of
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -118,7 +120,8 @@ def _dictionary(value: object) -> object:
 
 #: The text of a JSON value; raises ValueError for NaN and infinity, TypeError for what JSON does not know.
 encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_dictionary).encode
-_decode = json.JSONDecoder().decode
+#: Without the search for white space around a value: what is read here was written here.
+_decode = json.JSONDecoder().raw_decode
 
 
 def _native(dialect: Dialect) -> bool:
@@ -130,7 +133,7 @@ def _bytes_of_key(value: UUID | None) -> bytes | None:
 
 
 def _key_of_bytes(value: bytes | None) -> UUID | None:
-    return None if value is None else UUID(int=int.from_bytes(value))
+    return None if value is None else uuid_of(int.from_bytes(value))
 
 
 def _microseconds(value: datetime | None) -> int | None:
@@ -146,4 +149,4 @@ def _text(value: object) -> str | None:
 
 
 def _document(value: str | None) -> object:
-    return None if value is None else _decode(value)
+    return None if value is None else _decode(value)[0]

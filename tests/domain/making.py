@@ -90,7 +90,7 @@ def look_rules(recovery: Recovery = Recovery.RESEND, jitter: float = 0.5) -> Loo
 
 def settle_rules(new_id: Callable[[], UUID] | None = None) -> SettleRules:
     serial = counting(0xA0000000)
-    return SettleRules(PLAN, trusts, new_id or (lambda: UUID(int=next(serial))))
+    return SettleRules(lambda _: PLAN, trusts, new_id or (lambda: UUID(int=next(serial))))
 
 
 def sending(task: Task, now: datetime = START, recovery: Recovery = Recovery.RESEND) -> Task:

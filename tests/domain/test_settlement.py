@@ -7,12 +7,13 @@ import pytest
 
 from receiver.domain.asking import look_now
 from receiver.domain.collection import collected
+from receiver.domain.ending import complete, finish
 from receiver.domain.errors import ErrorCode
 from receiver.domain.event import EventType
 from receiver.domain.operation import cancel
 from receiver.domain.report import Output, Reading, Verdict, Via
 from receiver.domain.result import ArtifactStatus
-from receiver.domain.settlement import QUIET, complete, duplicate, finish, quarantine, settle
+from receiver.domain.settlement import QUIET, duplicate, quarantine, settle
 from receiver.domain.submission import fail
 from receiver.domain.task import Change, Recovery, Status, Task, Work
 from tests.domain.making import (

@@ -16,17 +16,16 @@ from receiver.bootstrap import opened
 from receiver.domain.errors import UnavailableError
 from receiver.domain.exchange import HttpAnswer
 from receiver.domain.report import Reading, Verdict, Via
-from receiver.domain.request import TaskRequest
-from receiver.domain.schedule import PollPlan
 from receiver.domain.task import Status, Task
 from receiver.lifecycle import poll, settle
 from receiver.lifecycle.accept import accept
-from receiver.lifecycle.ports import Objects, Outbound, Ports, Provider, Store
+from receiver.lifecycle.ports import Objects, Outbound, Ports, Store
 from receiver.lifecycle.settle import MOST_ATTEMPTS, settle_reports
 from receiver.providers import PROVIDERS
 from receiver.providers.runware import Runware
 from receiver.settings import load
-from tests.lifecycle.upkeep import LINK, World, runware, world
+from tests.lifecycle.upkeep import LINK, World, world
+from tests.web.fakes import FakeSystem
 
 LEASE = timedelta(seconds=60)
 
@@ -202,22 +201,19 @@ async def test_an_answer_that_died_twice_while_settling_is_taken_when_the_provid
         assert (await known.now(task)).status is Status.COLLECTING
 
 
-class Clumsy(Runware):
-    """An adapter with an error in it, for reports alone."""
+class Broken(FakeSystem):
+    """A machine on which nothing that is new gets a name."""
 
-    def plan(self, request: TaskRequest, *, pushed: bool) -> PollPlan:
+    def new_id(self) -> UUID:
         raise ZeroDivisionError
 
 
 async def test_an_answer_whose_settling_broke_is_taken_when_the_provider_repeats_it(tmp_path: Path) -> None:
-    genuine = runware()
-    clumsy = Clumsy(**{part.name: getattr(genuine, part.name) for part in fields(genuine)})
-    broken: dict[str, Provider] = {"runware": clumsy}
     async with world(tmp_path) as known:
         task = await known.begun()
         ports = replace(known.ports, outbound=cast("Outbound", Answers(task)))
         await looked(known, ports)
-        await settle_reports(replace(ports, providers=broken), await settle.lease(ports, 50))
+        await settle_reports(replace(ports, system=Broken()), await settle.lease(ports, 50))
         assert await verdicts(known, [task]) == [Verdict.QUARANTINED]
         await looked(known, ports)
         await known.settled()

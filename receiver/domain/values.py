@@ -1,0 +1,81 @@
+"""Frozen values whose making and copying cost what those of open ones do.
+
+A frozen dataclass stores each of its fields through ``object.__setattr__``, by name and with two calls, and
+``dataclasses.replace`` asks each field about itself besides. A report that is settled makes and copies some thirty
+values with over three hundred fields: that was a third of all the time it took.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import MISSING, fields
+from typing import TYPE_CHECKING, Any, TypeVar
+
+Value = TypeVar("Value")
+
+#: What copies a value of a quick class, given a new one of the class it is while open.
+_COPIES: dict[type, Callable[[Any, dict[str, object]], Any]] = {}
+
+
+def quick(kind: type[Value]) -> type[Value]:
+    """Let values of a frozen slotted dataclass be made, and copied by ``replace``, in a third of the time or less.
+
+    While its fields are filled in, a value is of a class that is laid out alike and takes plain assignments; then it
+    becomes what it is, and nothing can be assigned to it any more. Raises TypeError for a dataclass of another form.
+    """
+    of_kind: Any = kind
+    if "__slots__" not in vars(kind) or hasattr(kind, "__post_init__"):
+        raise TypeError(f"{kind.__name__} is no dataclass with slots that only stores its fields")
+    # Both, or the interpreter keeps to the slow way of assigning.
+    assigning = {"__setattr__": object.__setattr__, "__delattr__": object.__delattr__}
+    while_open = type(kind.__name__, (kind,), {"__slots__": (), **assigning})
+    known: dict[str, Any] = {
+        "become": object.__setattr__,
+        "begin": object.__new__,
+        "while_open": while_open,
+        "kind": kind,
+        "missing": MISSING,
+    }
+    parameters = ["self"]
+    stores = []
+    for field in fields(of_kind):
+        name = value = field.name
+        if field.default_factory is not MISSING:
+            known[f"make_{name}"] = field.default_factory
+            parameters.append(f"{name}=missing")
+            value = f"make_{name}() if {name} is missing else {name}"
+        elif field.default is not MISSING:
+            known[f"default_{name}"] = field.default
+            parameters.append(f"{name}=default_{name}")
+        else:
+            parameters.append(name)
+        stores.append(f"self.{name} = {value}")
+    copies = [f"copy.{field.name} = value.{field.name}" for field in fields(of_kind)]
+    source = [
+        f"def make({', '.join(parameters)}):",
+        "    become(self, '__class__', while_open)",
+        *(f"    {store}" for store in stores),
+        "    self.__class__ = kind",
+        "def replaced(value, changes):",
+        "    copy = begin(while_open)",
+        *(f"    {store}" for store in copies),
+        "    for name, changed in changes.items():",
+        "        become(copy, name, changed)",
+        "    copy.__class__ = kind",
+        "    return copy",
+    ]
+    # Nothing but names of our own fields: the standard library makes its constructors in the same way.
+    exec("\n".join(source), known)  # noqa: S102 - see above
+    of_kind.__init__ = known["make"]
+    _COPIES[kind] = known["replaced"]
+    return kind
+
+
+if TYPE_CHECKING:
+    # To a type checker it is that function, so that names and types of the fields are checked.
+    from dataclasses import replace as replace  # noqa: PLC0414 - spelt so that others may import it from here
+else:
+
+    def replace(value: object, /, **changes: object) -> object:
+        """Return a copy of a dataclass with ``changes``. Raises AttributeError for a field that it has not."""
+        copy = _COPIES.get(type(value))
+        return dataclasses.replace(value, **changes) if copy is None else copy(value, changes)

@@ -1,0 +1,26 @@
+"""Rules: what a decision about a task needs besides the task, gathered from its provider and our limits."""
+
+from receiver.domain.settlement import SettleRules
+from receiver.domain.submission import SubmitRules
+from receiver.domain.task import Task
+from receiver.lifecycle.ports import Ports, Provider
+
+
+def settle_rules(ports: Ports, provider: Provider) -> SettleRules:
+    """Gather what settling reports of one provider needs."""
+    return SettleRules(
+        plan=lambda task: provider.plan(task.request, pushed=task.pushed),
+        trusted_link=provider.trusts,
+        new_id=ports.system.new_id,
+    )
+
+
+def submit_rules(ports: Ports, provider: Provider, task: Task) -> SubmitRules:
+    """Gather what decides the times after a submit of ``task``."""
+    return SubmitRules(
+        recovery=provider.recovery,
+        plan=provider.plan(task.request, pushed=task.pushed),
+        queue_max=ports.limits.queue_max,
+        lookups=provider.lookups,
+        jitter=ports.system.jitter(),
+    )
