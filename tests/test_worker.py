@@ -13,10 +13,10 @@ import pytest
 
 from receiver.domain.errors import UnavailableError
 from receiver.domain.task import Status
-from receiver.lifecycle import erase
+from receiver.lifecycle import erase, settle
 from receiver.lifecycle.ports import Objects, Pause, Store
 from receiver.system import RealSystem
-from receiver.worker import Concurrency, Hints, Worker
+from receiver.worker import SETTLE_BATCH, SETTLE_GATHERS, Concurrency, Hints, Worker
 from receiver.worker.watching import Outage
 from tests.lifecycle.upkeep import World, world
 from tests.web.fakes import FakeSystem
@@ -163,3 +163,30 @@ async def test_nothing_of_a_worker_that_has_stopped_goes_on(tmp_path: Path) -> N
         await slow.reading.wait()
         await worker.stop(1)
         assert slow.ended
+
+
+async def test_after_a_batch_that_was_not_full_more_is_waited_for(tmp_path: Path) -> None:
+    async with world(tmp_path) as around:
+        await around.called(await around.begun())
+        worker, began = Worker(around.ports, Hints(), Concurrency(), alone=True), around.system.passed
+        assert await worker._settling()
+        assert around.system.passed == began + SETTLE_GATHERS
+
+
+async def test_after_a_full_batch_the_next_is_settled_at_once(tmp_path: Path) -> None:
+    async with world(tmp_path) as around:
+        tasks = [await around.begun() for _ in range(SETTLE_BATCH // 64)]
+        await asyncio.gather(*(around.called(task, number=number) for task in tasks for number in range(64)))
+        worker, began = Worker(around.ports, Hints(), Concurrency(), alone=True), around.system.passed
+        assert await worker._settling()
+        assert around.system.passed == began
+
+
+async def test_reports_that_come_one_by_one_as_a_process_ended_over_them_are_not_waited_for(tmp_path: Path) -> None:
+    async with world(tmp_path) as around:
+        await around.called(await around.begun())
+        assert await settle.lease(around.ports, 1)
+        around.system.passed += around.ports.limits.lease.total_seconds() + 1
+        worker, began = Worker(around.ports, Hints(), Concurrency(), alone=True), around.system.passed
+        assert await worker._settling()
+        assert around.system.passed == began

@@ -28,6 +28,8 @@ SHORTEST_REST = 0.02
 FAULT_REST = 0.5
 SWEEP_EVERY = 1.0
 SETTLE_BATCH = 256
+#: After a batch that was not full, so many seconds are waited for more: a batch costs what 30 reports in it do.
+SETTLE_GATHERS = 0.01
 LOOKUP_BATCH = 500
 
 
@@ -207,6 +209,9 @@ class Worker:
         reports = await settle.lease(self._ports, SETTLE_BATCH)
         if reports:
             await settle.settle_reports(self._ports, reports)
+            # What was begun before comes one at a time and not for lack of more.
+            if len(reports) < SETTLE_BATCH and all(report.attempts == 1 for report in reports):
+                await self._ports.system.sleep(SETTLE_GATHERS)
         return bool(reports)
 
     def _collecting(self) -> Callable[[], Awaitable[bool]]:
