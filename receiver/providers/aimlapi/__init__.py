@@ -18,6 +18,7 @@ from receiver.providers.aimlapi import answers, reading
 from receiver.providers.aimlapi.account import ACCOUNT
 from receiver.providers.aimlapi.request import adoptable, check, wire_body
 from receiver.providers.wire import calls, links
+from receiver.providers.wire.checks import warned_of_private_links
 
 # docs.aimlapi.com, "music-cover".
 _GENERATIONS = "/v2/generate/audio"
@@ -91,7 +92,7 @@ class Aimlapi:
 
     def check(self, request: TaskRequest) -> Checked:
         """Judge a request against AIMLAPI's page of the model."""
-        return check(request)
+        return warned_of_private_links(check(request), self.url)
 
     def adoptable(self, provider_task_id: str, count: int | None) -> Adoptable:
         """Take a generation's id; each has one result."""

@@ -18,6 +18,7 @@ from receiver.providers.runware import answers, reading
 from receiver.providers.runware.account import ACCOUNT
 from receiver.providers.runware.request import adoptable, check, wire_task
 from receiver.providers.wire import calls, links
+from receiver.providers.wire.checks import warned_of_private_links
 
 _OPTIONS = (
     # runware.ai/docs, "Authentication": the only REST endpoint.
@@ -89,7 +90,7 @@ class Runware:
 
     def check(self, request: TaskRequest) -> Checked:
         """Judge a request against Runware's page of the model."""
-        return check(request)
+        return warned_of_private_links(check(request), self.url)
 
     def adoptable(self, provider_task_id: str, count: int | None) -> Adoptable:
         """Take a ``taskUUID``, in either case, of one to four results."""

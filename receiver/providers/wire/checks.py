@@ -2,9 +2,11 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from receiver.domain.errors import FieldProblem, FieldWarning
-from receiver.providers.wire.links import problem_with
+from receiver.domain.request import Checked
+from receiver.providers.wire.links import private_host, problem_with
 
 _NO_TEXT = re.compile("[\0\ud800-\udfff]")
 _LONGEST_MODEL = 128
@@ -78,6 +80,20 @@ class Findings:
                 f"only {default} is known here; another model is passed on unchecked when provider_options "
                 "say what it needs",
             )
+
+
+def warned_of_private_links(checked: Checked, own_url: str) -> Checked:
+    """Add a warning for each link that only our own network can reach, unless the provider at ``own_url`` is in it."""
+    if private_host(own_url) is not None:
+        return checked
+    request = checked.request
+    links = {"reference_audio": request.reference_audio, "upload_endpoint": request.upload_endpoint}
+    warnings = [
+        FieldWarning(field, f"{host} is a private address, which the provider cannot reach: use a public link")
+        for field, link in links.items()
+        if isinstance(link, str) and "://" in link and (host := private_host(link)) is not None
+    ]
+    return replace(checked, warnings=(*checked.warnings, *warnings))
 
 
 def _listed(allowed: Iterable[object]) -> str:

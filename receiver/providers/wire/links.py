@@ -5,6 +5,7 @@ import re
 from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
+from ipaddress import IPv6Address, ip_address
 from urllib.parse import SplitResult, urlsplit
 
 from receiver.providers.wire.values import since_1970
@@ -20,6 +21,8 @@ _EXPIRES = re.compile(r"(?:^|&)Expires=(\d+)(?=&|$)", re.ASCII)
 #: What nearly every link looks like; it has none of the problems below, and its host stands for itself.
 _PLAIN = re.compile(r"https://([a-z0-9](?:[a-z0-9.-]*[a-z0-9])?)/[!#-;=?-\[\]-~]*")
 _PORTS = {"http": 80, "https": 443}
+#: Names that lead nowhere, or to the asking machine, outside of one's own network (RFC 6761, 6762, 8375 and ICANN).
+_AT_HOME = (".localhost", ".local", ".internal", ".home.arpa", ".lan")
 
 
 def problem_with(url: str, *, longest: int = LONGEST_GIVEN) -> str | None:
@@ -37,6 +40,21 @@ def problem_with(url: str, *, longest: int = LONGEST_GIVEN) -> str | None:
     if "@" in parts.netloc:
         return "must not carry a user name or a password"
     return None
+
+
+def private_host(url: str) -> str | None:
+    """Return the host of a link that leads nowhere from elsewhere: this machine, a private network; None for others.
+
+    Only the link is looked at: a public name may still have a private address.
+    """
+    host = ((parts.hostname if (parts := _split(url)) else None) or "").rstrip(".")
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host if host and ("." not in host or host.endswith(_AT_HOME)) else None
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return None if address.is_global else host
 
 
 def link(value: object) -> str | None:
