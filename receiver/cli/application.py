@@ -1,6 +1,7 @@
 """All commands together, and the one place where every failure ends: a line or two, an exit code, no traceback."""
 
 import io
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -86,6 +87,11 @@ def run(arguments: Sequence[str]) -> int:
         return _told(error)
     except BaseExceptionGroup as group:  # a group may hold an interruption, and is then no Exception
         return _told(group)
+    except SystemExit as ended:
+        # What typer makes of a reader that went away while it printed.
+        if isinstance(ended.__context__, BrokenPipeError):
+            return _unread()
+        raise
     if outcome == _TYPERS_INTERRUPTED:
         return _told(InterruptedByPersonError())
     return outcome if isinstance(outcome, int) else 0
@@ -115,6 +121,8 @@ class _PlainArgument(typer.core.TyperArgument):
         return ""
 
 
+#: 128 and the number of SIGPIPE, as shells count it.
+_READER_GONE = 141
 #: What typer makes of a Ctrl-C that reached no loop of ours.
 _TYPERS_INTERRUPTED = 130
 
@@ -144,12 +152,23 @@ def _told(error: BaseException) -> int:
             return error.exit_code
         case InterruptedByPersonError() | KeyboardInterrupt():
             _say("interrupted")
+        case BrokenPipeError():
+            return _unread()
         case typer.TyperException():
             _say(error.format_message(), *_help_on(error))
             return error.exit_code
         case _:
             _say(f"something unexpected went wrong: {type(error).__name__} {_place(error)}")
     return 1
+
+
+def _unread() -> int:
+    """End as a command does whose reader, such as `head`, has seen enough: without a word."""
+    # What is still in the buffer would be written at the very end, and complained about.
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+    return _READER_GONE
 
 
 def _say(message: str, *advice: str) -> None:

@@ -69,7 +69,12 @@ def console(*, error: bool = False) -> Console:
     """Return standard output, or standard error, as rich prints on it: no markup, no emoji codes, no guessing."""
     from rich.console import Console
 
-    return Console(stderr=error, markup=False, emoji=False, highlight=False)
+    class _Console(Console):
+        def on_broken_pipe(self) -> None:
+            """Leave it to whoever runs the command, as any other way of printing does."""
+            raise BrokenPipeError
+
+    return _Console(stderr=error, markup=False, emoji=False, highlight=False)
 
 
 def line(*parts: Text | str, error: bool = False) -> None:

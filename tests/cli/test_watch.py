@@ -154,5 +154,5 @@ def test_a_reader_that_leaves_is_no_traceback(folder: Path) -> None:
             check=False,
         )
         os.close(writing)
-    assert outcome.returncode == 1
+    assert outcome.returncode == 141
     assert "Traceback" not in outcome.stderr

@@ -36,7 +36,11 @@ def test_a_link_into_a_private_network_is_warned_of(name: str, link: str, host: 
 @pytest.mark.parametrize("name", sorted(PROVIDERS))
 @pytest.mark.parametrize(
     "link",
-    ["https://files.example.org/song.mp3", "http://93.184.216.34:8000/song.mp3", "https://internal.example.org/a.mp3"],
+    [
+        "https://files.example.org/song.mp3",
+        "http://93.184.216.34:8000/song.mp3",
+        "https://internal.example.org/a.mp3",
+    ],
 )
 def test_a_public_link_is_not(name: str, link: str) -> None:
     assert warned(name, link) == []

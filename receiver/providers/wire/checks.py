@@ -83,7 +83,7 @@ class Findings:
 
 
 def warned_of_private_links(checked: Checked, own_url: str) -> Checked:
-    """Add a warning for each link that only our own network can reach, unless the provider at ``own_url`` is in it."""
+    """Add a warning for each link that only our own network reaches, unless the provider at ``own_url`` is in it."""
     if private_host(own_url) is not None:
         return checked
     request = checked.request
