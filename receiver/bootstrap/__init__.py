@@ -5,6 +5,7 @@ import contextlib
 import gc
 import logging
 import os
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -19,6 +20,7 @@ from receiver.bootstrap.keys import (
     api_key,
     api_key_path,
     api_keys,
+    check_given_keys,
     new_keys,
     rotate_signing_key,
     signer,
@@ -32,7 +34,7 @@ from receiver.outbound import AllowedHosts, HttpOutbound
 from receiver.providers import PROVIDERS
 from receiver.settings import Loaded, load
 from receiver.storage import keyfiles
-from receiver.storage.objects import BucketAccess, open_objects
+from receiver.storage.objects import BucketAccess, check_location, open_objects
 from receiver.storage.probe import probe
 from receiver.storage.store import is_shared, open_store
 from receiver.storage.store import migrate as migrate_store
@@ -101,11 +103,14 @@ async def opened(
     person has to mend first.
     """
     settings = loaded.settings
-    _check_data_folder(settings.data_dir)
     system = system or RealSystem(KillAt(loaded.kill_at) if loaded.kill_at else None)
+    # Nothing is made before all that is set is known to be good: a start that is refused leaves nothing behind.
     providers = providers_of(loaded)
     allowed = allowed_hosts(loaded)
+    _check_places(loaded)
     _check_shared_keys(loaded)
+    check_given_keys(loaded)
+    _check_data_folder(settings.data_dir)
     keys = signing_keys(loaded)
     opening = api_keys(loaded)
     secrets = (*loaded.secrets, *spelled(keys, opening))
@@ -265,8 +270,16 @@ def providers_of(loaded: Loaded) -> dict[str, Provider]:
         try:
             providers[name] = entry.build(loaded.options[name], loaded.keys.get(name))
         except ValueError as error:
-            raise StartError(str(error)) from error
+            raise StartError(_as_set(name, str(error))) from error
     return providers
+
+
+def _as_set(provider: str, message: str) -> str:
+    """Name an option at the beginning of a message as it stands in the environment."""
+    named = re.match(r"\w+", message)
+    if named is None or named[0] not in {option.name for option in PROVIDERS[provider].options}:
+        return message
+    return f"RECEIVER_{provider.upper()}_{named[0].upper()}{message[named.end() :]}"
 
 
 def allowed_hosts(loaded: Loaded) -> AllowedHosts:
@@ -310,12 +323,22 @@ def _check_shared_keys(loaded: Loaded) -> None:
         )
 
 
+def _check_places(loaded: Loaded) -> None:
+    """Say what is wrong with where the database and the audio are to be, making neither. Raises StartError."""
+    url = loaded.settings.database_url
+    if url is not None and not is_shared(url) and not url.startswith("sqlite:///"):
+        raise StartError("RECEIVER_DATABASE_URL must be sqlite:///<path> or postgresql://<user>@<host>/<database>")
+    try:
+        check_location(artifact_store(loaded))
+    except ValueError as error:
+        raise StartError(f"RECEIVER_ARTIFACT_STORE_URL: {error}") from error
+
+
 def _database(loaded: Loaded) -> str | Path:
+    _check_places(loaded)
     url = loaded.settings.database_url
     if url is not None and is_shared(url):
         return url
-    if url is not None and not url.startswith("sqlite:///"):
-        raise StartError("RECEIVER_DATABASE_URL must be sqlite:///<path> or postgresql://<user>@<host>/<database>")
     path = loaded.settings.sqlite_path
     try:
         keyfiles.private_folder(path.parent)

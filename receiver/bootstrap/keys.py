@@ -88,6 +88,19 @@ def api_keys(loaded: Loaded) -> tuple[str, ...]:
                 _log.info("api_key_made", extra={"path": str(api_key_path(loaded))})
     except keyfiles.KeyFileError as error:
         raise StartError(str(error)) from error
+    return _long_enough(text)
+
+
+def check_given_keys(loaded: Loaded) -> None:
+    """Look at the keys that are set, before one that is not is made. Raises StartError."""
+    if loaded.settings.signing_keys is not None:
+        signing_keys(loaded)
+    if loaded.settings.api_keys is not None:
+        api_keys(loaded)
+
+
+def _long_enough(text: str) -> tuple[str, ...]:
+    """Return the keys of /v1 in a text. Raises StartError for one that can be guessed."""
     given = tuple(filter(None, (key.strip() for key in text.replace("\n", ",").split(","))))
     for number, key in enumerate(given, 1):
         if len(key.rpartition(":")[2]) < LEAST_KEY_CHARACTERS:

@@ -68,6 +68,11 @@ async def open_objects(location: str, access: BucketAccess = _PLAIN) -> AsyncIte
         await to_thread.run_sync(scratch.cleanup)
 
 
+def check_location(location: str) -> None:
+    """Raise ValueError for a location that ``open_objects`` does not know, without making anything."""
+    _folder(location)
+
+
 def _bucket(location: str, access: BucketAccess) -> "tuple[ObjectStore, str]":
     """Return the store of a location that is no folder, and its URL with a slash at the end."""
     from obstore.exceptions import BaseError  # noqa: PLC0415 see above

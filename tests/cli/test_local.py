@@ -214,6 +214,30 @@ def test_a_key_that_could_be_guessed_is_refused_by_its_number_and_not_shown(
     assert KEY not in said.err
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("RECEIVER_PUBLIC_URL", "http://hooks.example.org"),
+        ("RECEIVER_RUNWARE_URL", "nowhere"),
+        ("RECEIVER_AIMLAPI_POLL_SECONDS", "soon"),
+        ("RECEIVER_DATABASE_URL", "oracle://x"),
+        ("RECEIVER_ARTIFACT_STORE_URL", "ftp://x"),
+        ("RECEIVER_API_KEYS", "short"),
+        ("RECEIVER_ALLOWED_PRIVATE_HOSTS", "a/b"),
+        ("RECEIVER_STOP_SECONDS", "soon"),
+    ],
+)
+def test_a_start_that_a_setting_forbids_names_it_and_leaves_nothing_behind(
+    receiver: Typed, monkeypatch: pytest.MonkeyPatch, folder: Path, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    said = receiver("serve", "--port", "0")
+    assert (said.code, said.out) == (1, "")
+    assert name in said.err
+    assert "api_key_made" not in said.err
+    assert not (folder / "var").exists()
+
+
 def test_serve_as_json_is_one_line_and_the_logs_go_to_standard_error(folder: Path) -> None:
     with running("serve", "--port", "0", "--json") as process:
         said = first_line(process)
