@@ -55,8 +55,8 @@ class Service:
         match error:
             case ProblemError():
                 return _from_between(self.url, error) or self._refused(error)
-            case UnreachableError():
-                advice = ["start one with `receiver serve`"] if checked_address(self.url) else [f"({error})"]
+            case UnreachableError(reason=reason):
+                advice = ["start one with `receiver serve`"] if checked_address(self.url) else [f"({reason})"]
                 if self.url.startswith("https:") and checked_address(self.url):
                     advice.append("or does it speak http:// here?")
                 return CommandError(f"no service at {self.url}", *advice)

@@ -74,6 +74,7 @@ class Client:
         api_key = api_key.strip()
         if not api_key or not api_key.isascii() or not api_key.isprintable() or " " in api_key:
             raise UnsafeAddressError("the API key is empty or holds characters that no key has")
+        self._address = url.rstrip("/")
         self._timeout_seconds = timeout_seconds
         self._http = httpx.AsyncClient(
             base_url=url.rstrip("/") + "/",
@@ -304,7 +305,7 @@ class Client:
                     raise _refusal(answer)
                 yield answer
         except _NOTHING_SENT as error:
-            raise UnreachableError(str(error) or type(error).__name__) from error
+            raise UnreachableError(self._address, str(error) or type(error).__name__) from error
         except httpx.TimeoutException as error:
             raise AnswerLostError(f"no answer within {seconds:g} seconds") from error
         except httpx.TransportError as error:

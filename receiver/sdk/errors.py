@@ -30,7 +30,13 @@ class UnsafeAddressError(ClientError):
 
 
 class UnreachableError(ClientError):
-    """Nobody answers at the address; nothing was sent."""
+    """Nobody answers at the ``address`` of the service, and why; nothing was sent."""
+
+    def __init__(self, address: str, reason: str) -> None:
+        """Keep both; an address holds no user name and no password."""
+        super().__init__(f"nobody answers at {address}: {reason}")
+        self.address = address
+        self.reason = reason
 
 
 class AnswerLostError(ClientError):

@@ -159,8 +159,10 @@ async def test_a_service_that_says_nothing_in_time_has_lost_its_answer(service: 
 
 async def test_nobody_there_means_that_nothing_was_sent() -> None:
     async with Client("http://127.0.0.1:1", api_key=KEY) as client:
-        with pytest.raises(sdk.UnreachableError):
+        with pytest.raises(sdk.UnreachableError, match=r"^nobody answers at http://127\.0\.0\.1:1: \S") as raised:
             await client.task(TASK_ID)
+    assert raised.value.address == "http://127.0.0.1:1"
+    assert KEY not in str(raised.value)
 
 
 async def test_audio_is_written_as_it_comes(client: Client, service: FakeService) -> None:
