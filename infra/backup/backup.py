@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shlex
 import shutil
 import sqlite3
 import sys
@@ -337,7 +338,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.command == "create":
             source = _source(options)
-            print(create(source, options.destination, options.keep))
+            made = create(source, options.destination, options.keep)
+            print(made)
+            if (
+                sys.stderr.isatty()
+            ):  # for a person; standard output is the folder alone, for whoever takes it from there
+                told = shlex.join(["python3", sys.argv[0], "verify", str(made)])
+                print(f"look whether it is whole: {told}", file=sys.stderr)
             if not (source.data_dir / KEYS[0]).exists():
                 print("The signing keys are not in the data folder: keep RECEIVER_SIGNING_KEYS too.", file=sys.stderr)
         elif options.command == "verify":

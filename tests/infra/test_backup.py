@@ -1,6 +1,9 @@
 """A backup is taken while the service works, and what it holds is whole when it is put back."""
 
 import hashlib
+import os
+import pty
+import shlex
 import shutil
 import sqlite3
 import stat
@@ -172,6 +175,31 @@ def test_audio_that_the_last_backup_holds_is_linked(rested: Stack) -> None:
     assert len(names) == 2
     assert all((older / name).stat().st_ino == (newer / name).stat().st_ino for name in names)
     assert len(list(newer.glob("artifacts/audio/*/*"))) == 3
+
+
+def test_whoever_watches_is_told_how_to_verify(rested: Stack, tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    destination = tmp_path / "the backups"
+    command = [
+        sys.executable,
+        "-I",
+        str(SCRIPT),
+        "create",
+        "--data-dir",
+        str(rested.folder / "data"),
+        str(destination),
+    ]
+    try:
+        made = subprocess.run(command, stdout=subprocess.PIPE, stderr=theirs, text=True, check=True, timeout=120)
+    finally:
+        os.close(theirs)
+    with os.fdopen(ours, "rb", 0) as screen:
+        told = screen.read(4096).decode().strip()
+    label, _, line = told.partition(": ")
+    assert label == "look whether it is whole"
+    python, *words = shlex.split(line)
+    assert (python, words[-1]) == ("python3", made.stdout.strip())
+    assert subprocess.run([sys.executable, *words], capture_output=True, check=False, timeout=120).returncode == 0
 
 
 def test_a_backup_without_the_older_ones_is_whole(rested: Stack, tmp_path: Path) -> None:
