@@ -44,6 +44,9 @@ def erase(
     if as_json:
         screen.document({"count": count})
         return
+    if not count:
+        screen.line("No task fits; nothing was erased.")
+        return
     screen.line(f"{count} task{'' if count == 1 else 's'} erased; their numbers and times stay.")
 
 

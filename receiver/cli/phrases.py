@@ -77,7 +77,7 @@ _FORMS: Mapping[str, Callable[[object], str]] = {
     "via": _after("by"),
     "http_status": _after("HTTP"),
     "attempt": _after("attempt"),
-    "provider_task_id": _after("provider's id"),
+    "provider_task_id": _after("provider id"),
     "report_id": _short("report"),
     "of": _short("repeats"),
     "count": _counted("result"),

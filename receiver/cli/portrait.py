@@ -18,6 +18,8 @@ from receiver.sdk import Event, Result, Task, TaskError
 _LEAST_INDENT = 13
 _LEAST_ROOM = 20
 _DIM = "dim"
+_RESULT_INDENT = 5
+_SHORT_ID = 8
 _NO_FILES: Mapping[str, Path] = MappingProxyType({})
 _LABELS = {
     "reference_audio": "reference",
@@ -31,6 +33,7 @@ _LABELS = {
     "deadline_seconds": "deadline",
 }
 _UNITS = {"sample_rate": "Hz", "bitrate": "bit/s"}
+_STORED = {"succeeded": "its audio was stored", "partial": "the audio there is was stored"}
 _SENTENCES = frozenset({"message", "detail"})
 _SHOWN_ELSEWHERE = frozenset({"provider", "model"})
 _OUTCOMES = {
@@ -69,6 +72,8 @@ def portrait(
         page.heading("Results")
         for result in task.results:
             _result(page, task, result, files.get(result.id))
+        if any(_is_too_long(result, width) and result.id not in files for result in task.results):
+            page.facts([("audio", foreign(f"receiver task {task.id[:_SHORT_ID]} --out DIR"))])
     if events is not None:
         page.heading("Timeline")
         _timeline(page, task, events)
@@ -84,7 +89,7 @@ class _Page:
     """Lines that grow; texts are broken at the width and stay within their column."""
 
     def __init__(self, width: int | None) -> None:
-        self._width = width
+        self.width = width
         self.lines: list[Text] = []
 
     def heading(self, text: str) -> None:
@@ -103,10 +108,10 @@ class _Page:
     def hung(self, head: Text, body: Text, *, indent: int) -> None:
         """Add ``body`` behind ``head``; its further lines hang below its first."""
         head.append(" " * (indent - head.cell_len))
-        if self._width is None:
+        if self.width is None:
             pieces = list(body.split("\n", allow_blank=True))
         else:
-            pieces = list(body.wrap(screen.console(), max(self._width - indent, _LEAST_ROOM)))
+            pieces = list(body.wrap(screen.console(), max(self.width - indent, _LEAST_ROOM)))
         for at, piece in enumerate(pieces):
             whole = (ours(" " * indent) if at else head).append_text(piece)
             whole.rstrip()
@@ -119,18 +124,30 @@ def _facts(task: Task, now: datetime) -> list[tuple[str, Text]]:
         facts.append(("waiting", foreign(awaited(task.waiting, now), "yellow")))
     facts.append(("provider", foreign(f"{task.provider}, {task.model or 'model not known'}")))
     if task.provider_task_id is not None and task.provider_task_id != task.id:
-        facts.append(("its id", foreign(task.provider_task_id)))
+        facts.append(("provider id", foreign(task.provider_task_id)))
     facts.append(("created", ours(f"{moment(task.created_at)}, {age((now - task.created_at).total_seconds())} ago")))
-    times = {"submitted": task.submitted_at, "settled": task.settled_at, "completed": task.completed_at}
-    times["erased"] = task.erased_at
-    if not task.ended:
-        times["deadline"] = task.deadline_at
-    facts += [(label, ours(_after(task, time))) for label, time in times.items() if time is not None]
+    facts += [
+        (label, ours(f"{_after(task, time)}{meaning and f', {meaning}'}"))
+        for label, time, meaning in _times(task)
+        if time is not None
+    ]
     facts.append(("told by", ours(f"{_counted(task.callbacks, 'callback')}, {_counted(task.polls, 'poll')}")))
     if task.cost_usd is not None:
         facts.append(("cost", ours(money(task.cost_usd))))
     facts += [("metadata", foreign(f"{name}={value}")) for name, value in task.metadata.items()]
     return facts
+
+
+def _times(task: Task) -> list[tuple[str, datetime | None, str]]:
+    """Return what happened when, in order, and what that means where its name alone does not say it."""
+    stored = _STORED.get(task.status)
+    return [
+        ("submitted", task.submitted_at, ""),
+        ("settled", task.settled_at, "its outcome was known"),
+        ("completed" if stored else "ended", task.completed_at, stored or ""),
+        ("erased", task.erased_at, ""),
+        ("deadline", None if task.ended else task.deadline_at, ""),
+    ]
 
 
 def _request(task: Task) -> list[tuple[str, Text]]:
@@ -176,13 +193,19 @@ def _result(page: _Page, task: Task, result: Result, file: Path | None) -> None:
     head = ours(f"  {result.index}  ").append_text(foreign(artifact.status, style))
     page.hung(head, foreign(", ".join(told)), indent=_LEAST_INDENT)
     if file is not None:
-        page.hung(ours("     "), foreign(file), indent=5)
-    if artifact.status == "stored" and artifact.url is not None:
-        page.whole(ours("     ").append_text(foreign(artifact.url, _DIM)))
+        page.hung(ours(" " * _RESULT_INDENT), foreign(file), indent=_RESULT_INDENT)
+    if artifact.status == "stored" and artifact.url is not None and not _is_too_long(result, page.width):
+        page.whole(ours(" " * _RESULT_INDENT).append_text(foreign(artifact.url, _DIM)))
     elif file is None:
-        page.hung(ours("     "), foreign(f"id {result.id}", _DIM), indent=5)
+        page.hung(ours(" " * _RESULT_INDENT), foreign(f"id {result.id}", _DIM), indent=_RESULT_INDENT)
     if artifact.sha256 is not None:
-        page.hung(ours("     "), foreign(f"sha256 {artifact.sha256}", _DIM), indent=5)
+        page.hung(ours(" " * _RESULT_INDENT), foreign(f"sha256 {artifact.sha256}", _DIM), indent=_RESULT_INDENT)
+
+
+def _is_too_long(result: Result, width: int | None) -> bool:
+    """Tell whether the link of a result's audio would be broken by the terminal, so that nobody could copy it."""
+    url = result.artifact.url
+    return width is not None and url is not None and len(url) + _RESULT_INDENT > width
 
 
 def _timeline(page: _Page, task: Task, events: Sequence[Event]) -> None:

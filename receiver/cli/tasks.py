@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from receiver.sdk import Page, Task
 
 _FILTERS = "Which tasks"
+#: A narrower terminal shows the beginnings of ids, which every command takes: a row is 75 columns wide and more.
+_WHOLE_IDS_FROM = 76
+_SHORT_ID = 8
 
 
 def tasks(
@@ -62,18 +65,21 @@ def tasks(
     if as_json:
         screen.document(page.document)
         return
-    screen.lines(_list(page, RealSystem().now()))
+    if not page.tasks:
+        filtered = status or provider or notes or cursor
+        screen.line("No task fits." if filtered else "No tasks.")
+        return
+    screen.lines(_list(page, RealSystem().now(), screen.width()))
     if any(_late(task) for task in page.tasks):
         screen.line(screen.ours("! overdue: past its deadline, and still looked for", "yellow"), error=True)
     if page.next_cursor is not None:
         screen.line("more with --cursor ", screen.foreign(page.next_cursor), error=True)
 
 
-def _list(page: "Page", now: "datetime") -> "list[Text]":
+def _list(page: "Page", now: "datetime", width: int | None) -> "list[Text]":
     from receiver.cli.table import Column, table
 
-    if not page.tasks:
-        return [screen.ours("No tasks.")]
+    shown = _SHORT_ID if width is not None and width < _WHOLE_IDS_FROM else None
     columns = (
         Column("task"),
         Column("provider"),
@@ -82,10 +88,10 @@ def _list(page: "Page", now: "datetime") -> "list[Text]":
         Column("stored", numbers=True),
         Column("cost", numbers=True),
     )
-    return table(columns, [_row(task, now) for task in page.tasks], long_title="note", width=screen.width())
+    return table(columns, [_row(task, now, shown) for task in page.tasks], long_title="note", width=width)
 
 
-def _row(task: "Task", now: "datetime") -> "Row":
+def _row(task: "Task", now: "datetime", shown: int | None) -> "Row":
     from receiver.cli.table import Row
     from receiver.cli.words import age, money
 
@@ -94,7 +100,7 @@ def _row(task: "Task", now: "datetime") -> "Row":
         status.append("!", "yellow")
     return Row(
         (
-            screen.foreign(task.id),
+            screen.foreign(task.id[:shown]),
             screen.foreign(task.provider),
             status,
             screen.ours(age((now - task.created_at).total_seconds())),
@@ -107,9 +113,11 @@ def _row(task: "Task", now: "datetime") -> "Row":
 
 
 def _note(task: "Task", now: "datetime") -> "Text | None":
-    """Return the first error, else what is waited for."""
+    """Return that it was erased, its first error, or what it waits for."""
     from receiver.cli.awaited import awaited
 
+    if task.erased_at is not None:
+        return screen.ours("erased", "dim")
     if task.errors:
         return screen.foreign(f"{task.errors[0].code}: {task.errors[0].message}", "red")
     if task.waiting is None or task.ended:

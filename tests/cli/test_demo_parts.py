@@ -83,9 +83,9 @@ def test_the_table_names_each_file_whole_on_a_pipe_and_below_its_folder_on_a_ter
     exhibits = prove([task_of(succeeded())], {"tasks": [entry()]}, folder).exhibits
     piped = [line.plain for line in finale(exhibits, folder, width=None)]
     narrow = [line.plain for line in finale(exhibits, folder, width=80)]
-    assert piped[0].split() == ["task", "provider", "status", "via", "seconds", "cost", "file"]
-    assert piped[1].split() == [TASK_ID, "runware", "succeeded", "callback", "24.1", "$0.15", str(path)]
-    assert narrow[1].split() == [TASK_ID, "runware", "succeeded", "callback", "24.1", "$0.15"]
+    assert piped[0].split() == ["task", "provider", "status", "via", "after", "cost", "file"]
+    assert piped[1].split() == [TASK_ID, "runware", "succeeded", "callback", "24.1", "s", "$0.15", str(path)]
+    assert narrow[1].split() == [TASK_ID, "runware", "succeeded", "callback", "24.1", "s", "$0.15"]
     assert narrow[2] == f"  {TASK_ID}/{RESULT_ID}.mp3"
     assert max(len(line) for line in narrow) <= 80
     middle = [line.plain for line in finale(exhibits, folder, width=120)]

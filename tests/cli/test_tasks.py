@@ -40,7 +40,7 @@ def test_the_filters_are_asked_for(receiver: Typed, here: FakeService) -> None:
         "tasks", "--status", "failed", "--provider", "aimlapi", "--metadata", "a=b", "--metadata", "c=d", "--limit",
         "7", "--cursor", "x/y",
     )  # fmt: skip
-    assert said == Said(0, "No tasks.\n", "")
+    assert said == Said(0, "No task fits.\n", "")
     assert here.asked[0].query == {
         "status": ["failed"],
         "provider": ["aimlapi"],
@@ -87,6 +87,27 @@ def test_a_list_fits_80_columns_and_keeps_the_ids_whole(
     assert max(len(line) for line in lines) <= 80
     assert [line.split()[0] for line in lines] == ["task", TASK_ID, TASK_ID, "moderation:"]
     assert "\x1b[31mfailed" in said.out
+
+
+def test_a_list_on_a_narrow_terminal_shows_beginnings_that_every_command_takes(
+    receiver: Typed, here: FakeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here.says("GET", "/v1/tasks", page(task("collecting", cost_usd=0.0123, created_at=ago(minutes=12))))
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "60")
+    lines = _COLOUR.sub("", receiver("tasks").out).splitlines()
+    assert max(len(line) for line in lines) <= 60
+    assert lines[1].split()[:2] == [TASK_ID[:8], "runware"]
+
+
+def test_that_a_task_was_erased_stands_in_the_list(receiver: Typed, here: FakeService) -> None:
+    here.says("GET", "/v1/tasks", page(succeeded(erased_at="2026-11-20T11:00:00Z", results=[])))
+    assert receiver("tasks").out.splitlines()[1].endswith("$0.15  erased")
+
+
+def test_that_there_are_no_tasks_at_all_is_said(receiver: Typed, here: FakeService) -> None:
+    here.says("GET", "/v1/tasks", page())
+    assert receiver("tasks").out == "No tasks.\n"
 
 
 def test_a_list_as_json_is_the_page_as_the_service_said_it(receiver: Typed, here: FakeService) -> None:
@@ -140,7 +161,7 @@ def test_one_task_is_shown_with_its_request_its_results_and_its_timeline(receive
     assert head.splitlines()[0] == f"{TASK_ID}  succeeded"
     assert "  told by    1 callback, 1 poll\n" in head
     assert "  cost       $0.15\n" in head
-    assert "  completed  +25.0 s\n" in head
+    assert "  completed  +25.0 s, its audio was stored\n" in head
     assert sections == [
         (
             "Request\n  prompt       bossa\n  lyrics       [Verse]\n               one\n               two\n"
@@ -174,7 +195,7 @@ def test_one_task_is_shown_with_its_request_its_results_and_its_timeline(receive
     ]
 
 
-def test_one_task_fits_80_columns_but_for_the_path_of_its_audio(
+def test_one_task_fits_80_columns_and_tells_how_its_audio_is_had(
     receiver: Typed, here: FakeService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = "slow bossa nova and brushed drums " * 20
@@ -187,8 +208,30 @@ def test_one_task_fits_80_columns_but_for_the_path_of_its_audio(
     monkeypatch.setenv("COLUMNS", "80")
     said = receiver("task", TASK_ID)
     assert said.code == 0
-    wide = [line for line in _COLOUR.sub("", said.out).splitlines() if len(line) > 80]
-    assert wide == [f"     {TASK}/results/{RESULT_ID}/audio"]
+    lines = _COLOUR.sub("", said.out).splitlines()
+    assert max(len(line) for line in lines) <= 80
+    assert f"     id {RESULT_ID}" in lines
+    assert f"  audio      receiver task {TASK_ID[:8]} --out DIR" in lines
+    monkeypatch.setenv("COLUMNS", "120")
+    wide = _COLOUR.sub("", receiver("task", TASK_ID).out).splitlines()
+    assert f"     {TASK}/results/{RESULT_ID}/audio" in wide
+    assert not any("--out DIR" in line for line in wide)
+
+
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [
+        ("succeeded", "  completed  +25.0 s, its audio was stored"),
+        ("partial", "  completed  +25.0 s, the audio there is was stored"),
+        ("lost", "  ended      +25.0 s"),
+    ],
+)
+def test_the_end_of_a_task_is_told_as_what_it_was(receiver: Typed, here: FakeService, status: str, told: str) -> None:
+    here.says("GET", TASK, Answer(200, succeeded(status=status)))
+    here.says("GET", f"{TASK}/events", Answer(200, {"data": []}))
+    lines = receiver("task", TASK_ID).out.splitlines()
+    assert told in lines
+    assert any(line.startswith("  settled") and line.endswith(", its outcome was known") for line in lines)
 
 
 def test_one_task_as_json_is_the_document_and_its_events(receiver: Typed, here: FakeService) -> None:

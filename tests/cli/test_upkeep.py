@@ -139,6 +139,12 @@ def test_what_is_erased_is_counted(receiver: Typed, here: FakeService) -> None:
     assert receiver("erase", "00000000-0000-4000-8000-000000000000", "--yes").code == 1
 
 
+def test_that_nothing_fitted_is_not_told_as_if_something_had(receiver: Typed, here: FakeService) -> None:
+    here.says("DELETE", "/v1/tasks", Answer(200, {"count": 0, "more": False}))
+    said = receiver("erase", "--metadata", "usr=42", "--yes")
+    assert (said.code, said.out) == (0, "No task fits; nothing was erased.\n")
+
+
 @pytest.mark.parametrize(("word", "code"), [("yes", 0), ("no", 1), ("", 1)])
 def test_whoever_types_is_asked_before_anything_is_erased(here: FakeService, word: str, code: int) -> None:
     here.says("DELETE", f"/v1/tasks/{TASK_ID}", Answer(200, {"count": 1, "more": False}))

@@ -10,14 +10,14 @@ from receiver.cli import screen
 from receiver.cli.demo.proof import Exhibit
 from receiver.cli.screen import foreign, ours
 from receiver.cli.table import Column, Row, table
-from receiver.cli.words import money
+from receiver.cli.words import money, span
 
 _COLUMNS = (
     Column("task"),
     Column("provider"),
     Column("status"),
     Column("via"),
-    Column("seconds", numbers=True),
+    Column("after", numbers=True),
     Column("cost", numbers=True),
 )
 
@@ -38,7 +38,7 @@ def _row(exhibit: Exhibit, audio: Path) -> Row:
         foreign(task.provider),
         foreign(task.status, screen.status_style(task.status)),
         foreign(result.via if result is not None else "–"),
-        ours("–" if arrived is None else f"{(arrived - task.created_at).total_seconds():.1f}"),
+        ours("–" if arrived is None else span((arrived - task.created_at).total_seconds())),
         ours(money(cost)),
     )
     if exhibit.file is None:
