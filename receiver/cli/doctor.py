@@ -30,14 +30,18 @@ def doctor(
     folder: options.DataFolder = None,
     as_json: options.Json = False,
 ) -> None:
-    """Look whether this installation is fit."""
+    """Look whether this installation is fit.
+
+    It reads the settings as they are for this command, not those of a service that runs: give both the same.
+    """
     from receiver.cli.local import loaded_settings
     from receiver.doctor.finding import failed
 
     try:
         loaded = loaded_settings(folder)
     except CommandError as error:
-        finding = failed("settings", "; ".join(error.advice) or error.message, "see `receiver settings --help`")
+        mend = "correct it where it is set: the environment, .env or the secrets folder"
+        finding = failed("settings", "; ".join(error.advice) or error.message, mend)
         findings = [finding]
         if not as_json:
             _show(finding)

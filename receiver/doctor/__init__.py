@@ -40,10 +40,12 @@ async def _examined(loaded: Loaded, url: str, system: System) -> AsyncIterator[F
         providers_of(loaded)
         allowed_hosts(loaded)
     except StartError as error:
-        yield failed("settings", str(error), "see `receiver settings`")
+        yield failed(
+            "settings", str(error), "correct it where it is set: the environment, .env or the secrets folder"
+        )
         return
     changed = sum(setting.source != "default" for setting in loaded.described)
-    yield ok("settings", f"understood; {changed} of {len(loaded.described)} set")
+    yield ok("settings", f"understood; {changed} of {len(loaded.described)} set for this command")
     yield machine.folder(loaded)
     yield machine.api_keys(loaded)
     finding, keys = machine.signing_keys(loaded)

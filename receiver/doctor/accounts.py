@@ -48,14 +48,16 @@ async def accounts(loaded: Loaded, system: System) -> tuple[list[Finding], list[
             try:
                 answer = await outbound.send(name, _question(provider, system))
             except (NotSentError, AnswerLostError) as error:
-                findings.append(failed(name, f"gave no answer: {error}", "see that this machine may call it"))
+                findings.append(failed(name, f"gave no answer: {error}", _no_answer(name, error)))
                 continue
             offset = _offset(name, answer.headers, begun, system.now())
             offsets += [] if offset is None else [offset]
             judged = _judged(provider, answer, system)
             findings.append(await _with_balance(judged, name, loaded, outbound, system))
     if findings and not any(provider in loaded.keys for provider in loaded.options):
+        enough = f"{findings[0].mend}; one of the providers is enough" if len(findings) > 1 else findings[0].mend
         findings = [replace(finding, level=Level.FAILED) for finding in findings]
+        findings[0] = replace(findings[0], mend=enough)
     return findings, offsets
 
 
@@ -97,6 +99,14 @@ def clock(offsets: list[Offset], drift_seconds: float) -> Finding:
     return ok("clock", f"agrees with {worst.provider}'s")
 
 
+def _no_answer(name: str, error: NotSentError | AnswerLostError) -> str:
+    """Say what to do about a provider that cannot be asked; our own refusals are ours to lift."""
+    setting = f"RECEIVER_{name.upper()}_URL"
+    if isinstance(error, NotSentError) and ("allowed" in str(error) or "not public" in str(error)):
+        return f"correct {setting}, or name its host in RECEIVER_ALLOWED_PRIVATE_HOSTS"
+    return f"try again; if it stays, see that this machine may call it, and {setting}"
+
+
 def _question(provider: Provider, system: System) -> HttpRequest:
     """Build what costs nothing: the newest of its log, or a look at a generation that nobody has."""
     if provider.recovery is Recovery.LOOKUP:
@@ -130,7 +140,11 @@ def _judged(provider: Provider, answer: HttpAnswer, system: System) -> Finding:
         return ok(name, "takes the key")
     match read.error.code:
         case ErrorCode.AUTH:
-            return failed(name, f"does not take the key: {read.error.message}", f"correct {name.upper()}_API_KEY")
+            return failed(
+                name,
+                f"does not take the key: {read.error.message}",
+                f"correct {name.upper()}_API_KEY, for the service too",
+            )
         case ErrorCode.BALANCE:
             return failed(name, f"takes the key, but has no money left: {read.error.message}", "top up the account")
         case ErrorCode.RATE:

@@ -73,13 +73,19 @@ def api_keys(loaded: Loaded) -> Finding:
         except FileNotFoundError:
             return warning("API keys", f"there is no {path} yet", _SERVE)
         except keyfiles.KeyFileError as error:
-            return failed("API keys", str(error), "a key that others could read is to be replaced: delete the file")
+            return failed(
+                "API keys",
+                str(error),
+                "what others could read is to be replaced: delete it, and `receiver serve` makes another",
+            )
     keys = [key for part in text.replace("\n", ",").split(",") if (key := part.strip())]
     for number, key in enumerate(keys, 1):
         if len(key.rpartition(":")[2]) < LEAST_KEY_CHARACTERS:
             least = LEAST_KEY_CHARACTERS
             return failed(
-                "API keys", f"{where}: key {number} has fewer than {least} characters", "`receiver keys new`"
+                "API keys",
+                f"{where}: key {number} has fewer than {least} characters",
+                "`receiver keys new` makes one",
             )
     if not keys:
         return failed("API keys", f"{where} holds no key", "`receiver keys new` makes one")

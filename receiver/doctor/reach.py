@@ -29,6 +29,7 @@ class _Probed:
     size: int | None
     words: str
     too_slow: bool = False
+    answered: bool = True
 
 
 class Prober:
@@ -51,7 +52,7 @@ class Prober:
             async with HttpOutbound(allowed=self._allowed, provider_urls=[]) as outbound:
                 answer = await outbound.send("doctor", request)
         except NotSentError as error:
-            return _Probed(ours=False, size=None, words=str(error))
+            return _Probed(ours=False, size=None, words=str(error), answered=False)
         except AnswerLostError as error:
             return _Probed(ours=False, size=None, words=str(error), too_slow="time" in str(error))
         if answer.status != HTTPStatus.OK:
@@ -116,13 +117,18 @@ async def public_url(
     probed = await prober.probe()
     if not probed.ours:
         return [
-            failed(name, f"{url} does not end in this installation: {probed.words}", _MEND),
+            failed(
+                name,
+                f"{url} does not end in this installation: {probed.words}",
+                _MEND if probed.answered else _CLOSED,
+            ),
             skipped(bodies, _NO_WAY),
         ]
     return [ok(name, f"{url} ends in this installation"), await _bodies(prober, settings)]
 
 
 _NO_WAY = "the public URL does not end here"
+_CLOSED = "see that its name leads to your proxy or tunnel and that one runs, or correct RECEIVER_PUBLIC_URL"
 _MEND = "let the proxy pass POST /callbacks/ to this service, path and all, or correct RECEIVER_PUBLIC_URL"
 
 
@@ -138,7 +144,11 @@ async def _bodies(prober: Prober, settings: Settings) -> Finding:
             passed = size
             continue
         if probed.too_slow:
-            return warning(name, f"{_mib(size)} took too long from here; {_mib(passed)} passed")
+            return warning(
+                name,
+                f"{_mib(size)} took too long from here; {_mib(passed)} passed",
+                "where the line is slow for providers too, raise RECEIVER_CALLBACK_BODY_SECONDS",
+            )
         cut = f"only {probed.size} bytes arrived" if probed.ours else probed.words
         return failed(
             name,

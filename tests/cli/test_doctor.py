@@ -75,6 +75,8 @@ def doctor(receiver: Typed, monkeypatch: pytest.MonkeyPatch) -> Doctor:
         said = receiver("doctor", "--url", stack.service.url, "--json")
         assert said.err == "", said.err
         document = json.loads(said.out)
+        told = [check for check in document["checks"] if check["level"] in {"failed", "warning"}]
+        assert [check for check in told if not check["mend"]] == []
         return Examined(said.code, document["fit"], {check["name"]: check for check in document["checks"]})
 
     return examine
@@ -109,7 +111,7 @@ def test_a_person_reads_one_line_for_each_with_what_mends_it(
     lines = said.out.splitlines()
     [failure] = [line for line in lines if line.startswith("FAIL")]
     assert failure.startswith("FAIL  runware        does not take the key: Invalid API key.")
-    assert f"{' ' * 21}→ correct RUNWARE_API_KEY" in lines
+    assert f"{' ' * 21}→ correct RUNWARE_API_KEY, for the service too" in lines
     assert lines[-1].startswith("not fit: 1 failed, ")
     assert "invalid\n" not in said.out
 
@@ -117,7 +119,7 @@ def test_a_person_reads_one_line_for_each_with_what_mends_it(
 def test_a_key_that_a_provider_does_not_take_is_a_failure(stack: Stack, doctor: Doctor) -> None:
     found = doctor(stack, RUNWARE_API_KEY="invalid", AIMLAPI_API_KEY="invalid")
     assert (found.code, found.levels("failed")) == (1, ["runware", "aimlapi"])
-    assert found.checks["aimlapi"]["mend"] == "correct AIMLAPI_API_KEY"
+    assert found.checks["aimlapi"]["mend"] == "correct AIMLAPI_API_KEY, for the service too"
 
 
 class Echo(BaseHTTPRequestHandler):
@@ -195,6 +197,26 @@ def test_what_money_is_left_is_told_and_judged(
 def test_without_any_key_it_is_not_fit(stack: Stack, doctor: Doctor) -> None:
     found = doctor(stack, RUNWARE_API_KEY=None, AIMLAPI_API_KEY=None)
     assert found.levels("failed") == ["runware", "aimlapi"]
+    assert found.checks["runware"]["mend"] == "set RUNWARE_API_KEY; one of the providers is enough"
+
+
+def test_what_mends_a_provider_that_cannot_be_asked_depends_on_who_kept_it(stack: Stack, doctor: Doctor) -> None:
+    found = doctor(
+        stack,
+        RECEIVER_RUNWARE_URL="http://10.1.2.3:9",
+        RECEIVER_AIMLAPI_URL="http://127.0.0.1:9",
+        RECEIVER_ALLOWED_PRIVATE_HOSTS="127.0.0.1",
+    )
+    allow = "correct RECEIVER_RUNWARE_URL, or name its host in RECEIVER_ALLOWED_PRIVATE_HOSTS"
+    assert found.checks["runware"]["mend"] == allow
+    away = "try again; if it stays, see that this machine may call it, and RECEIVER_AIMLAPI_URL"
+    assert found.checks["aimlapi"]["mend"] == away
+
+
+def test_a_public_url_behind_which_nobody_listens_is_not_blamed_on_its_paths(stack: Stack, doctor: Doctor) -> None:
+    found = doctor(stack, **through("http://127.0.0.1:9"))
+    assert found.levels("failed") == ["public URL"]
+    assert found.checks["public URL"]["mend"].startswith("see that its name leads to your proxy or tunnel")
 
 
 def test_a_database_that_is_gone_is_a_failure(receiver: Typed, folder: Path) -> None:
@@ -302,6 +324,7 @@ def test_a_public_url_that_leads_elsewhere_is_a_failure(stack: Stack, doctor: Do
     assert found.levels("failed") == ["public URL"]
     message = f"{stack.sandbox.url} does not end in this installation: whoever answers there does not know this"
     assert found.checks["public URL"]["message"].startswith(message)
+    assert found.checks["public URL"]["mend"].startswith("let the proxy pass POST /callbacks/")
     assert found.checks["callback size"]["level"] == "skipped"
 
 
