@@ -7,14 +7,16 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import IO
 
 import pytest
 import typer.main
 
 from receiver.cli.application import application
 from receiver.web import openapi_callbacks
-from tests.harness import API_KEY, Stack, running
+from tests.harness import API_KEY, Stack, free_port, running
 from tests.infra.env_example import described
 from tests.readme import README, blocks, text, with_settings
 from tests.web import interface
@@ -66,8 +68,8 @@ def test_every_heading_that_readme_links_to_is_there() -> None:
 
 def test_every_command_line_in_readme_is_understood() -> None:
     lines = [line for block in blocks("sh") for line in block.replace("\\\n", "").splitlines()]
-    ours = [shlex.split(line, comments=True) for line in lines if "bin/receiver" in line]
-    assert len(ours) >= 2
+    ours = [shlex.split(line, comments=True) for line in lines if line.startswith("receiver ")]
+    assert len(ours) >= 6
     command = typer.main.get_command(application(pretty=False))
     for _, name, *arguments in ours:
         command.commands[name].make_context(name, arguments, resilient_parsing=False)  # type: ignore[attr-defined]
@@ -80,6 +82,48 @@ def test_the_shell_lines_for_the_interface_do_what_readme_says(stack: Stack, tmp
     block = block.replace("http://127.0.0.1:8080", stack.service.url)
     said = subprocess.run(["bash", "-eu"], input=block, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert '"status":"queued"' in said.stdout.replace(" ", "")
+
+
+def test_the_lines_for_ones_own_hands_do_what_readme_says(tmp_path: Path) -> None:
+    """What is pasted between the terminals is what the sandbox prints; only the ports are other ones."""
+    begin, serve, ask = [block for block in blocks("sh") if "receiver s" in block][:3]
+    path, sandbox = begin.strip().splitlines()
+    assert path == 'export PATH="$PWD/.venv/bin:$PATH"'
+    assert serve.strip() == "receiver serve"
+    port = free_port()
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    with ExitStack() as processes:
+        played = processes.enter_context(started([*shlex.split(sandbox), "--port", "0"], tmp_path, environment))
+        lines = [played.readline()]
+        while lines[-1] and not lines[-1].startswith("What really happened"):
+            lines.append(played.readline())
+        pasted = dict(
+            line.removeprefix("export ").strip().split("=", 1) for line in lines if line.startswith("export ")
+        )
+        assert "RUNWARE_API_KEY" in pasted
+        environment |= {name: value.replace(":8080", f":{port}") for name, value in pasted.items()}
+        served = processes.enter_context(started(["receiver", "serve", "--port", str(port)], tmp_path, environment))
+        assert "listens" in served.readline()
+        environment["RECEIVER_URL"] = f"http://127.0.0.1:{port}"
+        said = subprocess.run(
+            ["bash", "-eu"], input=ask, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+        )
+    assert "told by    1 callback, 0 polls" in said.stdout
+    assert [path.suffix for path in (tmp_path / "covers").iterdir()] == [".mp3"]
+
+
+@contextmanager
+def started(command: list[str], folder: Path, environment: dict[str, str]) -> Iterator[IO[str]]:
+    """Run a command of README in a folder and give what it prints; it is ended in any case."""
+    process = subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    with process:
+        try:
+            assert process.stdout is not None
+            yield process.stdout
+        finally:
+            process.terminate()
 
 
 async def test_the_python_lines_do_what_readme_says(stack: Stack) -> None:
