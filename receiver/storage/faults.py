@@ -52,6 +52,7 @@ _STATES = {
     "XX002": "an index of it is damaged",
 }
 _STATE_FULL = "53100"
+_STATE_TAKEN = "23505"
 STATE_READ_ONLY = "25006"
 _STATES_TRIED_AGAIN = frozenset({"40001", "40P01"})
 #: Classes of which the connection itself does not survive, or is not worth keeping.
@@ -122,6 +123,11 @@ def is_lost(error: BaseException) -> bool:
 def is_conflict(error: BaseException) -> bool:
     """Tell whether the same once more is likely to go through: it met others who changed the same rows."""
     return state_of(error) in _STATES_TRIED_AGAIN
+
+
+def is_taken(error: BaseException) -> bool:
+    """Tell whether a name was taken that is given once, perhaps by others since it was looked for."""
+    return state_of(error) == _STATE_TAKEN
 
 
 def unavailable(reason: str, error: BaseException | None = None) -> UnavailableError:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Connection, bindparam, func, select, tuple_, update
+from sqlalchemy import Connection, bindparam, func, select, update
 
 from receiver.domain.task import Task, Work
 from receiver.lifecycle.ports import ArtifactWork, Decide, Queue
@@ -13,7 +13,7 @@ from receiver.storage.claim import Claim
 from receiver.storage.faults import fault
 from receiver.storage.loading import load
 from receiver.storage.saving import Batch
-from receiver.storage.statements import run
+from receiver.storage.statements import Chosen, run
 from receiver.storage.tables import artifacts, inbox, tasks
 
 _log = logging.getLogger("receiver.storage")
@@ -32,7 +32,7 @@ _DUE_TASKS = (
 )
 CLAIM_TASKS = (
     update(tasks)
-    .where(tasks.columns.key.in_(_DUE_TASKS.scalar_subquery()))
+    .where(Chosen(tasks, _DUE_TASKS))
     .values(lease_until=bindparam("until"), lease_owner=bindparam("owner"))
     .returning(tasks.columns.key)
 )
@@ -45,7 +45,7 @@ _DUE_ARTIFACTS = (
 )
 CLAIM_ARTIFACTS = (
     update(artifacts)
-    .where(tuple_(artifacts.columns.task_key, artifacts.columns.position).in_(_DUE_ARTIFACTS))
+    .where(Chosen(artifacts, _DUE_ARTIFACTS))
     .values(lease_until=bindparam("until"), lease_owner=bindparam("owner"))
     .returning(artifacts.columns.task_key, artifacts.columns.result_id, artifacts.columns.link_expires_at)
 )

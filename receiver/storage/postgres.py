@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.util import await_only
 
 from receiver.domain.errors import UnavailableError
-from receiver.storage.faults import fault, is_conflict, is_lost, unavailable
+from receiver.storage.faults import fault, is_conflict, is_lost, is_taken, unavailable
 from receiver.storage.types import encode
 from receiver.storage.writer import MOST_WEIGHT, Finish, Prepare, undone_if_it_fails
 
@@ -200,6 +200,9 @@ class _Pool:
                             await connection.invalidate()
                         raise
             except Exception as error:
+                if tries == 1 and is_taken(error):
+                    # Whoever looks again finds what has it.
+                    continue
                 reason = fault(error)
                 if reason is None:
                     raise

@@ -14,7 +14,7 @@ from receiver.lifecycle.ports import Appended, BodyLimits, ReportSummary
 from receiver.storage.claim import Claim
 from receiver.storage.rows import Columns, NewRow, inbox_row, report_row
 from receiver.storage.saving import INBOX, REPORTS
-from receiver.storage.statements import ForKeys, Insert, run
+from receiver.storage.statements import Chosen, ForKeys, Insert, run
 from receiver.storage.tables import erasures, inbox, report_counters, reports, rulings, tasks
 
 _KNOWN = ForKeys(
@@ -76,7 +76,7 @@ _NEXT = (
 )
 CLAIM = (
     update(inbox)
-    .where(inbox.columns.report_id.in_(_NEXT.scalar_subquery()))
+    .where(Chosen(inbox, _NEXT))
     .values(
         lease_until=bindparam("until"),
         lease_owner=bindparam("owner"),

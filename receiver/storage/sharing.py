@@ -6,12 +6,12 @@ does not tell either, as a transaction may have begun early and number its event
 first says from where on, by a lock that ends with its transaction (see migration 0005), and readers stay below.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from uuid import UUID
 
 from sqlalchemy import BigInteger, Connection, cast, column, func, literal, select, table, text
 
-from receiver.lifecycle.ports import Decision
+from receiver.lifecycle.ports import Decision, Once
 from receiver.storage import reports
 
 #: The first 16 bits of the keys of those locks; the others are a number.
@@ -19,6 +19,8 @@ ANNOUNCED = 0x5245
 #: The key of the lock for changing the schema.
 _SCHEMA = 0x5245_0000_0000_0001 + (1 << 60)
 _NUMBER_BITS = 48
+#: What the hashes of names begin with, so that they are not those of other locks.
+_NAMES = 0x6E61_6D65
 
 _locks = table(
     "pg_locks", column("locktype"), column("database"), column("classid"), column("objid"), column("objsubid")
@@ -57,6 +59,14 @@ def without_taken_over(
         ]
         for of_caller in asked
     ]
+
+
+def one_at_a_time(connection: Connection, names: Iterable[Once]) -> None:
+    """Let requests under the same name wait for each other, wherever they arrive, until the transaction ends."""
+    for name in sorted({f"{name.caller}\n{name.name}" for name in names}):
+        connection.execute(
+            select(func.pg_advisory_xact_lock(func.hashtextextended(name, literal(_NAMES, BigInteger))))
+        )
 
 
 def alone_for_now(connection: Connection) -> None:

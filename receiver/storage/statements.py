@@ -7,10 +7,11 @@ that take thousands of rows a second that is most of the work. The statements st
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 from uuid import UUID
 
 from sqlalchemy import (
+    Boolean,
     ColumnElement,
     Connection,
     Delete,
@@ -20,13 +21,18 @@ from sqlalchemy import (
     Table,
     bindparam,
     column,
+    literal_column,
+    tuple_,
     update,
     values,
 )
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql import ClauseElement
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
+from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import KeyedColumnElement
+from sqlalchemy.sql.operators import OperatorType
 from sqlalchemy.types import TypeEngine
 
 Key = TypeVar("Key", UUID, str)
@@ -57,6 +63,36 @@ def run(connection: Connection, statements: Iterable[Ready]) -> None:
     """Execute statements in order."""
     for statement in statements:
         connection.exec_driver_sql(statement.text, statement.parameters)
+
+
+class Chosen(ColumnElement[bool]):
+    """True of the rows of a table that a query finds: a query with a limit, and locks, which must run once.
+
+    ``IN`` alone leaves PostgreSQL free to run it again for every row that it is compared to; what was claimed by the
+    run before is stepped over then, and more rows are claimed than the limit says. An array is made once.
+    """
+
+    inherit_cache = False
+    type = Boolean()
+
+    def __init__(self, table: Table, query: Select[*tuple[Any, ...]]) -> None:
+        self.keys = tuple(table.primary_key.columns)
+        self.by_key = query.with_only_columns(*self.keys)
+        place: ColumnElement[object] = literal_column(f"{table.name}.ctid")
+        self.place = place
+        self.by_place = query.with_only_columns(place)
+
+    def self_group(self, against: OperatorType | None = None) -> Self:  # noqa: ARG002 - it is true or false anywhere
+        return self
+
+
+@compiles(Chosen)
+def _chosen(chosen: Chosen, compiler: SQLCompiler, **named: Any) -> str:  # noqa: ANN401 - SQLAlchemy's own
+    if compiler.dialect.name == "postgresql":
+        place, rows = (compiler.process(part, **named) for part in (chosen.place, chosen.by_place))
+        return f"{place} = ANY (ARRAY({rows}))"
+    keys, rows = (compiler.process(part, **named) for part in (tuple_(*chosen.keys), chosen.by_key))
+    return f"{keys} IN ({rows})"
 
 
 class Insert:

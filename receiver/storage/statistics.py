@@ -27,13 +27,13 @@ _FIGURES = (
 _GROUP = (tasks.columns.provider, tasks.columns.model, tasks.columns.status)
 # Spelt out as in the index of ended tasks, which is otherwise not used.
 _ENDED: ColumnElement[bool] = literal_column("completed_at IS NOT NULL")
-UNDER_WAY = (
-    select(*_FIGURES).where(tasks.columns.status.in_([s.value for s in Status if not s.terminal])).group_by(*_GROUP)
-)
+# Spelt out too: a plan for any states would be one for most of the table.
+_OPEN = tasks.columns.status.in_([literal_column(f"'{status.value}'") for status in Status if not status.terminal])
+UNDER_WAY = select(*_FIGURES).where(_OPEN).group_by(*_GROUP)
 #: Fewer figures of the same: how many there are, also for whoever asks every few seconds.
 COUNTED = (
     select(tasks.columns.provider, tasks.columns.status, tasks.columns.overdue, func.count())
-    .where(tasks.columns.status.in_([s.value for s in Status if not s.terminal]))
+    .where(_OPEN)
     .group_by(tasks.columns.provider, tasks.columns.status, tasks.columns.overdue)
 )
 DURATIONS = (

@@ -38,6 +38,7 @@ from receiver.storage.claim import Claim
 from receiver.storage.engine import Engine, open_sqlite
 from receiver.storage.faults import DatabaseInUseError, NewerSchemaError
 from receiver.storage.migrations import NEWEST, upgrade
+from receiver.storage.naming import Asked
 from receiver.storage.sqlite import held, make_private, refuse_lost, written
 from receiver.storage.tables import installation
 from receiver.storage.writer import Finish
@@ -70,7 +71,7 @@ class SqlStore:
         self._unread: set[UUID] = set()
         self.installation_id = installation_id
         # A new task is a dozen rows, a report is two.
-        self._create = engine.gather(deciding.create, weigh=lambda _: 4)
+        self._create = engine.gather(self._created, weigh=lambda _: 4)
         self._append = engine.gather(reports.append, urgent=True)
         self._apply = engine.gather_prepared(self._prepare, weigh=len)
 
@@ -287,6 +288,11 @@ class SqlStore:
         Asked before the look at the events themselves begins: a view of the database is as old as its beginning.
         """
         return await self._engine.read(sharing.whole) if self._engine.shared else None
+
+    def _created(self, connection: Connection, asked: Sequence[Asked]) -> list[UUID | Exception | None]:
+        if self._engine.shared:
+            sharing.one_at_a_time(connection, [once for _, once in asked if once is not None])
+        return deciding.create(connection, asked)
 
     def _prepare(
         self, connection: Connection, asked: Sequence[Sequence[Decision]], breathe: Callable[[], None]
