@@ -23,7 +23,8 @@ LEAST_KEY_CHARACTERS = 32
 _INJECTED = re.compile(
     r"RECEIVER(_[A-Z0-9_]+)?_(SERVICE_(HOST|PORT(_[A-Z0-9_]+)?)|PORT(_[0-9]+_(TCP|UDP)(_[A-Z]+)?)?)"
 )
-_USER_INFO = re.compile(r"(://)[^/@\s]*@")
+_USER_INFO = re.compile(r"(://).*@")
+_QUERY = re.compile(r"(://[^?]*\?).+")
 _SECRETS = frozenset(
     {
         "RECEIVER_SIGNING_KEYS",
@@ -382,6 +383,12 @@ def _describe(
     value, source = values.get(name, (default, "default"))
     if value and source != "default" and secret:
         value = "[set]"
-    # A database or store URL may carry a password.
-    value = _USER_INFO.sub(r"\1[set]@", value)
-    return Described(name, meaning, default, value, source)
+    return Described(name, meaning, default, without_passwords(value), source)
+
+
+def without_passwords(url: str) -> str:
+    """Return a database's or store's URL as it may be shown: a password stands before the last @ or in the query.
+
+    What is no URL stays as it is.
+    """
+    return _QUERY.sub(r"\1[set]", _USER_INFO.sub(r"\1[set]@", url))

@@ -86,9 +86,19 @@ def test_what_is_described_masks_secrets_and_names_their_source() -> None:
     assert "hush" not in repr(loaded({"LARK_API_KEY": "hush"}))
 
 
-def test_a_password_inside_a_url_is_masked() -> None:
-    described = {line.name: line for line in loaded({"RECEIVER_DATABASE_URL": "postgresql://u:hush@db/x"}).described}
-    assert described["RECEIVER_DATABASE_URL"].value == "postgresql://[set]@db/x"
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://u:hush@db/x", "postgresql://[set]@db/x"),
+        ("postgresql://u:hush/hush@hush@db/x", "postgresql://[set]@db/x"),
+        ("postgresql://db/x?user=u&password=hush", "postgresql://db/x?[set]"),
+        ("sqlite:////var/lib/x.db", "sqlite:////var/lib/x.db"),
+    ],
+)
+def test_a_password_inside_a_url_is_masked(url: str, shown: str) -> None:
+    for name in ("RECEIVER_DATABASE_URL", "RECEIVER_ARTIFACT_STORE_URL"):
+        described = {line.name: line for line in loaded({name: url}).described}
+        assert described[name].value == shown
 
 
 @pytest.mark.parametrize("name", ["LARK_APIKEY", "LARK_API_KEYS", "LARK_KEY", "LARK_APY_KEY"])

@@ -1,7 +1,6 @@
 """What lies on this machine: the data folder and its keys, the database, the disk, the audio's store."""
 
 import os
-import re
 import shutil
 import stat
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from receiver.doctor.finding import Finding, failed, ok, skipped, warning
 from receiver.domain.errors import NotFoundError, UnavailableError
 from receiver.domain.token import SigningKey, TokenSigner
 from receiver.lifecycle.ports import Objects, System
-from receiver.settings import LEAST_KEY_CHARACTERS, Loaded
+from receiver.settings import LEAST_KEY_CHARACTERS, Loaded, without_passwords
 from receiver.storage import keyfiles
 from receiver.storage.inspecting import holder, inspect, try_commits
 from receiver.storage.objects import open_objects
@@ -27,8 +26,6 @@ _FEW_FREE_BYTES = 2048 * _MIB
 _SLOW_COMMIT_SECONDS = 0.05
 #: Faster than any disk that keeps its word: what is "synced" so soon is not on it.
 _TOO_FAST_SECONDS = 0.00003
-#: A store's URL may carry a password.
-_USER_INFO = re.compile(r"(://)[^/\s]*@")
 _SERVE = "`receiver serve` makes it on its first start"
 
 
@@ -200,7 +197,7 @@ def _durable(path: Path, system: System) -> Iterator[Finding]:
 async def store(loaded: Loaded, system: System) -> Finding:
     """Write, read and delete an object where audio is kept."""
     location = bootstrap.artifact_store(loaded)
-    shown = _USER_INFO.sub(r"\1[set]@", location)
+    shown = without_passwords(location)
     if "://" not in location and not _has_place(Path(location)):
         return skipped("audio store", f"there is no {location} yet", _SERVE)
     key, body = f"doctor/{system.new_id()}", b"receiver doctor"
