@@ -75,7 +75,8 @@ async def erase_matching(ports: Ports, metadata: Mapping[str, str]) -> Erased:
         tasks = await ports.store.tasks(TaskFilter(metadata=metadata, limit=BATCH))
         erased, names = await _erase(ports, tasks, now)
         # What is erased has no metadata, so the same question brings the next ones.
-        count, more = count + erased, erased > 0
+        # Those that somebody else has erased meanwhile are none of ours, but not the last ones either.
+        count, more = count + erased, bool(tasks)
         # A file that stays keeps no task from being erased; it and all after it are left to the sweep.
         fault = fault or await _remove(ports, names, now)
     if fault is not None:

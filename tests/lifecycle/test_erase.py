@@ -14,7 +14,7 @@ from receiver.domain.errors import UnavailableError
 from receiver.domain.result import ArtifactStatus
 from receiver.domain.task import Change, Status, Task
 from receiver.lifecycle import erase, settle
-from receiver.lifecycle.ports import Decision, Objects
+from receiver.lifecycle.ports import Decision, Objects, Store, TaskFilter
 from receiver.storage.probe import judge
 from tests.lifecycle.upkeep import World, world
 
@@ -213,6 +213,33 @@ async def test_many_tasks_are_erased_a_few_at_a_time_and_others_stay(tmp_path: P
     left = opened.execute("SELECT (SELECT count(*) FROM tasks), (SELECT count(*) FROM task_metadata)").fetchone()
     opened.close()
     assert left == (len(tasks), 0)
+
+
+class Overtaken:
+    """A store in which, whenever tasks were found first, somebody else erases them."""
+
+    def __init__(self, around: World) -> None:
+        self._around, self._store = around, around.ports.store
+        self.overtaken = False
+        self.erase = self._store.erase
+        self.forget_objects = self._store.forget_objects
+
+    async def tasks(self, wanted: TaskFilter) -> list[Task]:
+        found = await self._store.tasks(wanted)
+        if not self.overtaken:
+            self.overtaken = True
+            for task in found:
+                await erase.erase_task(self._around.ports, task.id)
+        return found
+
+
+async def test_who_erases_beside_somebody_else_does_not_take_the_first_ones_for_the_last(tmp_path: Path) -> None:
+    async with world(tmp_path) as around:
+        tasks = [await around.begun() for _ in range(erase.BATCH + 3)]
+
+        ports = replace(around.ports, store=cast("Store", Overtaken(around)))
+        assert await erase.erase_matching(ports, {"user": "17"}) == erase.Erased(3, more=False)
+        assert all([husk(await around.now(task)) for task in tasks])
 
 
 async def test_without_metadata_there_is_nothing_to_match(tmp_path: Path) -> None:
