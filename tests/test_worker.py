@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import cast
@@ -11,10 +11,12 @@ from uuid import UUID
 
 import pytest
 
-from receiver.domain.errors import UnavailableError
+from receiver.domain.errors import ErrorCode, TaskError, UnavailableError
+from receiver.domain.exchange import HttpAnswer, HttpRequest
+from receiver.domain.request import TaskRequest
 from receiver.domain.task import Status
-from receiver.lifecycle import erase, settle
-from receiver.lifecycle.ports import Objects, Pause, Store
+from receiver.lifecycle import erase, settle, submit
+from receiver.lifecycle.ports import Objects, Outbound, Pause, Store
 from receiver.system import RealSystem
 from receiver.worker import SETTLE_BATCH, SETTLE_GATHERS, Concurrency, Hints, Worker
 from receiver.worker.watching import Outage
@@ -67,6 +69,36 @@ async def test_objects_that_cannot_be_removed_are_told_by_their_name_and_seldom(
         assert around.files() == []
         assert caplog.messages.count("artifacts_available") == 1
         assert caplog.messages[-1] == "artifacts_available"
+
+
+@dataclass
+class Silent:
+    """A provider that takes what is sent and does not answer while a test runs."""
+
+    sent: int = 0
+
+    async def send(self, provider: str, request: HttpRequest) -> HttpAnswer:
+        self.sent += 1
+        await asyncio.Event().wait()
+        raise AssertionError("nobody ends this")
+
+
+@pytest.mark.parametrize(("code", "sent"), [(ErrorCode.PROVIDER, 1), (ErrorCode.AUTH, 5)])
+async def test_a_start_amid_the_rest_of_a_provider_that_answers_nothing_sends_it_one_task_to_find_out(
+    tmp_path: Path, code: ErrorCode, sent: int
+) -> None:
+    async with world(tmp_path) as around:
+        silent = Silent()
+        ports = replace(around.ports, outbound=cast("Outbound", silent))
+        for number in range(5):
+            asked = TaskRequest("runware", f"a prompt long enough {number}", "https://files.example.org/a.mp3")
+            await submit.intend(ports, submit.Asked(asked))
+        await ports.store.pause(Pause("runware", ports.system.now() + timedelta(hours=1), TaskError(code, "no")))
+        worker = Worker(ports, Hints(), Concurrency(), alone=True)
+        await worker.start()
+        await passes(around, 30)
+        await worker.stop(0.1)
+        assert silent.sent == sent
 
 
 def test_an_outage_is_over_when_nobody_has_met_it_for_a_whole_round(caplog: pytest.LogCaptureFixture) -> None:
@@ -133,17 +165,20 @@ async def test_a_download_that_takes_longer_than_a_claim_is_nobody_elses_meanwhi
 
 
 class Slow:
-    """A store one of whose reads, being cancelled, still takes a while to end."""
+    """A store one of whose reads, but for the one at a start, still takes a while to end when it is cancelled."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self.reading = asyncio.Event()
-        self.ended = False
+        self.started = self.ended = False
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._store, name)
 
     async def pauses(self) -> Mapping[str, Pause]:
+        if not self.started:
+            self.started = True
+            return {}
         self.reading.set()
         try:
             await asyncio.Event().wait()

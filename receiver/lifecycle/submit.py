@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
+from typing import Self
 from uuid import UUID
 
 from anyio import to_thread
@@ -144,6 +145,16 @@ class Reception:
     #: When the last rest began, in seconds of the steady clock: one that can be set would let no other begin for as
     #: long as it was set back, and meanwhile every task that waits would be sent into the same fault.
     rested_at: float | None = None
+
+    @classmethod
+    def taken_over(cls, pause: Pause | None) -> Self:
+        """Return what is known of a provider at a start, by its last pause in the store.
+
+        The rest itself is over, perhaps a new address was set; but one that gave no clear answer before is not sent
+        a crowd anew by every restart.
+        """
+        unclear = pause is not None and pause.error.code is ErrorCode.PROVIDER
+        return cls(unclear_in_a_row=UNCLEAR_IN_A_ROW if unclear else 0)
 
     def most(self, free: int, slots: int) -> int:
         """Return how many submits may begin: a single one, to find out, where the last got no clear answer."""

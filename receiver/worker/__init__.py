@@ -64,10 +64,13 @@ class Worker:
 
     async def start(self) -> None:
         """Take up the work that lies there. Raises UnavailableError when the store cannot be used."""
+        # Before they end, as a start ends them.
+        rested = await self._ports.store.pauses()
         await sweep.start(self._ports, alone=self._alone)
         for provider in self._ports.providers.values():
+            reception = submit.Reception.taken_over(rested.get(provider.name))
             pace = Pace(provider.requests_per_second, self._ports.system)
-            self._loop(Queue.SUBMIT, self._submitting(provider, pace))
+            self._loop(Queue.SUBMIT, self._submitting(provider, pace, reception))
             self._loop(Queue.POLL, self._polling(provider, pace))
             self._loop(Queue.LOOKUP, self._looking_up(provider, pace))
         self._loop(Queue.SETTLE, self._settling)
@@ -144,9 +147,10 @@ class Worker:
         self._running.add(running)
         running.add_done_callback(self._running.discard)
 
-    def _submitting(self, provider: Provider, pace: Pace) -> Callable[[], Awaitable[bool]]:
+    def _submitting(
+        self, provider: Provider, pace: Pace, reception: submit.Reception
+    ) -> Callable[[], Awaitable[bool]]:
         slots = Slots(self._concurrency.submit)
-        reception = submit.Reception()
 
         async def send(task: Task) -> None:
             await submit.submit(self._ports, task, reception, lambda pause: self._say(self._resting.heed(pause)))
