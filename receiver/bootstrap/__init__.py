@@ -35,9 +35,10 @@ from receiver.providers import PROVIDERS
 from receiver.settings import Loaded, load
 from receiver.storage import keyfiles
 from receiver.storage.objects import BucketAccess, check_location, open_objects
+from receiver.storage.places import is_shared
 from receiver.storage.probe import probe
-from receiver.storage.store import is_shared, open_store
 from receiver.storage.store import migrate as migrate_store
+from receiver.storage.store import open_store
 from receiver.system import KillAt, RealSystem
 from receiver.telemetry import PrometheusMetrics, Witness, configure_logs
 from receiver.web import WebConfig, create_app

@@ -1,14 +1,13 @@
 """The store: every port of the lifecycle on one engine. What a method does lies in the module of its concern."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
-from sqlalchemy import Connection, make_url, select, update
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy import Connection, select, update
 
 from receiver.domain.asking import look_again
 from receiver.domain.errors import UnavailableError
@@ -36,9 +35,9 @@ from receiver.lifecycle.ports import (
 from receiver.storage import deciding, erasing, leases, replaying, reports, sharing, statistics, sweeping, views
 from receiver.storage.claim import Claim
 from receiver.storage.engine import Engine, open_sqlite
-from receiver.storage.faults import DatabaseInUseError, NewerSchemaError
 from receiver.storage.migrations import NEWEST, upgrade
 from receiver.storage.naming import Asked
+from receiver.storage.places import file_of, is_shared, named
 from receiver.storage.sqlite import held, make_private, refuse_lost, written
 from receiver.storage.tables import installation
 from receiver.storage.writer import Finish
@@ -321,11 +320,11 @@ async def open_store(
             from receiver.storage.postgres import open_postgres  # noqa: PLC0415 - as its driver, only where it is used
 
             engine: Engine = await stack.enter_async_context(open_postgres(str(database), on_commit=on_commit))
-            named: AbstractContextManager[None] = nullcontext()
+            saying: AbstractContextManager[None] = nullcontext()
         else:
-            path = _path(database)
-            engine, named = await stack.enter_async_context(open_sqlite(path, on_commit=on_commit)), _named(path)
-        with named:
+            path = file_of(database)
+            engine, saying = await stack.enter_async_context(open_sqlite(path, on_commit=on_commit)), named(path)
+        with saying:
             installation_id = await engine.write(lambda connection: _made_ready(connection, engine))
             owner = await engine.read(engine.draw)
         yield SqlStore(engine, installation_id, UUID(bytes=owner), on_change, moment)
@@ -337,48 +336,16 @@ def migrate(database: str | Path) -> str:
         # A command of its own, which has no event loop.
         asyncio.run(_opened_once(str(database)))
         return NEWEST
-    path = _path(database)
+    path = file_of(database)
     refuse_lost(path)
     make_private(path)
-    with _named(path), held(path), written(path) as connection:
+    with named(path), held(path), written(path) as connection:
         return upgrade(connection)
 
 
 async def _opened_once(database: str) -> None:
     async with open_store(database):
         pass
-
-
-def is_shared(database: str | Path) -> bool:
-    """Tell whether a database is one that several processes may use at once."""
-    return isinstance(database, str) and database.startswith(("postgresql://", "postgres://"))
-
-
-@contextmanager
-def _named(path: Path) -> Iterator[None]:
-    """Say which file it is that cannot be opened."""
-    try:
-        yield
-    except (DatabaseInUseError, NewerSchemaError):
-        raise
-    except UnavailableError as error:
-        raise type(error)(f"{path}: {error}") from None
-
-
-def _path(database: str | Path) -> Path:
-    if isinstance(database, Path):
-        return database
-    if "://" not in database:
-        return Path(database)
-    try:
-        url = make_url(database)
-    except ArgumentError:
-        raise ValueError("the database URL cannot be read") from None
-    if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
-        raise ValueError(
-            "the database must be a file, sqlite:///relative/path or sqlite:////absolute/path, or postgresql://…"
-        )
-    return Path(url.database)
 
 
 def _made_ready(connection: Connection, engine: Engine) -> bytes:
