@@ -27,7 +27,8 @@ _tasks = select(
 _tasks = _tasks.join_from(tasks, requests, requests.columns.task_key == tasks.columns.key)
 _tasks = _tasks.outerjoin(erasures, erasures.columns.task_key == tasks.columns.key)
 _TASKS = ForKeys(_tasks, tasks.columns.key)
-_TASKS_TO_CHANGE = ForKeys(_tasks.with_for_update(of=tasks), tasks.columns.key)
+#: In one order, so that no two of us wait for each other.
+_LOCKS = ForKeys(select(tasks.columns.key).order_by(tasks.columns.key).with_for_update(), tasks.columns.key)
 _RESULTS = ForKeys(
     select(
         *(results.columns[name] for name in RESULT_COLUMNS),
@@ -49,7 +50,14 @@ _METADATA = ForKeys(
 
 
 def load(connection: Connection, keys: Sequence[UUID], *, to_change: bool = False) -> dict[UUID, Held]:
-    """Return the tasks with these keys, by key; ``to_change`` locks their rows where the engine has such locks."""
+    """Return the tasks with these keys, by key; ``to_change`` locks their rows where the engine has such locks.
+
+    They are locked first and read afterwards: whoever waits for another's commit sees all that was committed, its
+    results and its erasure too. A statement that locks and reads would show what belongs to a row as it was before.
+    """
+    if to_change and connection.dialect.name != "sqlite":  # where there is one writer, nobody is to be kept away
+        for _ in _LOCKS.rows(connection, sorted(keys)):
+            pass
     found: dict[UUID, list[Result]] = {}
     for row in _RESULTS.rows(connection, keys):
         found.setdefault(row[0], []).append(result_from(row))
@@ -58,5 +66,5 @@ def load(connection: Connection, keys: Sequence[UUID], *, to_change: bool = Fals
         metadata.setdefault(task_key, {})[name] = value
     return {
         row[0]: held_from(row, tuple(found.get(row[0], ())), metadata.get(row[0], {}))
-        for row in (_TASKS_TO_CHANGE if to_change else _TASKS).rows(connection, keys)
+        for row in _TASKS.rows(connection, keys)
     }
