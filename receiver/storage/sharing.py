@@ -17,7 +17,7 @@ from receiver.storage import reports
 #: The first 16 bits of the keys of those locks; the others are a number.
 ANNOUNCED = 0x5245
 #: The key of the lock for changing the schema.
-_SCHEMA = 0x5245_0000_0000_0001 + (1 << 60)
+SCHEMA = 0x5245_0000_0000_0001 + (1 << 60)
 _NUMBER_BITS = 48
 #: What the hashes of names begin with, so that they are not those of other locks.
 _NAMES = 0x6E61_6D65
@@ -74,4 +74,4 @@ def alone_for_now(connection: Connection) -> None:
     # Building an index over many rows may take its time, and so may whoever was first.
     for setting in ("statement_timeout", "lock_timeout"):
         connection.execute(select(func.set_config(setting, "0", True)))  # noqa: FBT003 - "for this transaction"
-    connection.execute(select(func.pg_advisory_xact_lock(literal(_SCHEMA, BigInteger))))
+    connection.execute(select(func.pg_advisory_xact_lock(literal(SCHEMA, BigInteger))))

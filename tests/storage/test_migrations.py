@@ -1,20 +1,35 @@
+import asyncio
+import json
+import os
 import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+from uuid import UUID
 
+import asyncpg
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import CreateTable, make_url
+from sqlalchemy import Connection, CreateTable, make_url
 from sqlalchemy.schema import CreateIndex
 
-from receiver.storage import migrations
+from receiver.lifecycle.ports import TaskFilter
+from receiver.storage import migrations, sharing
+from receiver.storage.documents import request_document
+from receiver.storage.engine import open_sqlite
 from receiver.storage.faults import NewerSchemaError
+from receiver.storage.postgres import open_postgres
 from receiver.storage.sqlite import written
 from receiver.storage.store import migrate, open_store
-from receiver.storage.tables import metadata
+from receiver.storage.tables import events, metadata, requests, results, tasks
+from tests.postgresql import Server, connected
+from tests.storage.making import NOW, SECOND, given, stored, submitted, task
 
 
 def test_the_newest_revision_is_named_without_asking_alembic() -> None:
@@ -86,36 +101,155 @@ async def test_a_database_of_a_newer_version_is_not_touched(database: Path) -> N
             pass
 
 
-async def test_what_older_tasks_cost_and_missed_is_worked_out_when_that_is_first_kept(tmp_path: Path) -> None:
-    path = tmp_path / "older.db"
-    config = Config()
-    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
-    config.set_main_option("path_separator", "os")
-    with written(path) as connection:
+def as_of(revision: str) -> Callable[[Connection], None]:
+    """Returns what brings an empty database to an earlier form."""
+
+    def bring(connection: Connection) -> None:
+        config = Config()
+        config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+        config.set_main_option("path_separator", "os")
         # As in an upgrade: a connection that is in use already is one whose transaction alembic leaves alone.
         assert migrations.revision(connection) is None
         config.attributes["connection"] = connection
-        command.upgrade(config, "0003")
-    opened = sqlite3.connect(path)
+        command.upgrade(config, revision)
+
+    return bring
+
+
+def older_rows(connection: Connection) -> None:
+    """Ended tasks with their results, in columns that every form has had."""
     for number, (pushed, told, vias) in enumerate(
-        [(1, None, ("callback", "poll")), (1, 7, ("callback",)), (0, None, ("poll",)), (1, None, ())]
+        [(True, None, ("callback", "poll")), (True, 7, ("callback",)), (False, None, ("poll",)), (True, None, ())]
     ):
-        key = number.to_bytes(16)
-        opened.execute(_TASK, (key, key, pushed, told))
+        key = UUID(int=number)
+        zeros = dict.fromkeys(("polls", "callbacks", "tries", "last_seq"), 0)
+        connection.execute(
+            tasks.insert().values(
+                key=key,
+                id=key,
+                provider="runware",
+                model="m",
+                status="succeeded",
+                overdue=False,
+                pushed=pushed,
+                attempts=1,
+                deadline_seconds=60,
+                told_cost_micros=told,
+                created_at=NOW,
+                submitted_at=NOW,
+                completed_at=NOW + SECOND,
+                **zeros,
+            )
+        )
+        connection.execute(requests.insert().values(task_key=key, request=request_document(task().request)))
+        connection.execute(events.insert().values(task_key=key, seq=1, type="task.created", at=NOW, data={"a": 1}))
         for position, via in enumerate(vias):
-            opened.execute(_RESULT, (key, position, key, str(position), via, key))
-    opened.commit()
-    opened.close()
-    async with open_store(path) as store:
+            connection.execute(
+                results.insert().values(
+                    task_key=key,
+                    position=position,
+                    id=key,
+                    identity=str(position),
+                    via=via,
+                    received_at=NOW,
+                    report_id=key,
+                    inline=False,
+                    late=False,
+                    cost_micros=100,
+                )
+            )
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def bare(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
+    """A database without a schema: of one engine, then of the other."""
+    if request.param == "sqlite":
+        return tmp_path / "older.db"
+    server: Server = request.getfixturevalue("postgresql")
+    return server.database()
+
+
+@pytest.mark.parametrize("revision", ["0001", "0002", "0003", "0004"])
+async def test_every_earlier_form_is_brought_to_the_newest_with_what_is_in_it(
+    bare: Path | str, revision: str
+) -> None:
+    opening = open_postgres(bare) if isinstance(bare, str) else open_sqlite(bare)
+    async with opening as engine:
+        await engine.write(as_of(revision))
+        await engine.write(older_rows)
+    async with open_store(bare) as store:
         [found] = await store.statistics(None)
-    assert (found.tasks, found.awaited, found.missed, found.cost_micros) == (4, 2, 1, 307)
+        assert found.tasks == 4
+        if revision < "0004":
+            # What a task cost and whether its callback was missed is worked out when that is first kept.
+            assert (found.awaited, found.missed, found.cost_micros) == (2, 1, 307)
+        listed = await store.tasks(TaskFilter())
+        assert [each.id.int for each in listed] == [3, 2, 1, 0]
+        assert [dict(each.data) for each in await store.events(None)] == [{"a": 1}] * 4
+        # And it is one that can be worked with.
+        one = submitted()
+        await given(store, one)
+        assert await stored(store, one) == one
+        assert len(await store.events(None)) == 5
 
 
-_TASK = """INSERT INTO tasks (key, id, provider, model, created_at, deadline_seconds, status, overdue, pushed, polls,
-    callbacks, tries, attempts, last_seq, told_cost_micros, submitted_at, completed_at)
-    VALUES (?, ?, 'runware', 'm', 0, 60, 'succeeded', 0, ?, 0, 0, 0, 1, 0, ?, 0, 1)"""
-_RESULT = """INSERT INTO results (task_key, position, id, identity, via, received_at, report_id, inline, late,
-    cost_micros) VALUES (?, ?, ?, ?, ?, 0, ?, 0, 0, 100)"""
+async def test_the_revisions_make_exactly_the_tables_that_the_code_uses_on_postgresql(bare_url: str) -> None:
+    def difference(connection: Connection) -> list[object]:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        return list(compare_metadata(context, metadata))
+
+    async with open_store(bare_url) as store:
+        assert await store._engine.read(difference) == []
+
+
+@pytest.fixture
+def bare_url(postgresql: Server) -> str:
+    return postgresql.database()
+
+
+async def test_replicas_that_start_at_once_make_the_schema_once(
+    postgresql: Server, bare_url: str, tmp_path: Path
+) -> None:
+    environment = {"PATH": os.environ["PATH"], "RECEIVER_DATABASE_URL": bare_url, "RECEIVER_DATA_DIR": str(tmp_path)}
+    waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+
+    async def all_at_once(first: "asyncpg.Connection[Any]") -> list[tuple[bytes, bytes, int | None]]:
+        # Somebody is at it already, until all others have come.
+        await first.execute(f"SELECT pg_advisory_lock({sharing.SCHEMA})")
+        replicas = [
+            await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "receiver", "migrate", "--json"),
+                env=environment,
+                cwd=tmp_path,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
+            for _ in range(3)
+        ]
+        async with asyncio.timeout(60):
+            while await first.fetchval(waiting) < len(replicas):
+                assert [replica.returncode for replica in replicas] == [None] * 3
+                await asyncio.sleep(0.05)
+        await first.execute(f"SELECT pg_advisory_unlock({sharing.SCHEMA})")
+        return [(*await replica.communicate(), replica.returncode) for replica in replicas]
+
+    ended = await connected(bare_url, all_at_once)
+    assert [code for _, _, code in ended] == [0] * 3, ended
+    assert [json.loads(said)["revision"] for said, _, _ in ended] == [migrations.NEWEST] * 3
+    [(reached, drawn)] = await asyncio.to_thread(
+        postgresql.ask, "SELECT version_num, (SELECT count(*) FROM installation) FROM alembic_version", of=bare_url
+    )
+    assert (reached, drawn) == (migrations.NEWEST, 1)
+
+
+async def test_a_postgresql_of_a_newer_version_is_not_touched(postgresql: Server, bare_url: str) -> None:
+    async with open_store(bare_url) as store:
+        await store._engine.write(
+            lambda connection: connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+        )
+    with pytest.raises(NewerSchemaError, match="newer version"):
+        async with open_store(bare_url):
+            pass
 
 
 async def test_the_name_of_an_installation_is_drawn_once_and_kept(tmp_path: Path) -> None:
