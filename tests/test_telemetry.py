@@ -120,7 +120,7 @@ def test_a_line_that_cannot_be_written_is_lost_without_a_word_of_what_it_held(
 def test_a_long_line_costs_no_more_than_its_length(lines: io.StringIO, unit: str) -> None:
     started = time.process_time()
     logging.getLogger("receiver").warning(unit * (200_000 // len(unit)))
-    assert time.process_time() - started < 4
+    assert time.process_time() - started < 20
 
 
 def test_an_exception_is_logged_without_the_values_of_its_locals(lines: io.StringIO) -> None:

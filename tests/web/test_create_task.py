@@ -309,10 +309,10 @@ async def test_an_object_with_more_members_than_anybody_needs_is_refused_by_name
 
 def test_names_said_twice_are_found_in_a_moment() -> None:
     body = ("{" + ",".join(f'"{n}":0' for n in range(40_000)) + ',"39999":0}').encode()
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(problems.ProblemError):
         read_document(body, most_values=100_000)
-    assert time.monotonic() - began < 1
+    assert time.process_time() - began < 10, "each name was compared with all before it"
 
 
 async def test_only_the_faults_that_are_told_are_put_into_words(
