@@ -13,6 +13,7 @@ import pytest
 
 from receiver.domain.errors import ErrorCode, TaskError, UnavailableError
 from receiver.domain.exchange import HttpAnswer, HttpRequest
+from receiver.domain.report import StoredReport
 from receiver.domain.request import TaskRequest
 from receiver.domain.task import Status
 from receiver.lifecycle import erase, settle, submit
@@ -204,7 +205,7 @@ async def test_after_a_batch_that_was_not_full_more_is_waited_for(tmp_path: Path
     async with world(tmp_path) as around:
         await around.called(await around.begun())
         worker, began = Worker(around.ports, Hints(), Concurrency(), alone=True), around.system.passed
-        assert await worker._settling()
+        assert await worker._settling()()
         assert around.system.passed == began + SETTLE_GATHERS
 
 
@@ -213,7 +214,7 @@ async def test_after_a_full_batch_the_next_is_settled_at_once(tmp_path: Path) ->
         tasks = [await around.begun() for _ in range(SETTLE_BATCH // 64)]
         await asyncio.gather(*(around.called(task, number=number) for task in tasks for number in range(64)))
         worker, began = Worker(around.ports, Hints(), Concurrency(), alone=True), around.system.passed
-        assert await worker._settling()
+        assert await worker._settling()()
         assert around.system.passed == began
 
 
@@ -223,5 +224,37 @@ async def test_reports_that_come_one_by_one_as_a_process_ended_over_them_are_not
         assert await settle.lease(around.ports, 1)
         around.system.passed += around.ports.limits.lease.total_seconds() + 1
         worker, began = Worker(around.ports, Hints(), Concurrency(), alone=True), around.system.passed
-        assert await worker._settling()
+        assert await worker._settling()()
         assert around.system.passed == began
+
+
+class Noting:
+    """A store that keeps in mind how many reports were asked for at once."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.asked: list[int] = []
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._store, name)
+
+    async def lease_inbox(self, *, now: datetime, limit: int, lease: timedelta) -> list[StoredReport]:
+        self.asked.append(limit)
+        return await self._store.lease_inbox(now=now, limit=limit, lease=lease)
+
+
+async def test_after_a_death_nothing_is_claimed_beside_what_comes_one_by_one(tmp_path: Path) -> None:
+    async with world(tmp_path) as around:
+        for _ in range(3):
+            await around.called(await around.begun())
+        assert len(await settle.lease(around.ports, 3)) == 3
+        around.system.passed += around.ports.limits.lease.total_seconds() + 1
+        noting = Noting(around.ports.store)
+        once = Worker(
+            replace(around.ports, store=cast("Store", noting)), Hints(), Concurrency(), alone=True
+        )._settling()
+        assert [await once() for _ in range(4)] == [True, True, True, False]
+        assert noting.asked == [SETTLE_BATCH, 1, 1, 1]
+        await around.called(await around.begun())
+        assert await once()
+        assert noting.asked[-1] == SETTLE_BATCH

@@ -57,4 +57,4 @@ def complete(task: Task, now: datetime) -> Change:
 
 def failures_told(task: Task) -> int:
     """Count the failures the provider told of; our own in fetching audio stand beside them."""
-    return sum(error.code is not ErrorCode.ARTIFACT_UNAVAILABLE for error in task.errors)
+    return 0 if not task.errors else sum(error.code is not ErrorCode.ARTIFACT_UNAVAILABLE for error in task.errors)

@@ -73,7 +73,7 @@ class Worker:
             self._loop(Queue.SUBMIT, self._submitting(provider, pace, reception))
             self._loop(Queue.POLL, self._polling(provider, pace))
             self._loop(Queue.LOOKUP, self._looking_up(provider, pace))
-        self._loop(Queue.SETTLE, self._settling)
+        self._loop(Queue.SETTLE, self._settling())
         self._loop(Queue.COLLECT, self._collecting())
         self._clock = asyncio.create_task(self._time(), name="time")
         self._prolonging = asyncio.create_task(self._prolong(), name="prolong")
@@ -209,14 +209,24 @@ class Worker:
 
         return once
 
-    async def _settling(self) -> bool:
-        reports = await settle.lease(self._ports, SETTLE_BATCH)
-        if reports:
-            await settle.settle_reports(self._ports, reports)
-            # What was begun before comes one at a time and not for lack of more.
-            if len(reports) < SETTLE_BATCH and all(report.attempts == 1 for report in reports):
+    def _settling(self) -> Callable[[], Awaitable[bool]]:
+        most = SETTLE_BATCH
+
+        async def once() -> bool:
+            nonlocal most
+            reports = await settle.lease(self._ports, most)
+            begun_before = any(report.attempts > 1 for report in reports)
+            gathers = bool(reports) and len(reports) < most and not begun_before
+            # What was begun before comes alone, and others of its batch come next: to claim more beside each of them,
+            # only to give it back, would be most of the work.
+            most = 1 if begun_before else SETTLE_BATCH
+            if reports:
+                await settle.settle_reports(self._ports, reports)
+            if gathers:
                 await self._ports.system.sleep(SETTLE_GATHERS)
-        return bool(reports)
+            return bool(reports)
+
+        return once
 
     def _collecting(self) -> Callable[[], Awaitable[bool]]:
         slots = Slots(self._concurrency.collect)
