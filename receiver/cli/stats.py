@@ -26,6 +26,9 @@ _STATUSES = (
     "cancelled",
 )
 _NOT_KNOWN = "–"
+_LEGEND = "p50, p99: submit to audio stored; missed: callbacks due; polls: per task"
+#: In a narrower terminal a model stands below its figures, with the statuses.
+_MODELS_BESIDE_FROM = 76
 
 
 def stats(
@@ -62,9 +65,11 @@ def _list(found: "tuple[Statistics, ...]") -> "list[Text]":
 
     if not found:
         return [screen.ours("No tasks.")]
+    width = screen.width()
+    beside = width is None or width >= _MODELS_BESIDE_FROM
     columns = (
         Column("provider"),
-        Column("model"),
+        *([Column("model")] if beside else []),
         Column("tasks", numbers=True),
         Column("p50", numbers=True),
         Column("p99", numbers=True),
@@ -73,20 +78,21 @@ def _list(found: "tuple[Statistics, ...]") -> "list[Text]":
         Column("cost", numbers=True),
     )
     return [
-        *table(columns, [_row(figures) for figures in found], long_title="by status", width=screen.width()),
-        screen.ours("p50, p99: submit to audio stored; missed: callbacks due; polls: per task", "dim"),
+        *table(columns, [_row(figures, beside=beside) for figures in found], long_title="by status", width=width),
+        *(screen.ours(line, "dim") for line in ([_LEGEND] if beside else _LEGEND.split("; "))),
     ]
 
 
-def _row(figures: "Statistics") -> "Row":
+def _row(figures: "Statistics", *, beside: bool) -> "Row":
     from receiver.cli.table import Row
     from receiver.cli.words import money
 
     rate = figures.callback_miss_rate
+    model = screen.foreign(figures.model or "adopted")
     return Row(
         (
             screen.foreign(figures.provider),
-            screen.foreign(figures.model or "adopted"),
+            *([model] if beside else []),
             screen.ours(str(figures.tasks)),
             screen.ours(_span(figures.seconds_p50)),
             screen.ours(_span(figures.seconds_p99)),
@@ -94,7 +100,7 @@ def _row(figures: "Statistics") -> "Row":
             screen.ours(_NOT_KNOWN if figures.polls_per_task is None else f"{figures.polls_per_task:.1f}"),
             screen.ours(money(figures.cost_usd)),
         ),
-        _statuses(figures),
+        _statuses(figures) if beside else model.append(": ").append_text(_statuses(figures)),
     )
 
 

@@ -197,9 +197,9 @@ def _durable(path: Path, system: System) -> Iterator[Finding]:
 async def store(loaded: Loaded, system: System) -> Finding:
     """Write, read and delete an object where audio is kept."""
     location = bootstrap.artifact_store(loaded)
-    shown = without_passwords(location)
+    shown = without_passwords(location) if "://" in location else _whole(location)
     if "://" not in location and not _has_place(Path(location)):
-        return skipped("audio store", f"there is no {location} yet", _SERVE)
+        return skipped("audio store", f"there is no {shown} yet", _SERVE)
     key, body = f"doctor/{system.new_id()}", b"receiver doctor"
     try:
         async with open_objects(location, bootstrap.bucket_access(loaded)) as objects:
@@ -232,6 +232,10 @@ async def _is_gone(objects: Objects, key: str) -> bool:
     except NotFoundError:
         return True
     return False
+
+
+def _whole(path: str) -> str:
+    return str(Path(path).absolute())
 
 
 def _has_place(path: Path) -> bool:

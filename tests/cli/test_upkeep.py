@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -53,6 +54,18 @@ def test_stats_are_a_table_by_provider_and_model(receiver: Typed, here: FakeServ
     assert " ".join(first.split()) == told
     assert " ".join(second.split()[1:]) == "adopted 12 – – – – – 1 invented"
     assert json.loads(receiver("stats", "--json").out)["data"] == [figures(), unknown]
+
+
+def test_stats_on_a_narrow_terminal_have_the_model_below_their_figures(
+    receiver: Typed, here: FakeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here.says("GET", "/v1/stats", Answer(200, {"data": [figures()]}))
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "60")
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", receiver("stats").out).splitlines()
+    assert max(map(len, lines)) <= 60
+    assert lines[0].split()[:2] == ["provider", "tasks"]
+    assert lines[2].startswith(f"  {figures()['model']}: ")
 
 
 @pytest.mark.parametrize(("text", "ago"), [("90s", 90), ("10 min", 600), ("2h", 7200), ("7d", 604800)])
