@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import stat
 import sys
 import threading
 from contextlib import contextmanager
@@ -61,6 +62,48 @@ def _fastest_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
     except ImportError:  # there is none for Windows
         return None
     return uvloop.new_event_loop
+
+
+@contextmanager
+def ended_with_reader() -> Iterator[None]:
+    """Raise BrokenPipeError within the block as soon as whoever reads our output through a pipe is gone.
+
+    A command that waits would else go on until it had the next line to say, which may be never.
+    """
+    import asyncio
+
+    task, gone = asyncio.current_task(), False
+    pipe = _piped_output()
+    if pipe is None or task is None:
+        yield
+        return
+    loop = asyncio.get_running_loop()
+
+    def leave() -> None:
+        nonlocal gone
+        gone = True
+        loop.remove_reader(pipe)
+        task.cancel()
+
+    # There is nothing to read at this end: it is heard of when the other one is closed.
+    loop.add_reader(pipe, leave)
+    try:
+        yield
+    except asyncio.CancelledError:
+        if gone:
+            raise BrokenPipeError from None
+        raise
+    finally:
+        loop.remove_reader(pipe)
+
+
+def _piped_output() -> int | None:
+    """Return the descriptor of standard output where it is a pipe whose end Linux tells of."""
+    try:
+        number = sys.stdout.fileno()
+    except (OSError, ValueError):  # replaced by what is no file
+        return None
+    return number if sys.platform == "linux" and stat.S_ISFIFO(os.fstat(number).st_mode) else None
 
 
 @contextmanager

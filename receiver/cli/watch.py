@@ -8,7 +8,7 @@ import typer
 
 from receiver.cli import options, screen
 from receiver.cli.failures import CommandError, InterruptedByPersonError, UsageError
-from receiver.cli.running import run
+from receiver.cli.running import ended_with_reader, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,7 +60,8 @@ def watch(
 
     async def watched() -> "str | None":
         async with speaking_with.connect() as client:
-            return await _watch(client, plan, show)
+            with ended_with_reader():
+                return await _watch(client, plan, show)
 
     try:
         status = run(watched)

@@ -154,5 +154,25 @@ def test_a_reader_that_leaves_is_no_traceback(folder: Path) -> None:
             check=False,
         )
         os.close(writing)
+        # Here it has read something, and nothing more happens that could be written.
+        command = [
+            sys.executable,
+            "-m",
+            "receiver",
+            "watch",
+            "--all",
+            "--url",
+            stack.service.url,
+            "--api-key",
+            API_KEY,
+        ]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as waiting:
+            try:
+                assert waiting.stdout is not None
+                assert any("task.succeeded" in line for line in waiting.stdout)
+                waiting.stdout.close()
+                assert waiting.wait(30) == 141
+            finally:
+                waiting.kill()
     assert outcome.returncode == 141
     assert "Traceback" not in outcome.stderr
