@@ -9,7 +9,7 @@ from tests.bench.lines import GROUPS, Figure, Plan, database_settings
 from tests.bench.load import BenchError
 from tests.bench.report import document, machine, plot, table
 
-_QUICK = Plan(seconds=3.0, rounds=2, settle_seconds=6.0)
+_QUICK = Plan(seconds=3.0, rounds=2, settle_seconds=6.0, tasks=100_000, reports=200_000)
 
 
 def main() -> int:

@@ -15,6 +15,7 @@ import httpx
 
 from receiver.storage.sqlite import connect, driver
 from tests.bench.fixtures import loaded_for, shots_with_tasks, shots_without_tasks, write_requests
+from tests.bench.growing import ROUNDS, claims, ingests, with_reports, with_tasks
 from tests.bench.load import BenchError, Load, fire, free_port, pace, percentile, serving
 from tests.bench.waiting import TRUTHS, after_looking, after_observing, known, mean
 
@@ -28,11 +29,15 @@ _DRAIN_SECONDS = 300.0
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How long and how often: seconds of one round, rounds, seconds of a run that also settles."""
+    """How long and how often: seconds of one round, rounds, seconds of a run that also settles; and how large a
+    database is that has grown.
+    """
 
     seconds: float = 8.0
     rounds: int = 5
     settle_seconds: float = 30.0
+    tasks: int = 1_000_000
+    reports: int = 5_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +214,23 @@ def waiting(_: Path, plan: Plan) -> list[Figure]:
     return figures
 
 
+def growing(folder: Path, plan: Plan) -> list[Figure]:
+    """S12: claims and callbacks in a database that has grown, beside a small one."""
+    few = 10_000
+    small, large = with_tasks(folder, few), with_tasks(folder, plan.tasks)
+    empty, full = with_reports(folder, 0), with_reports(folder, plan.reports)
+    took = [(claims(small), claims(large)) for _ in range(ROUNDS)]
+    kept = [(ingests(empty), ingests(full)) for _ in range(ROUNDS)]
+    return [
+        Figure("S12", f"claiming among {plan.tasks:,} tasks ÷ {few:,}", "times",
+               tuple(many / few for few, many in took), 2.0, 1.3, rising=False,
+               beside={"ms": min(many for _, many in took), "ms among few": min(few for few, _ in took)}),
+        Figure("S12", f"keeping callbacks beside {plan.reports:,} reports ÷ none", "ratio",
+               tuple(many / none for none, many in kept), 0.7, 0.9, rising=True,
+               beside={"callbacks/s": max(many for _, many in kept), "beside none": max(none for none, _ in kept)}),
+    ]  # fmt: skip
+
+
 #: In the order in which they run: by the name under which one is asked for.
 GROUPS: Mapping[str, Callable[[Path, Plan], Sequence[Figure]]] = {
     "receiving": receiving,
@@ -217,6 +239,7 @@ GROUPS: Mapping[str, Callable[[Path, Plan], Sequence[Figure]]] = {
     "lag": lag,
     "starting": starting,
     "waiting": waiting,
+    "growing": growing,
 }
 
 

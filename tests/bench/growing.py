@@ -1,0 +1,160 @@
+"""What work costs as a database grows: claims among many tasks, callbacks kept beside many that were kept before."""
+
+import asyncio
+import os
+import sqlite3
+import statistics
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+from uuid import UUID
+
+from receiver.domain.report import NewReport, Via
+from receiver.domain.task import Work
+from receiver.lifecycle.ports import BodyLimits
+from receiver.storage.store import open_store
+from receiver.system import RealSystem
+from tests.bench.load import BenchError
+
+#: How often each database takes its turn.
+ROUNDS = 3
+#: Tasks claimed at once, and how often in all; as many are due, however many there are.
+_CLAIM, _CLAIMS = 500, 12
+#: Callbacks kept for one figure, and how many of them are under way at a time.
+_CALLBACKS, _AT_ONCE = 6_000, 64
+_LEASE = timedelta(hours=1)
+_BODY = b'{"data":[{"taskType":"audioInference","status":"success","audioURL":"https://files.example.org/a.mp3"}]}'
+_TASKS = (
+    "INSERT INTO tasks (key, id, provider, model, created_at, deadline_seconds, status, overdue, provider_task_id,"
+    " pushed, submitted_at, completed_at, deadline_at, polls, callbacks, work, due_at, tries, attempts, missed,"
+    " last_seq) VALUES (?, ?, 'runware', 'minimax:music@cover', ?, 60, ?, 0, ?, 1, ?, ?, ?, 1, 1, ?, ?, 0, 1, 0, 3)"
+)
+_REQUESTS = "INSERT INTO requests (task_key, request) SELECT key, ? FROM tasks"
+_REQUEST = '{"prompt":"bossa nova with nylon guitar","reference_audio":"https://files.example.org/a.mp3","count":1}'
+_REPORTS = (
+    "INSERT INTO reports (id, task_key, provider, via, received_at, size, sha256, sliced, body)"
+    " VALUES (?, ?, 'runware', 'callback', ?, ?, ?, 0, ?)"
+)
+
+
+def with_tasks(folder: Path, tasks: int) -> Path:
+    """Return a database of so many tasks, 6,000 of them due."""
+    path = folder / f"tasks-{tasks}.db"
+    asyncio.run(_made(path))
+    with closing(_opened(path)) as connection:
+        connection.executemany(_TASKS, _task_rows(tasks, round(datetime.now(UTC).timestamp() * 1e6)))
+        connection.execute(_REQUESTS, (_REQUEST,))
+        connection.commit()
+    return path
+
+
+def with_reports(folder: Path, reports: int) -> Path:
+    """Return a database of so many reports."""
+    path = folder / f"reports-{reports}.db"
+    asyncio.run(_made(path))
+    with closing(_opened(path)) as connection:
+        connection.executemany(_REPORTS, _report_rows(reports))
+        connection.commit()
+    return path
+
+
+def claims(path: Path) -> float:
+    """Return the milliseconds that claiming 500 due tasks takes, in the middle of a third of those due."""
+
+    async def measure() -> float:
+        took = []
+        now = datetime.now(UTC)
+        async with open_store(path) as store:
+            for _ in range(_CLAIMS // ROUNDS):
+                begun = time.perf_counter()
+                claimed = await store.lease_tasks(Work.POLL, "runware", now=now, limit=_CLAIM, lease=_LEASE)
+                took.append(time.perf_counter() - begun)
+                if len(claimed) != _CLAIM:
+                    raise BenchError(f"{len(claimed)} tasks were claimed instead of {_CLAIM}")
+        # The first compiles its statements and reads its pages.
+        return statistics.median(took[1:]) * 1e3
+
+    return asyncio.run(measure())
+
+
+def ingests(path: Path) -> float:
+    """Return how many callbacks a second are kept."""
+
+    async def measure() -> float:
+        system, limits = RealSystem(), BodyLimits()
+        waiting = iter([_report(system) for _ in range(_CALLBACKS)])
+
+        async with open_store(path) as store:
+
+            async def caller() -> None:
+                for report in waiting:
+                    await store.append(report, limits)
+
+            begun = time.perf_counter()
+            await asyncio.gather(*(caller() for _ in range(_AT_ONCE)))
+            return _CALLBACKS / (time.perf_counter() - begun)
+
+    return asyncio.run(measure())
+
+
+async def _made(path: Path) -> None:
+    async with open_store(path):
+        pass
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    """Open a database to fill it: what is lost in an outage is made again."""
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA synchronous = OFF")
+    return connection
+
+
+def _task_rows(count: int, now: int) -> Iterator[tuple[object, ...]]:
+    """Yield tasks as after a while: nearly all have ended, some are under way, and those due lie among them."""
+    due_every = count // (_CLAIM * _CLAIMS)
+    for number in range(count):
+        key, created = number.to_bytes(8) + os.urandom(8), now - (count - number) * 1_000_000
+        due = number % due_every == 0 and number // due_every < _CLAIM * _CLAIMS
+        under_way = due or number % 50 == 1
+        yield (
+            key,
+            os.urandom(16),
+            created,
+            "submitted" if under_way else "succeeded",
+            str(number),
+            created,
+            None if under_way else created + 60_000_000,
+            now + 60_000_000,
+            "poll" if under_way else None,
+            now - 1 - number if due else now + 60_000_000 + number if under_way else None,
+        )
+
+
+def _report_rows(count: int) -> Iterator[tuple[object, ...]]:
+    for number in range(count):
+        yield (
+            number.to_bytes(8) + os.urandom(8),
+            number.to_bytes(8) + os.urandom(8),
+            number,
+            len(_BODY),
+            os.urandom(32),
+            _BODY,
+        )
+
+
+def _report(system: RealSystem) -> NewReport:
+    task_key: UUID = system.new_key()
+    body = _BODY + task_key.bytes.hex().encode()
+    return NewReport(
+        id=system.new_key(),
+        task_key=task_key,
+        provider="runware",
+        via=Via.CALLBACK,
+        received_at=system.now(),
+        body=body,
+        sha256=sha256(body).digest(),
+        size=len(body),
+    )
