@@ -1,6 +1,7 @@
 """What `receiver drill` shows: what it is about to do, how far it is, and the balance."""
 
 import time
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -78,9 +79,17 @@ class Screen:
             self._say(ours("THE BALANCE IS OFF.", "bold red"))
             self._wrong(account, plan)
         if kept:
-            self._say(foreign(f"The drill's folder is kept: {self._laid.folder}"))
+            self._keep(account)
         if self._as_json:
             screen.document(_document(account, plan, str(self._laid.folder) if kept else None))
+
+    def _keep(self, account: Account) -> None:
+        """Say where the evidence is, and put the whole account beside it."""
+        with suppress(OSError):
+            (self._laid.logs / "account.txt").write_text("\n".join(account.lines()) + "\n", "utf-8")
+        self._say(foreign(f"The drill's folder is kept: {self._laid.folder}"))
+        if self._laid.beside is not None:
+            self._say(foreign(f"and its database, until you drop it: {self._laid.name}"))
 
     def _balance(self, account: Account) -> None:
         balance = account.balance

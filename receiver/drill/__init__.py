@@ -1,6 +1,7 @@
 """The loss proof: real processes under load, faults and kills, then one balance against the sandbox's own ledger.
 
 ground      the folder, the database and the settings of a drill: only limits and disks are this installation's
+database    where the installation is on PostgreSQL: a database of the drill's own on the same server
 processes   the sandbox and the service as children of ours, started, killed and ended by their ids
 sides       what the service and the sandbox say, over HTTP
 load        callers that ask again until each task is acknowledged

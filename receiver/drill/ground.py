@@ -5,12 +5,13 @@ import secrets
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import httpx
 
-from receiver.drill.processes import HOST, DrillError, Process, free_port
+from receiver.drill import database
+from receiver.drill.processes import HOST, DrillError, Process, finished, free_ports
 from receiver.drill.sides import Sides
 from receiver.settings import Loaded, Settings
 
@@ -25,12 +26,16 @@ QUICK: Mapping[str, str] = {
     "RECEIVER_REFUSAL_SECONDS": "0.5",
 }
 
+#: Processes of the service where several may share a database.
+REPLICAS = 3
+
 
 @dataclass(frozen=True, slots=True)
 class Ground:
     """Where a drill takes place. ``folder`` holds data and logs, ``places`` are all the folders made for it.
 
     ``database`` and ``audio`` say where they are kept. Objects below an s3:// stay when the drill is over.
+    ``beside`` is the PostgreSQL database of the user on whose server the drill has its own, None on SQLite.
     """
 
     folder: Path
@@ -39,6 +44,12 @@ class Ground:
     key: str = field(repr=False)
     database: str
     audio: str
+    beside: str | None = field(default=None, repr=False)
+
+    @property
+    def name(self) -> str:
+        """What everything of this drill is named by."""
+        return self.folder.name
 
     @property
     def logs(self) -> Path:
@@ -56,7 +67,7 @@ class Stage:
 
 
 def lay(loaded: Loaded) -> Ground:
-    """Make the folders beside the user's data. Raises DrillError when they cannot be made."""
+    """Make the folders, and where it is PostgreSQL the database, beside the user's. Raises DrillError."""
     laid = _laid(loaded)
     try:
         for place in (*laid.places, laid.logs):
@@ -66,23 +77,36 @@ def lay(loaded: Loaded) -> Ground:
     except OSError as error:
         clear(laid)
         raise DrillError(f"no folder for the drill can be made: {error.filename} ({error.strerror})") from None
-    return laid
+    if laid.beside is None:
+        return laid
+    try:
+        url = database.make(laid.beside, laid.name)
+    except DrillError:
+        clear(replace(laid, beside=None))
+        raise
+    return replace(laid, settings={**laid.settings, "RECEIVER_DATABASE_URL": url})
 
 
 def clear(laid: Ground) -> None:
-    """Remove everything that was made for a drill, but what it left in a bucket."""
+    """Remove everything that was made for a drill, but what it left in a bucket. Raises DrillError."""
     for place in laid.places:
         shutil.rmtree(place, ignore_errors=True)
         # Where nobody has a data folder yet, there is none afterwards either.
         with suppress(OSError):
             place.parent.rmdir()
+    if laid.beside is not None:
+        database.drop(laid.beside, laid.name)
 
 
 @contextmanager
 def staged(laid: Ground, seed: int) -> Iterator[Stage]:
-    """Start the sandbox and the service for the length of the block, and end them. Raises DrillError."""
-    sandbox_port, port = free_port(), free_port()
-    sandbox_url, url = f"http://{HOST}:{sandbox_port}", f"http://{HOST}:{port}"
+    """Start the sandbox and the service for the length of the block, and end them. Raises DrillError.
+
+    On PostgreSQL the service is several processes, which share the database and the audio.
+    """
+    replicas = 1 if laid.beside is None else REPLICAS
+    sandbox_port, *ports = free_ports(1 + replicas)
+    sandbox_url, urls = f"http://{HOST}:{sandbox_port}", [f"http://{HOST}:{port}" for port in ports]
     sandbox = Process(
         ["sandbox", "--host", HOST, "--port", str(sandbox_port), "--seed", str(seed)],
         {},
@@ -92,33 +116,44 @@ def staged(laid: Ground, seed: int) -> Iterator[Stage]:
     )
     environment = {
         **laid.settings,
-        "RECEIVER_PUBLIC_URL": url,
         "RECEIVER_RUNWARE_URL": f"{sandbox_url}/runware/v1",
         "RECEIVER_AIMLAPI_URL": f"{sandbox_url}/aimlapi",
-        "RECEIVER_ALLOWED_PRIVATE_HOSTS": f"{HOST}:{sandbox_port},{HOST}:{port}",
+        "RECEIVER_ALLOWED_PRIVATE_HOSTS": f"{HOST}:{sandbox_port}," + ",".join(f"{HOST}:{port}" for port in ports),
         "RUNWARE_API_KEY": "drill",
         "AIMLAPI_API_KEY": "drill",
     }
-    service = Process(
-        ["serve", "--host", HOST, "--port", str(port)], environment, laid.logs, laid.logs / "service.log", url
-    )
+    services = [
+        Process(
+            ["serve", "--host", HOST, "--port", str(port)],
+            # Each is called back itself: nothing stands before them that would know who is there.
+            {**environment, "RECEIVER_PUBLIC_URL": url},
+            laid.logs,
+            laid.logs / f"service-{number}.log",
+            url,
+        )
+        for number, (port, url) in enumerate(zip(ports, urls, strict=True), 1)
+    ]
+    if laid.beside is not None:
+        finished(["migrate"], environment, laid.logs, laid.logs / "migrate.log")
     try:
         with httpx.Client(timeout=30, trust_env=False) as http:
             sandbox.start()
-            service.start()
-            yield Stage(sandbox, [service], Sides([url], sandbox_url, laid.key, http))
+            for service in services:
+                service.start()
+            yield Stage(sandbox, services, Sides(urls, sandbox_url, laid.key, http))
     finally:
-        service.kill()
+        for service in services:
+            service.kill()
         sandbox.kill()
 
 
 def _laid(loaded: Loaded) -> Ground:
     settings = loaded.settings
+    # What PostgreSQL and file systems alike take as it is.
     name = f"drill-{secrets.token_hex(4)}"
     folder = settings.data_dir.absolute() / name
-    if settings.database_url is not None and not settings.database_url.startswith("sqlite:"):
-        raise DrillError("the drill knows SQLite only: RECEIVER_DATABASE_URL names another database")
-    databases = settings.sqlite_path.absolute().parent / name
+    shared = database.is_postgresql(settings.database_url)
+    databases = folder if shared else settings.sqlite_path.absolute().parent / name
     audio, made = _store(settings, folder, name)
     key = secrets.token_hex(32)
     return Ground(
@@ -136,8 +171,9 @@ def _laid(loaded: Loaded) -> Ground:
             "RECEIVER_LOG_LEVEL": settings.log_level,
         },
         key=key,
-        database=f"SQLite in {databases}",
+        database=f"PostgreSQL, {name} on your server, {REPLICAS} replicas" if shared else f"SQLite in {databases}",
         audio=audio,
+        beside=settings.database_url if shared else None,
     )
 
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,10 +37,16 @@ class NotInTimeError(DrillError):
 
 def free_port() -> int:
     """Return a port of this machine that is free at this moment."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    return free_ports(1)[0]
+
+
+def free_ports(count: int) -> list[int]:
+    """Return so many ports of this machine, each another, that are free at this moment."""
+    with ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind((HOST, 0))
+        return [probe.getsockname()[1] for probe in probes]
 
 
 def wait_until(is_so: Callable[[], bool], seconds: float, what: str, *, every_seconds: float = 0.05) -> None:
@@ -50,6 +56,22 @@ def wait_until(is_so: Callable[[], bool], seconds: float, what: str, *, every_se
         if time.monotonic() >= end:
             raise NotInTimeError(f"not within {seconds:g} s: {what}")
         time.sleep(every_seconds)
+
+
+def finished(arguments: Sequence[str], environment: Mapping[str, str], folder: Path, log: Path) -> None:
+    """Run `receiver` to its end. Raises DrillError when that is no success."""
+    with log.open("ab") as output:
+        ended = subprocess.run(  # noqa: S603 - our own program
+            [sys.executable, *PROGRAM, *arguments],
+            env={**surroundings(), **environment},
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            check=False,
+        )
+    if ended.returncode:
+        raise DrillError(f"`receiver {arguments[0]}` failed: {log.read_text('utf-8', 'replace')[-_LAST_CHARACTERS:]}")
 
 
 def surroundings() -> dict[str, str]:

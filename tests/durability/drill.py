@@ -1,10 +1,13 @@
-"""The loss proof: real processes under load and faults, then the balance of our API against the sandbox's ledger.
+"""The loss proof at full size: real processes under load and faults, then the balance against the sandbox's ledger.
 
-Without options all three drills run at full size; with any of them, only those that are named:
+`receiver drill` is a drill of a minute for everybody; this is the long one. Without options every drill of the
+database runs at full size; with any of them, only those that are named:
 
     make drill ARGS="--callbacks 2000"           every fault at once, in every form
     make drill ARGS="--kills 20 --seed 7"        kill -9 at random moments under load
     make drill ARGS="--silent 50"                every callback dropped, settings as shipped
+    make drill ARGS="--database postgresql"      kills of any of several processes, and restarts of the database
+    make drill ARGS="--database postgresql --restarts 5"
 """
 
 import argparse
@@ -16,18 +19,32 @@ from pathlib import Path
 from receiver.drill.account import Account
 from receiver.drill.balance import BalanceError
 from tests.durability.kills import random_kills
+from tests.durability.shared import kills_of_replicas, restarts_of_the_database
 from tests.durability.silence import silence
 from tests.durability.storm import storm
 
-CALLBACKS, KILLS, SILENT = 10_000, 100, 100
+CALLBACKS, KILLS, SILENT, RESTARTS = 10_000, 100, 100, 10
 
 
 def main() -> None:
     """Run the drills that were asked for; exit 1 when any balance is off."""
-    chosen = _options().parse_args()
-    if chosen.callbacks is chosen.kills is chosen.silent is None:
-        chosen.callbacks, chosen.kills, chosen.silent = CALLBACKS, KILLS, SILENT
+    options = _options()
+    chosen = options.parse_args()
     seed, held = chosen.seed, True
+    sizes = (chosen.callbacks, chosen.kills, chosen.silent, chosen.restarts)
+    if chosen.database == "postgresql":
+        if chosen.callbacks or chosen.silent:
+            options.error("--callbacks and --silent are drills on SQLite")
+        kills, restarts = (KILLS, RESTARTS) if sizes == (None,) * 4 else (chosen.kills, chosen.restarts)
+        if kills:
+            held &= _held(lambda folder: kills_of_replicas(folder, kills=kills, seed=seed, say=_say))
+        if restarts:
+            held &= _held(lambda folder: restarts_of_the_database(folder, restarts=restarts, seed=seed, say=_say))
+        sys.exit(0 if held else 1)
+    if chosen.restarts:
+        options.error("--restarts needs --database postgresql")
+    if sizes == (None,) * 4:
+        chosen.callbacks, chosen.kills, chosen.silent = CALLBACKS, KILLS, SILENT
     if chosen.callbacks:
         held &= _held(lambda folder: storm(folder, callbacks=chosen.callbacks, seed=seed, say=_say))
     if chosen.silent:
@@ -45,6 +62,8 @@ def _options() -> argparse.ArgumentParser:
     add("--callbacks", type=int, metavar="N", help=f"callbacks under every fault at once ({CALLBACKS})")
     add("--silent", type=int, metavar="N", help=f"tasks of which every callback is dropped ({SILENT})")
     add("--kills", type=int, metavar="N", help=f"kill -9 at random moments under load ({KILLS})")
+    add("--database", choices=["sqlite", "postgresql"], default="sqlite", help="the database of the drills (sqlite)")
+    add("--restarts", type=int, metavar="N", help=f"restarts of PostgreSQL under load ({RESTARTS})")
     add("--seed", type=int, default=1, metavar="N", help="seed of every fault and of the moments of the kills (1)")
     return options
 
