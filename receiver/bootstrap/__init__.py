@@ -29,7 +29,7 @@ from receiver.bootstrap.keys import (
 )
 from receiver.bootstrap.listening import is_loopback, listen, url_of
 from receiver.domain.errors import UnavailableError
-from receiver.lifecycle.ports import Ports, Provider, System
+from receiver.lifecycle.ports import Ports, Provider, Queue, System
 from receiver.outbound import AllowedHosts, HttpOutbound
 from receiver.providers import PROVIDERS
 from receiver.settings import Loaded, load
@@ -37,8 +37,8 @@ from receiver.storage import keyfiles
 from receiver.storage.objects import BucketAccess, check_location, open_objects
 from receiver.storage.places import is_shared
 from receiver.storage.probe import probe
+from receiver.storage.store import EVENTS, open_store
 from receiver.storage.store import migrate as migrate_store
-from receiver.storage.store import open_store
 from receiver.system import KillAt, RealSystem
 from receiver.telemetry import PrometheusMetrics, Witness, configure_logs
 from receiver.web import WebConfig, create_app
@@ -121,7 +121,12 @@ async def opened(
     async with contextlib.AsyncExitStack() as stack:
         try:
             store = await stack.enter_async_context(
-                open_store(_database(loaded), on_commit=lambda _: bell.ring(), on_change=Witness(metrics))
+                open_store(
+                    _database(loaded),
+                    on_commit=lambda _: bell.ring(),
+                    on_change=Witness(metrics),
+                    on_hint=lambda word: bell.ring() if word == EVENTS else hints.wake(Queue(word)),
+                )
             )
             objects = await stack.enter_async_context(open_objects(artifact_store(loaded), bucket_access(loaded)))
         except (UnavailableError, OSError, ValueError) as error:
@@ -129,6 +134,11 @@ async def opened(
         outbound = await stack.enter_async_context(
             HttpOutbound(allowed=allowed, provider_urls=[options["url"] for options in loaded.options.values()])
         )
+
+        def wake(queue: Queue) -> None:
+            hints.wake(queue)
+            store.hint(queue)
+
         ports = Ports(
             store=store,
             objects=objects,
@@ -139,7 +149,7 @@ async def opened(
             probe=probe,
             metrics=metrics,
             limits=settings.limits(),
-            wake=hints.wake,
+            wake=wake,
         )
         concurrency = Concurrency(
             settings.submit_concurrency, settings.poll_concurrency, settings.collect_concurrency

@@ -35,6 +35,7 @@ from receiver.lifecycle.ports import (
 from receiver.storage import deciding, erasing, leases, replaying, reports, sharing, statistics, sweeping, views
 from receiver.storage.claim import Claim
 from receiver.storage.engine import Engine, open_sqlite
+from receiver.storage.hints import Hints, in_touch
 from receiver.storage.migrations import NEWEST, upgrade
 from receiver.storage.naming import Asked
 from receiver.storage.places import file_of, is_shared, named
@@ -42,6 +43,8 @@ from receiver.storage.sqlite import held, make_private, refuse_lost, written
 from receiver.storage.tables import installation
 from receiver.storage.writer import Finish
 
+#: The hint that events were written.
+EVENTS = "events"
 #: Returns the time that leases go by, given this process's own.
 Moment = Callable[[Connection, datetime], datetime]
 #: What ``ping`` writes and takes away again: more than the pages a nearly full database has left between its rows.
@@ -62,9 +65,11 @@ class SqlStore:
         owner: UUID,
         on_change: Callable[[Sequence[Change]], None],
         moment: Moment | None = None,
+        hints: Hints | None = None,
     ) -> None:
         self._engine = engine
         self._moment = moment or engine.moment
+        self._hints = hints
         self._owner = owner
         self._on_change = on_change
         self._unread: set[UUID] = set()
@@ -272,6 +277,11 @@ class SqlStore:
     def trouble(self) -> str | None:
         return self._engine.trouble
 
+    def hint(self, queue: Queue) -> None:
+        """Let others who share the database know that there may be work of a kind."""
+        if self._hints is not None:
+            self._hints.say(queue)
+
     @property
     def shared(self) -> bool:
         """Whether other processes work on this store too."""
@@ -307,19 +317,29 @@ async def open_store(
     *,
     on_commit: Callable[[int], None] | None = None,
     on_change: Callable[[Sequence[Change]], None] = lambda _: None,
+    on_hint: Callable[[str], None] | None = None,
     moment: Moment | None = None,
 ) -> AsyncIterator[SqlStore]:
     """Open the store at a path or a URL (``sqlite:///…``, ``postgresql://…``), its schema brought to the newest form.
 
     ``on_commit`` is told after each commit how many calls it made durable, perhaps in another thread; ``on_change``
-    is told the changes to tasks, by the event loop, and must not raise. Raises DatabaseInUseError, NewerSchemaError,
+    is told the changes to tasks, by the event loop, and must not raise. ``on_hint`` is told that others who share the
+    database have written something: the name of a queue, or ``EVENTS``. Raises DatabaseInUseError, NewerSchemaError,
     UnavailableError, and ValueError for a URL that is none or names an engine that is not supported.
     """
+    hints: Hints | None = None
+
+    def committed(calls: int) -> None:
+        if on_commit is not None:
+            on_commit(calls)
+        if hints is not None:
+            hints.say(EVENTS)
+
     async with AsyncExitStack() as stack:
         if is_shared(database):
             from receiver.storage.postgres import open_postgres  # noqa: PLC0415 - as its driver, only where it is used
 
-            engine: Engine = await stack.enter_async_context(open_postgres(str(database), on_commit=on_commit))
+            engine: Engine = await stack.enter_async_context(open_postgres(str(database), on_commit=committed))
             saying: AbstractContextManager[None] = nullcontext()
         else:
             path = file_of(database)
@@ -327,7 +347,10 @@ async def open_store(
         with saying:
             installation_id = await engine.write(lambda connection: _made_ready(connection, engine))
             owner = await engine.read(engine.draw)
-        yield SqlStore(engine, installation_id, UUID(bytes=owner), on_change, moment)
+        if engine.shared and on_hint is not None:
+            words = (EVENTS, *Queue)
+            hints = await stack.enter_async_context(in_touch(str(database), owner.hex(), words, on_hint))
+        yield SqlStore(engine, installation_id, UUID(bytes=owner), on_change, moment, hints)
 
 
 def migrate(database: str | Path) -> str:
