@@ -93,6 +93,9 @@ class Settings(BaseSettings):
     queue_max_seconds: float = Field(86400.0, gt=0, description="after this a task not yet sent has failed")
     lost_after_seconds: float = Field(86400.0, ge=0, description="how long after its deadline a task is lost")
     lease_seconds: float = Field(120.0, ge=1, description="how long a worker may hold a piece of work")
+    poll_cost_seconds: float = Field(
+        1.0, ge=0.01, le=3600, description="what one more look at a task is worth, in seconds that it waits for it"
+    )
     refusal_seconds: float = Field(
         8.0, gt=0, description="first gap after a link was refused; it doubles, and the fifth refusal ends it"
     )
@@ -195,6 +198,7 @@ class Settings(BaseSettings):
             max_callback_bytes=self.max_callback_bytes,
             max_media_bytes=self.max_media_bytes,
             refusal_gap=timedelta(seconds=self.refusal_seconds),
+            poll_cost_seconds=self.poll_cost_seconds,
         )
 
 

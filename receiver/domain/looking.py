@@ -67,6 +67,8 @@ def looked(
         task = replace(task, doubt=None, doubt_since=None)
     if reading.pending or not reading.failures:
         task = replace(task, quiet_since=None)
+    if reading.pending:
+        task = replace(task, looked_at=asked_at or now)
     if task.status is Status.SUBMITTED:
         due_at = next_look(rules.plan, looks=task.polls, now=now, overdue=task.overdue, since=task.submitted_at)
         task = replace(task, work=Work.POLL, due_at=now if unanswered else due_at)

@@ -74,8 +74,8 @@ class Task:
     ``attempt_open_since`` is set. ``doubt`` is a failure that so far only a callback told, or that callbacks do not
     agree. ``answer_digest`` is the sha256 of the last poll answer that was news, None also where the next is
     news whatever it says; ``quiet_since`` is when an answer first showed failures, fewer outcomes than asked for, and
-    nothing pending. ``told_cost_micros`` is a cost told for the whole task, in micro-dollars. A task with
-    ``erased_at`` is a husk and never changes again.
+    nothing pending. ``looked_at`` is when it was last asked about and found pending. ``told_cost_micros`` is a cost
+    told for the whole task, in micro-dollars. A task with ``erased_at`` is a husk and never changes again.
     """
 
     key: UUID
@@ -109,6 +109,7 @@ class Task:
     doubt_since: datetime | None = None
     answer_digest: bytes | None = None
     quiet_since: datetime | None = None
+    looked_at: datetime | None = None
     erased_at: datetime | None = None
 
     @property

@@ -53,11 +53,14 @@ def waiting(
     has_key: bool,
     trouble: str | None = None,
     silence: str | None = None,
+    learned_from: int = 0,
+    unheard: bool = False,
 ) -> Waiting | None:
     """Return what a task waits for, or None for one that has ended or is being worked on.
 
     ``trouble`` says why our own database takes nothing, if so: then nothing else matters. ``silence`` says why the
-    last call to the task's provider came to nothing, if it did.
+    last call to the task's provider came to nothing, if it did. ``learned_from``: the time of its looks follows from
+    so many tasks; ``unheard``: the provider's callbacks fail to come.
     """
     if task.status.terminal:
         return None
@@ -72,7 +75,17 @@ def waiting(
         does = "takes nothing from us" if task.work is Work.SUBMIT else "tells us nothing"
         until = resting.until if resting.until > now else task.due_at
         return Waiting(WaitsFor.PROVIDER, f"{name} {does}: {resting.error.message}", until)
-    return _next_step(task, f" ({silence})" if silence else "")
+    found = _next_step(task, f" ({silence})" if silence else "")
+    return found and _timed(task, found, learned_from, unheard=unheard)
+
+
+def _timed(task: Task, found: Waiting, learned_from: int, *, unheard: bool) -> Waiting:
+    """Return what is waited for with the reason why it comes then."""
+    if unheard and found.what is WaitsFor.CALLBACK:
+        found = Waiting(WaitsFor.POLL, f"our next look at {task.provider}, whose callbacks fail to come", found.until)
+    if not learned_from or found.what is not WaitsFor.POLL or task.overdue:
+        return found
+    return Waiting(found.what, f"{found.message}, timed by its last {learned_from} tasks", found.until)
 
 
 def _rests(task: Task, resting: Resting, now: datetime) -> bool:

@@ -12,6 +12,7 @@ from receiver.domain.schedule import back_off
 from receiver.domain.task import Change, Task, Work
 from receiver.lifecycle.lateness import observe_lateness
 from receiver.lifecycle.pace import Pace
+from receiver.lifecycle.planning import plan_for
 from receiver.lifecycle.ports import (
     Answered,
     Decision,
@@ -105,7 +106,7 @@ async def look_up(ports: Ports, provider: Provider, tasks: Sequence[Task], pace:
 def look_rules(ports: Ports, provider: Provider, task: Task) -> LookRules:
     """Gather what decides the time of the next look at ``task``."""
     return LookRules(
-        plan=provider.plan(task.request, pushed=task.pushed),
+        plan=plan_for(ports, provider, task),
         recovery=provider.recovery,
         lookups=provider.lookups,
         jitter=ports.system.jitter(),

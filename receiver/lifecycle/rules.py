@@ -3,13 +3,14 @@
 from receiver.domain.settlement import SettleRules
 from receiver.domain.submission import SubmitRules
 from receiver.domain.task import Task
+from receiver.lifecycle.planning import plan_for
 from receiver.lifecycle.ports import Ports, Provider
 
 
 def settle_rules(ports: Ports, provider: Provider) -> SettleRules:
     """Gather what settling reports of one provider needs."""
     return SettleRules(
-        plan=lambda task: provider.plan(task.request, pushed=task.pushed),
+        plan=lambda task: plan_for(ports, provider, task),
         trusted_link=provider.trusts,
         new_id=ports.system.new_id,
     )
@@ -19,7 +20,7 @@ def submit_rules(ports: Ports, provider: Provider, task: Task) -> SubmitRules:
     """Gather what decides the times after a submit of ``task``."""
     return SubmitRules(
         recovery=provider.recovery,
-        plan=provider.plan(task.request, pushed=task.pushed),
+        plan=plan_for(ports, provider, task),
         queue_max=ports.limits.queue_max,
         lookups=provider.lookups,
         jitter=ports.system.jitter(),

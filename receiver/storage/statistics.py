@@ -25,8 +25,8 @@ _FIGURES = (
     func.sum(tasks.columns.cost_micros),
 )
 _GROUP = (tasks.columns.provider, tasks.columns.model, tasks.columns.status)
-# Spelt out as in the index of ended tasks, which is otherwise not used.
-_ENDED: ColumnElement[bool] = literal_column("completed_at IS NOT NULL")
+#: Spelt out as in the index of ended tasks, which is otherwise not used.
+ENDED: ColumnElement[bool] = literal_column("completed_at IS NOT NULL")
 # Spelt out too: a plan for any states would be one for most of the table.
 _OPEN = tasks.columns.status.in_([literal_column(f"'{status.value}'") for status in Status if not status.terminal])
 UNDER_WAY = select(*_FIGURES).where(_OPEN).group_by(*_GROUP)
@@ -39,7 +39,7 @@ COUNTED = (
 DURATIONS = (
     select(tasks.columns.submitted_at, tasks.columns.completed_at)
     .where(
-        _ENDED,
+        ENDED,
         tasks.columns.provider == bindparam("of_provider"),
         tasks.columns.model == bindparam("of_model"),
         tasks.columns.status == bindparam("of_status"),
@@ -71,7 +71,7 @@ def under_way(connection: Connection) -> list[UnderWay]:
 
 def ended(since: datetime | None) -> Select[str, str, str, int, int, int, int, int | None]:
     """Return the statement that counts ended tasks; it reads nothing but their index."""
-    statement = select(*_FIGURES).where(_ENDED)
+    statement = select(*_FIGURES).where(ENDED)
     if since is not None:
         statement = statement.where(tasks.columns.completed_at >= since)
     return statement.group_by(*_GROUP)

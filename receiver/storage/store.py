@@ -11,6 +11,7 @@ from sqlalchemy import Connection, select, update
 
 from receiver.domain.asking import look_again
 from receiver.domain.errors import UnavailableError
+from receiver.domain.learning import Known
 from receiver.domain.report import NewReport, StoredReport
 from receiver.domain.statistics import Statistics
 from receiver.domain.task import Change, Task, Work
@@ -41,6 +42,7 @@ from receiver.storage.naming import Asked
 from receiver.storage.places import file_of, is_shared, named
 from receiver.storage.sqlite import held, make_private, refuse_lost, written
 from receiver.storage.tables import installation
+from receiver.storage.waits import known
 from receiver.storage.writer import Finish
 
 #: The hint that events were written.
@@ -266,6 +268,9 @@ class SqlStore:
 
     async def statistics(self, since: datetime | None) -> list[Statistics]:
         return await self._engine.read(lambda connection: statistics.statistics(connection, since))
+
+    async def known(self, providers: Collection[str]) -> list[Known]:
+        return await self._engine.read(lambda connection: known(connection, providers))
 
     async def under_way(self) -> list[UnderWay]:
         return await self._engine.read(statistics.under_way)

@@ -90,6 +90,9 @@ CATALOGUE: Mapping[str, Measure] = {
     "settle_lag_seconds": _histogram("from a report's arrival to its settling", via=tuple(via.value for via in Via)),
     "reports_quarantined": _counter("reports kept and not understood or not believed", provider=PROVIDERS),
     "reports_replayed": _counter("reports settled anew on an operator's wish"),
+    "looks_moved_forward": _gauge(
+        "1 while tasks are looked at sooner because callbacks fail to come", provider=PROVIDERS
+    ),
     "polls_answered": _counter("looks at a task that the provider answered", provider=PROVIDERS),
     "polls_failed": _counter("looks at a task that brought no answer of use", provider=PROVIDERS),
     # Intent first.

@@ -85,6 +85,7 @@ class Presenter:
 
     def _waiting(self, task: Task, pause: Pause | None) -> dict[str, object] | None:
         provider = self.ports.providers.get(task.provider)
+        learned = self.ports.schedules.learned.get((task.provider, task.model))
         found = waiting(
             task,
             self.ports.system.now(),
@@ -92,6 +93,8 @@ class Presenter:
             has_key=provider is not None and provider.configured,
             trouble=self.ports.store.trouble,
             silence=self.ports.outbound.trouble(task.provider),
+            learned_from=0 if learned is None else learned.tasks,
+            unheard=task.provider in self.ports.schedules.unheard,
         )
         if found is None:
             return None

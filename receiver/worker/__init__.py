@@ -13,6 +13,7 @@ from receiver.domain.task import Task
 from receiver.domain.waiting import STOPS_LOOKS
 from receiver.lifecycle import collect, erase, poll, settle, submit, sweep
 from receiver.lifecycle.pace import Pace
+from receiver.lifecycle.planning import Learning
 from receiver.lifecycle.ports import ArtifactWork, Pause, Ports, Provider, Queue
 from receiver.lifecycle.resting import Resting
 from receiver.worker.watching import Clock, Hints, Outage, Slots
@@ -27,6 +28,8 @@ SHORTEST_REST = 0.02
 #: After a fault of the database, in seconds.
 FAULT_REST = 0.5
 SWEEP_EVERY = 1.0
+#: How soon what new tasks teach is heeded, in seconds.
+LEARN_EVERY = 10.0
 SETTLE_BATCH = 256
 #: After a batch that was not full, so many seconds are waited for more: a batch costs what 30 reports in it do.
 SETTLE_GATHERS = 0.01
@@ -61,12 +64,14 @@ class Worker:
         self._outage = Outage(ports.system, "store")
         self._stuck = Outage(ports.system, "artifacts")
         self._time_set = Clock(ports.system)
+        self._learning = Learning()
 
     async def start(self) -> None:
         """Take up the work that lies there. Raises UnavailableError when the store cannot be used."""
         # Before they end, as a start ends them.
         rested = await self._ports.store.pauses()
         await sweep.start(self._ports, alone=self._alone)
+        await self._learn()
         for provider in self._ports.providers.values():
             reception = submit.Reception.taken_over(rested.get(provider.name))
             pace = Pace(provider.requests_per_second, self._ports.system)
@@ -267,6 +272,7 @@ class Worker:
     async def _time(self) -> None:
         """Wake the loops whose work falls due by the passing of time, and sweep."""
         next_sweep = 0.0
+        next_learning = self._ports.system.monotonic() + LEARN_EVERY
         while True:
             rest = LONGEST_REST
             began = self._ports.system.monotonic()
@@ -286,12 +292,22 @@ class Worker:
                     while not self._time_set.jumped() and await sweep.sweep(self._ports) >= sweep.BATCH:
                         pass
                     await self._remove_erased()
+                if self._ports.system.monotonic() >= next_learning:
+                    next_learning = self._ports.system.monotonic() + LEARN_EVERY
+                    await self._learn()
                 self._outage.over(began)
             except UnavailableError as error:
                 self._outage.met(error, "time")
             except Exception:  # noqa: BLE001 - a loop outlives whatever goes wrong in it
                 _log.exception("step_failed", extra={"step": "time"})
             await self._ports.system.sleep(max(rest, SHORTEST_REST))
+
+    async def _learn(self) -> None:
+        """Learn when to look from the tasks that ended, and say where callbacks fail to come or come again."""
+        for name, sooner in (await self._learning.learn(self._ports)).items():
+            said = "looks_moved_forward" if sooner else "looks_moved_back"
+            _log.warning(said, extra={"provider": name, "unheard": self._ports.schedules.unheard.get(name, 0.0)})
+            self._hints.wake(Queue.POLL)
 
     async def _look_around(self) -> None:
         """See whether the store takes writes again, and whether the clock was set. Raises UnavailableError."""

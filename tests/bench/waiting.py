@@ -15,6 +15,7 @@ from itertools import accumulate, chain
 from receiver.domain.durations import WINDOW, Observed, learn
 from receiver.domain.schedule import PollPlan, next_look
 from receiver.domain.timetable import Cost, best_ages
+from tests.readme import README
 
 Draw = Callable[[random.Random], float]
 
@@ -34,6 +35,8 @@ TRUTHS: Mapping[str, Draw] = {
 DOCUMENTED = PollPlan(15.0, 15.0)
 #: One second, then each gap twice the one before, up to a minute.
 BACK_OFF = PollPlan(1.0, 2.0, growth=2.0)
+#: How often it is learned for the table in README.
+_TIMES = 5
 _SUBMITTED_AT = datetime(2026, 1, 1, tzinfo=UTC)
 _TRUE_TASKS = 20_000
 #: Candidates for the best looks: so many at equal shares of the tasks, and the rarest one by one.
@@ -167,3 +170,28 @@ def mean(prices: Sequence[Price]) -> Price:
     return Price(
         sum(each.lag_seconds for each in prices) / len(prices), sum(each.looks for each in prices) / len(prices)
     )
+
+
+def table() -> str:
+    """Return the comparison for README: what each way of looking costs, as a multiple of the least."""
+    lines = [
+        "| seconds that a task takes | least | learned | looks alone | every 15 s | back-off |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name in TRUTHS:
+        truth, least = known(name)
+        compared = (
+            mean(after_observing(name, _TIMES)),
+            mean(after_looking(name, _TIMES)),
+            price(DOCUMENTED, truth),
+            price(BACK_OFF, truth),
+        )
+        lines.append(f"| {name} | {least:.1f} s | {' | '.join(f'{each.cost / least:.2f}' for each in compared)} |")
+    return "\n".join([*lines, ""])
+
+
+if __name__ == "__main__":
+    # Written into README between two marks; half a minute.
+    begin, end = "<!-- waiting -->\n", "<!-- /waiting -->"
+    head, _, rest = README.read_text("utf-8").partition(begin)
+    README.write_text(f"{head}{begin}{table()}{end}{rest.partition(end)[2]}", "utf-8")

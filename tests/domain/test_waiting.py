@@ -104,3 +104,17 @@ def test_a_task_that_has_ended_waits_for_nothing(status: Status) -> None:
 
 def test_a_task_about_to_be_sent_waits_for_nobody_else() -> None:
     assert waiting(QUEUED, NOW, resting=None, has_key=True) is None
+
+
+def test_what_the_time_of_a_look_follows_from_is_told() -> None:
+    pushed = replace(SUBMITTED, pushed=True)
+    found = waiting(SUBMITTED, NOW, resting=None, has_key=True, learned_from=50)
+    assert found is not None
+    assert found.message.endswith("timed by its last 50 tasks")
+    found = waiting(pushed, NOW, resting=None, has_key=True, learned_from=50)
+    assert found is not None
+    assert found.what is WaitsFor.CALLBACK
+    found = waiting(pushed, NOW, resting=None, has_key=True, learned_from=50, unheard=True)
+    assert found is not None
+    assert (found.what, found.until) == (WaitsFor.POLL, LATER)
+    assert "callbacks fail to come, timed by its last 50 tasks" in found.message

@@ -7,7 +7,7 @@ from sqlalchemy import ClauseElement, Connection, select
 
 from receiver.domain.task import Status
 from receiver.lifecycle.ports import RuledFilter, TaskFilter
-from receiver.storage import deciding, erasing, leases, replaying, reports, statistics, sweeping, views
+from receiver.storage import deciding, erasing, leases, replaying, reports, statistics, sweeping, views, waits
 from receiver.storage.store import SqlStore
 from receiver.storage.tables import tasks
 from tests.storage.engines import ON_SQLITE
@@ -37,6 +37,9 @@ STATEMENTS: dict[str, ClauseElement] = {
     "how many are under way": statistics.COUNTED,
     "figures of what ended": statistics.ended(None),
     "durations": statistics.DURATIONS,
+    "next model": waits.NEXT_MODEL,
+    "how long the latest were waited for": waits.LATEST_ENDED,
+    "how long those under way are waited for": waits.UNDER_WAY,
     "time of a list": views.key_bounds(TaskFilter(created_after=NOW)),
     **{
         f"list by {name}": views.listing(wanted, bounds)

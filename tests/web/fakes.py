@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -19,6 +19,7 @@ from receiver.domain.errors import (
     TooManyBodiesError,
     UnavailableError,
 )
+from receiver.domain.learning import Known
 from receiver.domain.report import NewReport, StoredReport, Via
 from receiver.domain.request import Checked, TaskRequest
 from receiver.domain.result import Artifact, ArtifactStatus, Result
@@ -260,6 +261,10 @@ class MemoryStore:
     async def report(self, report_id: UUID) -> StoredReport | None:
         self._check()
         return self.bodies[report_id][1] if report_id in self.bodies else None
+
+    async def known(self, providers: Collection[str]) -> list[Known]:
+        self._check()
+        return []
 
     async def under_way(self) -> list[UnderWay]:
         self._check()

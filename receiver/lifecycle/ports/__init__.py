@@ -39,6 +39,7 @@ from receiver.lifecycle.ports.world import (
     Ports,
     Probe,
     Probed,
+    Schedules,
     System,
 )
 
@@ -71,6 +72,7 @@ __all__ = [
     "ReportSummary",
     "RuledFilter",
     "RuledReport",
+    "Schedules",
     "Slice",
     "Store",
     "System",

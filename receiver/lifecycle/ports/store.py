@@ -8,6 +8,7 @@ from typing import Protocol
 from uuid import UUID
 
 from receiver.domain.errors import ReceiverError, TaskError
+from receiver.domain.learning import Known
 from receiver.domain.report import NewReport, StoredReport, Verdict, Via
 from receiver.domain.statistics import Statistics
 from receiver.domain.task import Change, Status, Task, Work
@@ -345,6 +346,9 @@ class Store(Protocol):
 
     async def statistics(self, since: datetime | None) -> list[Statistics]:
         """Return the figures of tasks under way and of those that ended since a moment, by provider and model."""
+
+    async def known(self, providers: Collection[str]) -> list[Known]:
+        """Return how long the latest tasks of every model of these providers were waited for."""
 
     async def under_way(self) -> list[UnderWay]:
         """Count the tasks that have not ended. The cost grows with these alone."""

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
@@ -10,6 +10,7 @@ from uuid import UUID
 
 from receiver.domain.collection import FIRST_REFUSAL_GAP
 from receiver.domain.exchange import HttpAnswer, HttpRequest
+from receiver.domain.learning import Learned
 from receiver.domain.token import TokenSigner
 from receiver.lifecycle.ports.provider import Provider
 from receiver.lifecycle.ports.store import Queue, Store
@@ -122,6 +123,17 @@ class Metrics(Protocol):
         """Say that it is not known any more what a gauge was last said to be."""
 
 
+@dataclass(slots=True)
+class Schedules:
+    """What was learned of when to look, by provider, model; replaced as new tasks end.
+
+    ``unheard`` is the share of tasks without a callback, of providers at which that is too many.
+    """
+
+    learned: Mapping[tuple[str, str], Learned] = field(default_factory=dict)
+    unheard: Mapping[str, float] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """Sizes in bytes and times that the user may set."""
@@ -137,6 +149,7 @@ class Limits:
     media_timeout_seconds: float = 300.0
     refusal_gap: timedelta = FIRST_REFUSAL_GAP
     max_brackets: int = 100_000
+    poll_cost_seconds: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,3 +166,4 @@ class Ports:
     metrics: Metrics
     limits: Limits
     wake: Callable[[Queue], None]
+    schedules: Schedules = field(default_factory=Schedules)

@@ -31,7 +31,7 @@ _OPTIONS = (
         "media_hosts", "hosts a result's link may name, comma separated, *. for all below", "cdn.aimlapi.com"
     ),
     # "music-cover": "repeatedly request the result from the server every 15 seconds".
-    ProviderOption("poll_seconds", "seconds between looks at a task", "15"),
+    ProviderOption("poll_seconds", "seconds between looks at a task, until durations are learned", "15"),
     ProviderOption(
         "lookup_seconds",
         "when to search the log for a submit whose answer was lost: seconds from the submit, rising, comma separated",

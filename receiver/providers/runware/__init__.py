@@ -27,9 +27,17 @@ _OPTIONS = (
     ProviderOption(
         "media_hosts", "hosts a callback's link may name, comma separated, *. for all below", "*.runware.ai"
     ),
-    ProviderOption("first_poll_seconds", "seconds from a submit to the first look when a callback is due", "120"),
+    ProviderOption(
+        "first_poll_seconds",
+        "seconds from a submit to the first look when a callback is due, until durations are learned",
+        "120",
+    ),
     # runware.ai/docs, "Task polling": exponential backoff from 1 to 2 seconds.
-    ProviderOption("poll_seconds", "seconds between the first looks at a task that nobody calls back for", "2"),
+    ProviderOption(
+        "poll_seconds",
+        "seconds between the first looks at a task that nobody calls back for, until durations are learned",
+        "2",
+    ),
     calls.PACE,
 )
 #: The same page asks for an initial delay for long tasks; a cover takes over a minute. In polls' gaps.
