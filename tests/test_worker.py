@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -13,13 +13,14 @@ import pytest
 
 from receiver.domain.errors import ErrorCode, TaskError, UnavailableError
 from receiver.domain.exchange import HttpAnswer, HttpRequest
+from receiver.domain.learning import Known
 from receiver.domain.report import StoredReport
 from receiver.domain.request import TaskRequest
 from receiver.domain.task import Status
 from receiver.lifecycle import erase, settle, submit
 from receiver.lifecycle.ports import Objects, Outbound, Pause, Store
 from receiver.system import RealSystem
-from receiver.worker import SETTLE_BATCH, SETTLE_GATHERS, Concurrency, Hints, Worker
+from receiver.worker import LEARN_EVERY, SETTLE_BATCH, SETTLE_GATHERS, Concurrency, Hints, Worker
 from receiver.worker.watching import Outage
 from tests.lifecycle.upkeep import World, world
 from tests.web.fakes import FakeSystem
@@ -258,3 +259,31 @@ async def test_after_a_death_nothing_is_claimed_beside_what_comes_one_by_one(tmp
         await around.called(await around.begun())
         assert await once()
         assert noting.asked[-1] == SETTLE_BATCH
+
+
+class Odd:
+    """A store that tells of durations as nobody foresaw."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.asked = 0
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._store, name)
+
+    async def known(self, providers: Collection[str]) -> list[Known]:
+        self.asked += 1
+        raise ValueError("as nobody foresaw")
+
+
+async def test_a_worker_that_cannot_learn_starts_and_goes_on_and_tries_again(tmp_path: Path) -> None:
+    async with world(tmp_path) as around:
+        odd = Odd(around.ports.store)
+        task = await around.begun()
+        worker = Worker(replace(around.ports, store=cast("Store", odd)), Hints(), Concurrency(), alone=True)
+        await worker.start()
+        await around.called(task)
+        await passes(around, 3 * LEARN_EVERY)
+        await worker.stop(1)
+        assert odd.asked >= 3
+        assert (await around.now(task)).settled_at is not None

@@ -303,8 +303,18 @@ class Worker:
             await self._ports.system.sleep(max(rest, SHORTEST_REST))
 
     async def _learn(self) -> None:
-        """Learn when to look from the tasks that ended, and say where callbacks fail to come or come again."""
-        for name, sooner in (await self._learning.learn(self._ports)).items():
+        """Learn when to look from the tasks that ended, and say where callbacks fail to come or come again.
+
+        Raises UnavailableError. Nothing else: whatever is wrong with what was learned, tasks are looked at as before.
+        """
+        try:
+            changed = await self._learning.learn(self._ports)
+        except UnavailableError:
+            raise
+        except Exception:  # noqa: BLE001 - a service that cannot learn is to serve all the same
+            _log.exception("step_failed", extra={"step": "learn"})
+            return
+        for name, sooner in changed.items():
             said = "looks_moved_forward" if sooner else "looks_moved_back"
             _log.warning(said, extra={"provider": name, "unheard": self._ports.schedules.unheard.get(name, 0.0)})
             self._hints.wake(Queue.POLL)

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from receiver.domain.durations import LEAST, WINDOW, Observed, learn
+from receiver.domain.timetable import Cost, best_ages
 
 _seconds = st.floats(0.0, 1e5, allow_nan=False)
 
@@ -13,7 +14,7 @@ _seconds = st.floats(0.0, 1e5, allow_nan=False)
 @st.composite
 def observations(draw: st.DrawFn) -> list[Observed]:
     """Any tasks: told, found between two looks, not ended."""
-    pairs = draw(st.lists(st.tuples(_seconds, _seconds), min_size=1, max_size=WINDOW))
+    pairs = draw(st.lists(st.tuples(_seconds, _seconds), min_size=LEAST - 2, max_size=3 * WINDOW))
     kinds = draw(st.lists(st.sampled_from(("told", "found", "open")), min_size=len(pairs), max_size=len(pairs)))
     made = {
         "told": lambda low, high: Observed(high, high),
@@ -40,6 +41,8 @@ def test_whatever_was_seen_the_shares_are_a_whole_and_the_edges_rise(observed: l
     assert min(durations.shares) >= 0
     assert sum(durations.shares) + durations.beyond == pytest.approx(1)
     assert durations.least == min(one.after for one in observed)
+    ages = best_ages(durations, Cost())
+    assert ages == tuple(sorted(set(ages)))
     assert 0 <= durations.percentile(0.5) <= durations.percentile(0.99) <= durations.edges[-1]
 
 
