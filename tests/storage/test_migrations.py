@@ -36,8 +36,9 @@ def test_the_newest_revision_is_named_without_asking_alembic() -> None:
     assert ScriptDirectory(str(Path(migrations.__file__).parent)).get_heads() == [migrations.NEWEST]
 
 
-def test_the_revisions_make_exactly_the_tables_that_the_code_uses(database: Path) -> None:
-    with written(database) as connection:
+def test_the_revisions_make_exactly_the_tables_that_the_code_uses(tmp_path: Path) -> None:
+    with written(tmp_path / "by-revisions.db") as connection:
+        as_of("head")(connection)
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
         assert compare_metadata(context, metadata) == []
 
@@ -58,17 +59,23 @@ def parts(statement: str) -> set[str]:
 
 def test_the_revisions_and_the_code_say_the_same_word_for_word(database: Path, tmp_path: Path) -> None:
     """What alembic does not compare: how tables are stored, what is computed, which rows an index holds."""
-    direct = tmp_path / "direct.db"
-    with written(direct) as connection:
-        metadata.create_all(connection)
+    by_revisions = tmp_path / "by-revisions.db"
+    with written(by_revisions) as connection:
+        as_of("head")(connection)
 
     def schema(path: Path) -> dict[str, set[str]]:
         opened = sqlite3.connect(path)
         rows = opened.execute("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL").fetchall()
         opened.close()
-        return {name: parts(text) for name, text in rows if name != "alembic_version"}
+        return {name: parts(text) for name, text in rows}
 
-    assert schema(database) == schema(direct)
+    assert schema(database) == schema(by_revisions)
+    assert revision_of(database) == revision_of(by_revisions) == migrations.NEWEST
+
+
+def revision_of(path: Path) -> str | None:
+    with written(path) as connection:
+        return migrations.revision(connection)
 
 
 def test_migrating_again_changes_nothing(database: Path) -> None:
@@ -193,13 +200,42 @@ async def test_every_earlier_form_is_brought_to_the_newest_with_what_is_in_it(
         assert len(await store.events(None)) == 5
 
 
+#: What a PostgreSQL database says of its schema, each in an order of its own.
+_SAYS = (
+    """
+    SELECT table_name, column_name, data_type, is_nullable, column_default, generation_expression
+    FROM information_schema.columns WHERE table_schema = 'public' ORDER BY 1, 2
+    """,
+    "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1",
+    """
+    SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint
+    WHERE connamespace = 'public'::regnamespace ORDER BY 1, 2
+    """,
+    "SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal ORDER BY 1",
+    "SELECT pg_get_functiondef(oid) FROM pg_proc WHERE pronamespace = 'public'::regnamespace ORDER BY 1",
+    "SELECT version_num FROM alembic_version",
+)
+
+
+async def test_the_revisions_and_the_code_say_the_same_word_for_word_on_postgresql(postgresql: Server) -> None:
+    direct, by_revisions = [await asyncio.to_thread(postgresql.database) for _ in range(2)]
+    async with open_postgres(by_revisions) as engine:
+        await engine.write(as_of("head"))
+    async with open_store(direct):
+        pass
+    for asked in _SAYS:
+        said = [await asyncio.to_thread(postgresql.ask, asked, of=url) for url in (direct, by_revisions)]
+        assert said[0] == said[1] != []
+
+
 async def test_the_revisions_make_exactly_the_tables_that_the_code_uses_on_postgresql(bare_url: str) -> None:
     def difference(connection: Connection) -> list[object]:
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
         return list(compare_metadata(context, metadata))
 
-    async with open_store(bare_url) as store:
-        assert await store._engine.read(difference) == []
+    async with open_postgres(bare_url) as engine:
+        await engine.write(as_of("head"))
+        assert await engine.read(difference) == []
 
 
 @pytest.fixture

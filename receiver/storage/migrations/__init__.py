@@ -2,23 +2,38 @@
 
 from pathlib import Path
 
-from sqlalchemy import Connection, column, inspect, select, table
+from sqlalchemy import Column, Connection, MetaData, PrimaryKeyConstraint, String, Table, inspect, select
 
 from receiver.storage.faults import NewerSchemaError
+from receiver.storage.tables import metadata
 
 #: The newest revision. Known without alembic, whose import would cost every start a tenth of a second.
 NEWEST = "0006"
 
 _FOLDER = Path(__file__).parent
-_reached = table("alembic_version", column("version_num"))
+#: As alembic makes it.
+_reached = Table(
+    "alembic_version",
+    MetaData(),
+    Column("version_num", String(32), nullable=False),
+    PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
+)
 
 
 def upgrade(connection: Connection) -> str:
-    """Run what is missing, in the transaction of the connection, and return the revision that is then reached.
+    """Make what is missing, in the transaction of the connection, and return the revision that is then reached.
+
+    An empty database is given the tables as they are: to run through their history took long at every first start.
 
     Raises NewerSchemaError for a database that a newer version has written.
     """
-    if revision(connection) != NEWEST:
+    reached = revision(connection)
+    if reached is None:
+        # Without a look at what is there: tables that somebody else made under these names are not ours to use.
+        metadata.create_all(connection, checkfirst=False)
+        _reached.create(connection)
+        connection.execute(_reached.insert().values(version_num=NEWEST))
+    elif reached != NEWEST:
         _run(connection)
     return NEWEST
 
