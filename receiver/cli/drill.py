@@ -8,6 +8,7 @@ from receiver.cli import options
 from receiver.cli.failures import CommandError, UsageError
 
 if TYPE_CHECKING:
+    from receiver.drill.ground import Ground
     from receiver.drill.play import Plan
 
 _MINUTE = 60
@@ -67,7 +68,7 @@ def drill(
     from receiver.cli.drilling import Screen
     from receiver.cli.local import loaded_settings
     from receiver.cli.running import interruptible
-    from receiver.drill.ground import clear, lay, staged
+    from receiver.drill.ground import lay, staged
     from receiver.drill.play import play
     from receiver.drill.processes import DrillError
 
@@ -87,14 +88,24 @@ def drill(
         raise CommandError(first, *rest, *where) from None
     except KeyboardInterrupt:
         if laid is not None:
-            clear(laid)
+            _clear(laid)
         raise
     kept = keep or not account.exact
-    if not kept:
-        clear(laid)
     shown.result(account, plan, kept=kept)
+    if not kept:
+        _clear(laid)
     if not account.exact:
         raise typer.Exit(1)
+
+
+def _clear(laid: "Ground") -> None:
+    from receiver.drill.ground import clear
+    from receiver.drill.processes import DrillError
+
+    try:
+        clear(laid)
+    except DrillError as error:
+        raise CommandError(f"the drill's database {laid.name} could not be dropped: {error}") from None
 
 
 def _plan(
