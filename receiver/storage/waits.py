@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable
 from datetime import datetime
 
-from sqlalchemy import Connection, Row, bindparam, select, tuple_
+from sqlalchemy import Connection, Row, bindparam, select
 
 from receiver.domain.learning import Known, Waited
 from receiver.domain.task import Status, Work
@@ -14,7 +14,7 @@ from receiver.storage.tables import tasks
 LATEST = 200
 #: Where more are under way at a provider, those that end speak for them.
 MOST_UNDER_WAY = 1000
-#: Whoever invents names of models must not make us read for ever.
+#: Of one provider: whoever invents names of models must not make us read for ever.
 _MOST_MODELS = 64
 #: The ends at which a provider has told what became of a task.
 _TOLD = (Status.SUCCEEDED, Status.PARTIAL, Status.FAILED)
@@ -27,14 +27,16 @@ _WAITED = (
     tasks.columns.missed,
     tasks.columns.callbacks,
 )
-#: The first model after one, in the index of ended tasks: to step from one to the next reads a row of each.
+#: The first model of a provider after one, in the index of ended tasks: to step from one to the next reads a row of
+#: each. Not with the provider in one comparison of both, which SQLite answers by walking all tasks of a model.
 NEXT_MODEL = (
-    select(tasks.columns.provider, tasks.columns.model)
+    select(tasks.columns.model)
     .where(
         ENDED,
-        tuple_(tasks.columns.provider, tasks.columns.model) > tuple_(bindparam("provider"), bindparam("model")),
+        tasks.columns.provider == bindparam("of_provider"),
+        tasks.columns.model > bindparam("after"),
     )
-    .order_by(tasks.columns.provider, tasks.columns.model)
+    .order_by(tasks.columns.model)
     .limit(1)
 )
 LATEST_ENDED = (
@@ -63,34 +65,31 @@ UNDER_WAY = (
 def known(connection: Connection, providers: Collection[str]) -> list[Known]:
     """Return the latest tasks of every model of these providers."""
     found = []
-    under_way = {provider: _under_way(connection, provider) for provider in sorted(providers)}
-    for provider, model in _models(connection):
-        if provider not in under_way or not model:
-            # What an adopted generation took is not known, nor of which model it is.
-            continue
-        open_ones = under_way[provider]
-        ended, all_since = _ended(connection, provider, model)
-        found.append(
-            Known(
-                provider,
-                model,
-                tuple(ended),
-                all_since,
-                tuple(one for one, of_model in open_ones if of_model == model),
-                too_many=len(open_ones) >= MOST_UNDER_WAY,
+    for provider in sorted(providers):
+        under_way = _under_way(connection, provider)
+        for model in _models(connection, provider):
+            ended, all_since = _ended(connection, provider, model)
+            found.append(
+                Known(
+                    provider,
+                    model,
+                    tuple(ended),
+                    all_since,
+                    tuple(one for one, of_model in under_way if of_model == model),
+                    too_many=len(under_way) >= MOST_UNDER_WAY,
+                )
             )
-        )
     return found
 
 
-def _models(connection: Connection) -> Iterable[tuple[str, str]]:
-    provider, model = "", ""
+def _models(connection: Connection, provider: str) -> Iterable[str]:
+    # None that is nameless: of an adopted generation neither its model is known nor when it began.
+    model: str | None = ""
     for _ in range(_MOST_MODELS):
-        row = connection.execute(NEXT_MODEL, {"provider": provider, "model": model}).one_or_none()
-        if row is None:
+        model = connection.scalar(NEXT_MODEL, {"of_provider": provider, "after": model})
+        if model is None:
             return
-        provider, model = row
-        yield provider, model
+        yield model
 
 
 def _ended(connection: Connection, provider: str, model: str) -> tuple[list[Waited], datetime | None]:
