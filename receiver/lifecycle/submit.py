@@ -7,7 +7,6 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
-from typing import Self
 from uuid import UUID
 
 from anyio import to_thread
@@ -35,12 +34,13 @@ from receiver.domain.errors import (
 from receiver.domain.exchange import HttpAnswer
 from receiver.domain.report import NewReport, Via
 from receiver.domain.request import InlineAudio, TaskRequest
-from receiver.domain.schedule import UNCLEAR_IN_A_ROW, back_off, rest_of_unclear
+from receiver.domain.schedule import back_off
 from receiver.domain.submission import begin, conclude, create
 from receiver.domain.task import Change, Status, Task, Work
 from receiver.domain.token import Purpose
 from receiver.lifecycle.lateness import observe_lateness
 from receiver.lifecycle.ports import Caller, Decision, Once, Pause, Ports, Provider, Queue
+from receiver.lifecycle.reception import Reception
 from receiver.lifecycle.record import record
 from receiver.lifecycle.rules import submit_rules
 
@@ -136,50 +136,6 @@ async def lease(ports: Ports, provider: Provider, limit: int) -> list[Task]:
     return begun
 
 
-@dataclass(slots=True)
-class Reception:
-    """How a provider has taken the last submits of this process."""
-
-    unclear_in_a_row: int = 0
-    rests: int = 0
-    #: When the last rest began, in seconds of the steady clock: one that can be set would let no other begin for as
-    #: long as it was set back, and meanwhile every task that waits would be sent into the same fault.
-    rested_at: float | None = None
-
-    @classmethod
-    def taken_over(cls, pause: Pause | None) -> Self:
-        """Return what is known of a provider at a start, by its last pause in the store.
-
-        The rest itself is over, perhaps a new address was set; but one that gave no clear answer before is not sent
-        a crowd anew by every restart.
-        """
-        unclear = pause is not None and pause.error.code is ErrorCode.PROVIDER
-        return cls(unclear_in_a_row=UNCLEAR_IN_A_ROW if unclear else 0)
-
-    def most(self, free: int, slots: int) -> int:
-        """Return how many submits may begin: a single one, to find out, where the last got no clear answer."""
-        if self.unclear_in_a_row < UNCLEAR_IN_A_ROW:
-            return free
-        return 1 if free == slots else 0
-
-    def note(self, outcome: SubmitOutcome, begun_at: float, now: float) -> timedelta | None:
-        """Count what came of a submit; return the rest that the provider needs from now on, if one begins.
-
-        ``begun_at`` and ``now`` are seconds of the steady clock. One that was never sent says nothing about the
-        provider, and those that began before a rest begin no other.
-        """
-        if not isinstance(outcome, Unclear):
-            if not isinstance(outcome, NotSent):
-                self.unclear_in_a_row, self.rests, self.rested_at = 0, 0, None
-            return None
-        self.unclear_in_a_row += 1
-        if self.unclear_in_a_row < UNCLEAR_IN_A_ROW or (self.rested_at is not None and begun_at <= self.rested_at):
-            return None
-        self.rests += 1
-        self.rested_at = now
-        return rest_of_unclear(self.rests)
-
-
 async def submit(ports: Ports, task: Task, reception: Reception, heed: Callable[[Pause], None]) -> None:
     """Send one leased task and record the outcome, even when the lease was lost meanwhile.
 
@@ -195,7 +151,7 @@ async def submit(ports: Ports, task: Task, reception: Reception, heed: Callable[
     attempt = Attempt(task.attempts, started_at, http_status=status)
     rules = submit_rules(ports, provider, task)
     report = _report(ports, task, outcome)
-    rest = reception.note(outcome, begun_at, ports.system.monotonic())
+    rest = await reception.note(outcome, ports.system.monotonic() - begun_at)
     if isinstance(outcome, Paused):
         rest = outcome.retry_after or back_off(task.tries + 1, rules.jitter, base=5.0)
     pause = None if rest is None else Pause(provider.name, now + rest, _why(outcome, reception))

@@ -30,6 +30,16 @@ _DUE_TASKS = (
     .limit(bindparam("most"))
     .with_for_update(skip_locked=True)
 )
+#: Without a lock, and told by nothing but their number.
+SHOW_DUE = (
+    select(tasks.columns.provider)
+    .where(
+        tasks.columns.work == bindparam("of_work"),
+        tasks.columns.provider == bindparam("of_provider"),
+        tasks.columns.free_at <= bindparam("now"),
+    )
+    .limit(bindparam("most"))
+)
 CLAIM_TASKS = (
     update(tasks)
     .where(Chosen(tasks, _DUE_TASKS))
@@ -124,6 +134,12 @@ def prolong_artifacts(connection: Connection, result_ids: Sequence[UUID], claim:
         .returning(artifacts.columns.result_id)
     )
     return {result_id for (result_id,) in prolonged}
+
+
+def due(connection: Connection, work: Work, provider: str, claim: Claim) -> int:
+    """Count the tasks that could be claimed, up to the limit of the claim."""
+    given = {"of_work": work.value, "of_provider": provider, "now": claim.now, "most": claim.limit}
+    return len(connection.execute(SHOW_DUE, given).all())
 
 
 def release_artifact(connection: Connection, result_id: UUID, owner: UUID) -> None:

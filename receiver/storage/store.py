@@ -13,12 +13,15 @@ from receiver.domain.asking import look_again
 from receiver.domain.errors import UnavailableError
 from receiver.domain.learning import Known
 from receiver.domain.report import NewReport, StoredReport
+from receiver.domain.standing import Standing
 from receiver.domain.statistics import Statistics
 from receiver.domain.task import Change, Task, Work
 from receiver.lifecycle.ports import (
+    Answer,
     Appended,
     ArtifactWork,
     BodyLimits,
+    ChangeStanding,
     Decide,
     Decision,
     Erasing,
@@ -33,7 +36,18 @@ from receiver.lifecycle.ports import (
     TaskFilter,
     UnderWay,
 )
-from receiver.storage import deciding, erasing, leases, replaying, reports, sharing, statistics, sweeping, views
+from receiver.storage import (
+    deciding,
+    erasing,
+    leases,
+    replaying,
+    reports,
+    sharing,
+    standings,
+    statistics,
+    sweeping,
+    views,
+)
 from receiver.storage.claim import Claim
 from receiver.storage.engine import Engine, open_sqlite
 from receiver.storage.hints import Hints, in_touch
@@ -213,6 +227,22 @@ class SqlStore:
 
     async def pauses(self) -> Mapping[str, Pause]:
         return await self._engine.read(sweeping.pauses)
+
+    async def change_standing(self, provider: str, change: ChangeStanding[Answer], *, now: datetime) -> Answer:
+        def changed(connection: Connection) -> Answer:
+            return standings.change(connection, provider, change, self._moment(connection, now).timestamp())
+
+        return await self._engine.write(changed)
+
+    async def standings(self) -> Mapping[str, Standing]:
+        return await self._engine.read(standings.standings)
+
+    async def due(self, work: Work, provider: str, *, now: datetime, limit: int) -> int:
+        return await self._engine.read(
+            lambda connection: leases.due(
+                connection, work, provider, self._claim(connection, now, limit, timedelta())
+            )
+        )
 
     async def task(self, task_id: UUID) -> Task | None:
         return await self._engine.read(lambda connection: views.task(connection, task_id))

@@ -344,6 +344,18 @@ provider_pauses = Table(
     Column("error", Document, nullable=False),
 )
 
+# How we stand with each provider, where several processes serve one account; every moment in seconds since 1970.
+provider_standings = Table(
+    "provider_standings",
+    metadata,
+    Column("provider", Text, primary_key=True),
+    Column("empty_at", Float),
+    Column("unclear_in_a_row", Integer, nullable=False),
+    Column("rests", Integer, nullable=False),
+    Column("rested_at", Float),
+    Column("probed_until", Float),
+)
+
 idempotency = Table(
     "idempotency",
     metadata,

@@ -9,13 +9,16 @@ from datetime import timedelta
 from uuid import UUID
 
 from receiver.domain.errors import UnavailableError
-from receiver.domain.task import Task
+from receiver.domain.standing import Standing
+from receiver.domain.task import Task, Work
 from receiver.domain.waiting import STOPS_LOOKS
 from receiver.lifecycle import collect, erase, poll, settle, submit, sweep
 from receiver.lifecycle.pace import Pace
 from receiver.lifecycle.planning import Learning
 from receiver.lifecycle.ports import ArtifactWork, Pause, Ports, Provider, Queue
+from receiver.lifecycle.reception import Reception
 from receiver.lifecycle.resting import Resting
+from receiver.lifecycle.standings import OwnStandings, SharedStandings
 from receiver.worker.watching import Clock, Hints, Outage, Slots
 
 __all__ = ["Concurrency", "Hints", "Worker"]
@@ -24,6 +27,8 @@ _log = logging.getLogger("receiver.worker")
 
 #: The longest a loop rests without a hint, and the shortest between two looks at the clock, in seconds.
 LONGEST_REST = 1.0
+#: The longest until what other processes have written is noticed.
+SHARED_REST = 0.25
 SHORTEST_REST = 0.02
 #: After a fault of the database, in seconds.
 FAULT_REST = 0.5
@@ -61,6 +66,9 @@ class Worker:
         self._claims: dict[UUID, collect.Hold] = {}
         self._over = asyncio.Event()
         self._resting = Resting(ports.system)
+        system = ports.system
+        self._standings = OwnStandings(system) if alone else SharedStandings(ports.store, system)
+        self._receptions = {name: Reception(name, self._standings, ports.limits.lease) for name in ports.providers}
         self._outage = Outage(ports.system, "store")
         self._stuck = Outage(ports.system, "artifacts")
         self._time_set = Clock(ports.system)
@@ -72,10 +80,13 @@ class Worker:
         rested = await self._ports.store.pauses()
         await sweep.start(self._ports, alone=self._alone)
         await self._learn()
+        if not self._alone:
+            await self._hear()
+        for name in rested.keys() & self._receptions.keys() if self._alone else ():
+            await self._receptions[name].take_over(rested[name])
         for provider in self._ports.providers.values():
-            reception = submit.Reception.taken_over(rested.get(provider.name))
-            pace = Pace(provider.requests_per_second, self._ports.system)
-            self._loop(Queue.SUBMIT, self._submitting(provider, pace, reception))
+            pace = Pace(provider.name, provider.requests_per_second, self._standings, self._ports.system)
+            self._loop(Queue.SUBMIT, self._submitting(provider, pace))
             self._loop(Queue.POLL, self._polling(provider, pace))
             self._loop(Queue.LOOKUP, self._looking_up(provider, pace))
         self._loop(Queue.SETTLE, self._settling())
@@ -152,25 +163,30 @@ class Worker:
         self._running.add(running)
         running.add_done_callback(self._running.discard)
 
-    def _submitting(
-        self, provider: Provider, pace: Pace, reception: submit.Reception
-    ) -> Callable[[], Awaitable[bool]]:
+    def _submitting(self, provider: Provider, pace: Pace) -> Callable[[], Awaitable[bool]]:
         slots = Slots(self._concurrency.submit)
+        reception = self._receptions[provider.name]
 
         async def send(task: Task) -> None:
             await submit.submit(self._ports, task, reception, lambda pause: self._say(self._resting.heed(pause)))
 
         async def once() -> bool:
-            most = reception.most(await slots.free(), self._concurrency.submit)
+            free = await slots.free()
+            counts = pace.limited or reception.doubtful
+            most = await self._wanted(provider, Work.SUBMIT, free, counts=counts)
+            if most:
+                most = min(most, await reception.most(free, self._concurrency.submit))
             if not most:
                 return False
-            turns = await pace.turns(most)
-            tasks = []
+            turns, tasks = 0, []
             try:
+                turns = await pace.turns(most)
                 if not self._paused(provider, polling=False):
                     tasks = await submit.lease(self._ports, provider, turns)
             finally:
-                pace.give_back(turns - len(tasks))
+                await pace.give_back(turns - len(tasks))
+                if not tasks:
+                    await reception.leave()
             for task in tasks:
                 self._run("submit", slots, send(task), task_id=str(task.id))
             return bool(tasks)
@@ -181,13 +197,16 @@ class Worker:
         slots = Slots(self._concurrency.poll)
 
         async def once() -> bool:
-            turns = await pace.turns(await slots.free())
-            batches = []
+            free, together = await slots.free(), provider.most_polled_at_once
+            most = await self._wanted(provider, Work.POLL, free, together=together, counts=pace.limited)
+            if not most:
+                return False
+            turns, batches = await pace.turns(most), []
             try:
                 if not self._paused(provider, polling=True):
-                    batches = await poll.lease(self._ports, provider, turns * provider.most_polled_at_once)
+                    batches = await poll.lease(self._ports, provider, turns * together)
             finally:
-                pace.give_back(max(0, turns - len(batches)))
+                await pace.give_back(turns - len(batches))
             for number, batch in enumerate(batches):
                 # Tasks that cannot share a request may make more batches than there were slots and turns.
                 await slots.free()
@@ -201,18 +220,32 @@ class Worker:
 
     def _looking_up(self, provider: Provider, pace: Pace) -> Callable[[], Awaitable[bool]]:
         async def once() -> bool:
-            turns = await pace.turns()
-            tasks = []
+            if not await self._wanted(provider, Work.LOOKUP, 1, counts=pace.limited):
+                return False
+            turns, tasks = await pace.turns(), []
             try:
                 if not self._paused(provider, polling=True):
                     tasks = await poll.lease_lookups(self._ports, provider, LOOKUP_BATCH)
             finally:
-                pace.give_back(turns - bool(tasks))
+                await pace.give_back(turns - bool(tasks))
             if tasks:
                 await poll.look_up(self._ports, provider, tasks, pace)
             return bool(tasks)
 
         return once
+
+    async def _wanted(self, provider: Provider, work: Work, most: int, *, counts: bool, together: int = 1) -> int:
+        """Return how many calls there is work for, up to ``most``; one call serves ``together`` tasks.
+
+        That is looked up only where it ``counts``: what is taken and given back again keeps others from it.
+        """
+        if self._paused(provider, polling=work is not Work.SUBMIT):
+            return 0
+        if not counts:
+            return most
+        now = self._ports.system.now()
+        due = await self._ports.store.due(work, provider.name, now=now, limit=most * together)
+        return -(-due // together)
 
     def _settling(self) -> Callable[[], Awaitable[bool]]:
         most = SETTLE_BATCH
@@ -274,11 +307,13 @@ class Worker:
         next_sweep = 0.0
         next_learning = self._ports.system.monotonic() + LEARN_EVERY
         while True:
-            rest = LONGEST_REST
+            rest = LONGEST_REST if self._alone else SHARED_REST
             began = self._ports.system.monotonic()
             try:
                 await self._look_around()
                 self._say(await self._resting.read(self._ports.store))
+                if not self._alone:
+                    await self._hear()
                 now = self._ports.system.now()
                 for queue, due_at in (await self._ports.store.next_due()).items():
                     if due_at <= now:
@@ -331,6 +366,12 @@ class Worker:
             _log.warning("clock_jumped", extra={"seconds": round(by.total_seconds(), 3)})
         if self._ports.store.trouble is not None:
             await self._ports.store.ping()
+
+    async def _hear(self) -> None:
+        """Take over how others have found the providers. Raises UnavailableError."""
+        kept = await self._ports.store.standings()
+        for name, reception in self._receptions.items():
+            reception.heard(kept.get(name, Standing()))
 
     async def _remove_erased(self) -> None:
         """Remove what erased tasks left in the artifact store, and say when that cannot be done."""

@@ -14,7 +14,9 @@ from receiver.domain.exchange import HttpAnswer, HttpRequest
 from receiver.domain.request import TaskRequest
 from receiver.lifecycle import submit
 from receiver.lifecycle.ports import Outbound, Pause, Store
+from receiver.lifecycle.reception import Reception
 from receiver.lifecycle.resting import Resting
+from receiver.lifecycle.standings import OwnStandings
 from tests.lifecycle.upkeep import world
 from tests.web.fakes import FakeSystem
 
@@ -140,5 +142,7 @@ async def test_a_pause_is_heeded_although_it_cannot_be_stored(tmp_path: Path) ->
         ports = replace(ports, store=cast("Store", Full(ports.store)))
         heeded: list[Pause] = []
         with pytest.raises(UnavailableError):
-            await submit.submit(ports, task, submit.Reception(), heeded.append)
+            await submit.submit(
+                ports, task, Reception("runware", OwnStandings(ports.system), ports.limits.lease), heeded.append
+            )
         assert [(of.provider, of.until) for of in heeded] == [("runware", ports.system.now() + timedelta(seconds=60))]

@@ -53,6 +53,18 @@ async def test_a_claim_is_for_one_kind_of_work_of_one_provider(store: SqlStore) 
     assert [each.id for each in await due(store, Work.LOOKUP)] == [lost.id]
 
 
+async def test_what_could_be_claimed_is_counted_up_to_a_limit(store: SqlStore) -> None:
+    future = replace(submitted(), due_at=NOW + SECOND)
+    await given(store, submitted(), submitted(), submitted(), future, task(), submitted("aimlapi"))
+
+    async def count(now: datetime = NOW, limit: int = 10) -> int:
+        return await store.due(Work.POLL, "runware", now=now, limit=limit)
+
+    assert [await count(), await count(limit=2), await count(NOW + SECOND)] == [3, 2, 4]
+    await due(store, limit=2)
+    assert await count() == 1
+
+
 async def test_concurrent_claims_of_tasks_share_nothing(store: SqlStore) -> None:
     await given(store, *[submitted() for _ in range(50)])
     claims = await asyncio.gather(*(due(store) for _ in range(8)))

@@ -16,6 +16,7 @@ from tests.storage.making import NOW
 ONE = uuid4()
 STATEMENTS: dict[str, ClauseElement] = {
     "claim tasks": leases.CLAIM_TASKS,
+    "count tasks to claim": leases.SHOW_DUE,
     "claim artifacts": leases.CLAIM_ARTIFACTS,
     "claim reports": reports.CLAIM,
     "next work of a provider": leases.NEXT_PROVIDER,

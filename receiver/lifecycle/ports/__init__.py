@@ -10,10 +10,12 @@ from receiver.lifecycle.ports.provider import (
     Unanswered,
 )
 from receiver.lifecycle.ports.store import (
+    Answer,
     Appended,
     ArtifactWork,
     BodyLimits,
     Caller,
+    ChangeStanding,
     Decide,
     Decision,
     Erasing,
@@ -40,15 +42,18 @@ from receiver.lifecycle.ports.world import (
     Probe,
     Probed,
     Schedules,
+    Standings,
     System,
 )
 
 __all__ = [
+    "Answer",
     "Answered",
     "Appended",
     "ArtifactWork",
     "BodyLimits",
     "Caller",
+    "ChangeStanding",
     "Decide",
     "Decision",
     "Erasing",
@@ -74,6 +79,7 @@ __all__ = [
     "RuledReport",
     "Schedules",
     "Slice",
+    "Standings",
     "Store",
     "System",
     "TakenError",

@@ -127,7 +127,7 @@ class Provider(Protocol):
 
     @property
     def requests_per_second(self) -> float | None:
-        """How many calls of every kind one process may begin in a second; None for no limit."""
+        """How many calls of every kind may begin in a second for one account; None for no limit."""
 
     def check(self, request: TaskRequest) -> Checked:
         """Judge a request: every field named that is missing, out of range or not this provider's."""

@@ -4,12 +4,13 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, TypeVar
 from uuid import UUID
 
 from receiver.domain.errors import ReceiverError, TaskError
 from receiver.domain.learning import Known
 from receiver.domain.report import NewReport, StoredReport, Verdict, Via
+from receiver.domain.standing import Standing
 from receiver.domain.statistics import Statistics
 from receiver.domain.task import Change, Status, Task, Work
 
@@ -25,6 +26,10 @@ class Queue(StrEnum):
 
 
 Decide = Callable[[Task], Change | None]
+
+Answer = TypeVar("Answer")
+#: Changes how we stand with a provider; the second argument is now, in seconds by the clock that standings go by.
+ChangeStanding = Callable[[Standing, float], tuple[Standing, Answer]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,6 +304,18 @@ class Store(Protocol):
 
     async def pauses(self) -> Mapping[str, Pause]:
         """Return the pauses by provider, ended ones included."""
+
+    async def change_standing(self, provider: str, change: ChangeStanding[Answer], *, now: datetime) -> Answer:
+        """Change how we stand with a provider, one caller after the other, and return the answer of ``change``.
+
+        The moment that ``change`` is told is ``now`` where no clock is shared, else that of the shared one.
+        """
+
+    async def standings(self) -> Mapping[str, Standing]:
+        """Return what ``change_standing`` keeps, by provider."""
+
+    async def due(self, work: Work, provider: str, *, now: datetime, limit: int) -> int:
+        """Count the tasks that ``lease_tasks`` would claim now, up to ``limit``."""
 
     async def task(self, task_id: UUID) -> Task | None:
         """Return the task with this public id."""

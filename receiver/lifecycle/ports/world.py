@@ -13,7 +13,7 @@ from receiver.domain.exchange import HttpAnswer, HttpRequest
 from receiver.domain.learning import Learned
 from receiver.domain.token import TokenSigner
 from receiver.lifecycle.ports.provider import Provider
-from receiver.lifecycle.ports.store import Queue, Store
+from receiver.lifecycle.ports.store import Answer, ChangeStanding, Queue, Store
 
 
 class System(Protocol):
@@ -132,6 +132,16 @@ class Schedules:
 
     learned: Mapping[tuple[str, str], Learned] = field(default_factory=dict)
     unheard: Mapping[str, float] = field(default_factory=dict)
+
+
+class Standings(Protocol):
+    """Where it is kept how we stand with each provider."""
+
+    async def change(self, provider: str, change: ChangeStanding[Answer]) -> Answer:
+        """Let ``change``, which is pure, happen to a standing while nobody else changes it, and return its answer.
+
+        Raises UnavailableError.
+        """
 
 
 @dataclass(frozen=True, slots=True)

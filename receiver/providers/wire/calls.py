@@ -86,7 +86,9 @@ def endpoint(option: str, value: str) -> str:
 #: The option every provider has; what a provider documents may be its default. A process that leaves a call waiting
 #: for longer than a lease would do its work twice, hence the least.
 PACE = ProviderOption(
-    "requests_per_second", "calls that one process begins in a second, of every kind; empty for no limit", ""
+    "requests_per_second",
+    "calls begun in a second, of every kind and by all processes that share a database; empty for no limit",
+    "",
 )
 _PACES = (0.1, 10_000.0)
 
