@@ -1,12 +1,15 @@
 """Every file in infra/ is checked by the program that reads it."""
 
 import json
+import re
 import shlex
 import shutil
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from tests.infra.tools import HOUSE, INFRA, assert_passes, run
 
@@ -17,6 +20,12 @@ YAML_RULES = (
 )
 CADDY_ENVIRONMENTS = {
     "as it comes": {},
+    "with processes by role": {
+        "UPSTREAM": "callbacks-1:8080 callbacks-2:8080",
+        "API_SITE": "Caddyfile.api",
+        "API_FROM": "api",
+        "API_UPSTREAM": "api:8080",
+    },
     "with a public name": {"PUBLIC_HOST": "hooks.example.org", "TLS": "you@example.org"},
     "with the private side": {
         "PUBLIC_HOST": "hooks.example.org",
@@ -93,6 +102,30 @@ def test_every_container_is_read_only_without_capabilities_and_watched(tmp_path:
     softened = tmp_path / "compose.yaml"
     softened.write_text((INFRA / "compose.yaml").read_text("utf-8").replace("read_only: true", "read_only: false"))
     assert run("check-jsonschema", "--schemafile", schema, softened).returncode != 0
+
+
+def test_the_profile_scale_has_every_role_and_the_proxy_sends_each_side_to_its_own() -> None:
+    """Every process has the same settings, so that any of them may do the work of another."""
+    # As compose fills in what nobody has set.
+    text = re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", (INFRA / "compose.yaml").read_text("utf-8"))
+    services = YAML(typ="safe").load(text)["services"]
+    scaled = {name: one for name, one in services.items() if one["profiles"] == ["scale"]}
+    roles = {name: one["command"][-1] for name, one in scaled.items() if "command" in one}
+    assert Counter(roles.values()) == {"callbacks": 2, "worker": 2, "api": 1}
+    assert len({json.dumps([scaled[name]["environment"], scaled[name]["volumes"]]) for name in roles}) == 1
+    environment = {**scaled["caddy-scale"]["environment"], "API_SITE": "Caddyfile.api"}
+    adapted = run("caddy", "adapt", "--config", INFRA / "Caddyfile", environment=environment).stdout
+    document = json.loads(adapted[adapted.index('{"admin"') :].splitlines()[0])
+    [server] = document["apps"]["http"]["servers"].values()
+    public, private = environment["PUBLIC_HOST"], environment["API_HOST"]
+    dialled = {
+        host: set(re.findall(r'"dial": "([^"]+):8080"', json.dumps(one)))
+        for one in server["routes"]
+        for host in one.get("match", [{}])[0].get("host", [])
+    }
+    assert {roles[name] for name in dialled[public]} == {"callbacks"}
+    assert len(dialled[public]) == 2
+    assert {roles[name] for name in dialled[private]} == {"api"}
 
 
 @pytest.mark.parametrize("name", ["compose.yaml", "prometheus/prometheus.yml", "prometheus/rules.yml"])
