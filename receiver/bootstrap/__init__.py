@@ -29,6 +29,7 @@ from receiver.bootstrap.keys import (
 )
 from receiver.bootstrap.listening import is_loopback, listen, url_of
 from receiver.domain.errors import UnavailableError
+from receiver.lifecycle import sweep
 from receiver.lifecycle.ports import Ports, Provider, Queue, System
 from receiver.outbound import AllowedHosts, HttpOutbound
 from receiver.providers import PROVIDERS
@@ -63,6 +64,7 @@ __all__ = [
     "providers_of",
     "rotate_signing_key",
     "serve",
+    "shares_database",
 ]
 
 _log = logging.getLogger("receiver")
@@ -220,11 +222,14 @@ async def serve(
             )
             server = DrainingServer(config, on_listening=lambda: ready(url), draining=draining)
             works = {"all", "worker"} & roles
-            if works:
-                try:
+            try:
+                if works:
                     await receiver.worker.start()
-                except UnavailableError as error:
-                    raise StartError(str(error)) from error
+                if shares_database(loaded) and {"all", "callbacks"} & roles:
+                    # By now calls for us wait on the socket instead of being refused.
+                    await sweep.look_at_pushed(receiver.ports)
+            except UnavailableError as error:
+                raise StartError(str(error)) from error
             # What lives as long as the process is of no interest to the collector; nearly all else ends by itself.
             gc.collect()
             gc.freeze()
@@ -327,7 +332,7 @@ def _check_shared_keys(loaded: Loaded) -> None:
     settings = loaded.settings
     wanted = {"RECEIVER_SIGNING_KEYS": settings.signing_keys, "RECEIVER_API_KEYS": settings.api_keys}
     missing = [name for name, value in wanted.items() if value is None]
-    if missing and is_shared(settings.database_url or ""):
+    if missing and shares_database(loaded):
         raise StartError(
             f"{' and '.join(missing)} must be set where RECEIVER_DATABASE_URL is PostgreSQL, to the same for every "
             "process that shares it: `receiver keys new` makes both"
@@ -343,6 +348,11 @@ def _check_places(loaded: Loaded) -> None:
         check_location(artifact_store(loaded))
     except ValueError as error:
         raise StartError(f"RECEIVER_ARTIFACT_STORE_URL: {error}") from error
+
+
+def shares_database(loaded: Loaded) -> bool:
+    """Tell whether other processes may work on the same database."""
+    return is_shared(loaded.settings.database_url or "")
 
 
 def _database(loaded: Loaded) -> str | Path:

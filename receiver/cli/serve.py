@@ -34,7 +34,7 @@ def serve(
         typer.Option(
             "--role",
             metavar="ROLE",
-            help="Only all, the default, is available yet; callbacks, api and worker are to come.",
+            help="callbacks, api, worker, or all, the default; again for several. Roles need PostgreSQL.",
             show_default=False,
         ),
     ] = None,
@@ -49,15 +49,15 @@ def serve(
 
     loaded = loaded_settings(folder)
     roles = frozenset(str(one) for one in role or [Role.ALL])
-    if roles != {"all"}:
-        raise UsageError("--role: only all is available yet")
+    if roles != {"all"} and not bootstrap.shares_database(loaded):
+        raise UsageError("--role: a SQLite database has one process, which does all; roles need PostgreSQL")
     if until_input_ends:
         end_with_input()
     watched = sys.stderr.isatty()
     logs = _LogsBelow(sys.stderr, held=watched)
 
     def ready(url: str) -> None:
-        _ready(url, loaded, as_json=as_json)
+        _ready(url, loaded, roles, as_json=as_json)
         logs.release(with_gap=watched)
 
     try:
@@ -96,15 +96,18 @@ class _LogsBelow(io.TextIOBase):
             self._stream.flush()
 
 
-def _ready(url: str, loaded: "Loaded", *, as_json: bool) -> None:
+def _ready(url: str, loaded: "Loaded", roles: frozenset[str], *, as_json: bool) -> None:
     from receiver import bootstrap
 
     key_file = bootstrap.api_key_path(loaded).absolute()
     folder = loaded.settings.data_dir.absolute()
     if as_json:
-        screen.document({"url": url, "data_dir": str(folder), "api_key_file": str(key_file)})
+        document = {"url": url, "data_dir": str(folder), "api_key_file": str(key_file), "roles": sorted(roles)}
+        screen.document(document)
         return
     screen.line("The receiver listens on ", screen.ours(url, "bold"))
+    if "all" not in roles:
+        _fact("roles", ", ".join(sorted(roles)))
     _fact("data", str(folder))
     made = loaded.settings.api_keys is None
     _fact("API key", str(key_file) if made else "as set in RECEIVER_API_KEYS")
@@ -116,7 +119,8 @@ def _ready(url: str, loaded: "Loaded", *, as_json: bool) -> None:
     else:
         _fact("callbacks", "RECEIVER_PUBLIC_URL is not set:")
         _fact("", "Runware tasks carry no webhookURL and are polled")
-    _fact("docs", f"{url}/docs (any name, the API key as password)")
+    if {"all", "api"} & roles:
+        _fact("docs", f"{url}/docs (any name, the API key as password)")
     for provider in loaded.options:
         has_key = provider in loaded.keys
         _fact(provider, "has a key" if has_key else f"no {provider.upper()}_API_KEY, so it takes no tasks")

@@ -24,7 +24,7 @@ _FIRST = Insert(
 )
 
 
-def change(connection: Connection, provider: str, change: ChangeStanding[Answer], now: float) -> Answer:
+def change_standing(connection: Connection, provider: str, change: ChangeStanding[Answer], now: float) -> Answer:
     """Change a standing; whoever comes meanwhile waits for the end of the transaction."""
     row = connection.execute(_ONE, {"of_provider": provider}).one_or_none()
     if row is None:
@@ -38,5 +38,5 @@ def change(connection: Connection, provider: str, change: ChangeStanding[Answer]
     return answer
 
 
-def standings(connection: Connection) -> Mapping[str, Standing]:
+def all_standings(connection: Connection) -> Mapping[str, Standing]:
     return {provider: Standing(*kept) for provider, *kept in connection.execute(_ALL)}

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection
 
 from receiver.domain.asking import look_again
 from receiver.domain.errors import UnavailableError
@@ -36,26 +36,16 @@ from receiver.lifecycle.ports import (
     TaskFilter,
     UnderWay,
 )
-from receiver.storage import (
-    deciding,
-    erasing,
-    leases,
-    replaying,
-    reports,
-    sharing,
-    standings,
-    statistics,
-    sweeping,
-    views,
-)
+from receiver.storage import deciding, erasing, leases, replaying, reports, sharing, statistics, sweeping, views
 from receiver.storage.claim import Claim
 from receiver.storage.engine import Engine, open_sqlite
 from receiver.storage.hints import Hints, in_touch
+from receiver.storage.installing import made_ready, probe
 from receiver.storage.migrations import NEWEST, upgrade
 from receiver.storage.naming import Asked
 from receiver.storage.places import file_of, is_shared, named
 from receiver.storage.sqlite import held, make_private, refuse_lost, written
-from receiver.storage.tables import installation
+from receiver.storage.standings import all_standings, change_standing
 from receiver.storage.waits import known
 from receiver.storage.writer import Finish
 
@@ -63,8 +53,6 @@ from receiver.storage.writer import Finish
 EVENTS = "events"
 #: Returns the time that leases go by, given this process's own.
 Moment = Callable[[Connection, datetime], datetime]
-#: What ``ping`` writes and takes away again: more than the pages a nearly full database has left between its rows.
-_PROBE = bytes(64 * 1024)
 
 
 class SqlStore:
@@ -230,12 +218,12 @@ class SqlStore:
 
     async def change_standing(self, provider: str, change: ChangeStanding[Answer], *, now: datetime) -> Answer:
         def changed(connection: Connection) -> Answer:
-            return standings.change(connection, provider, change, self._moment(connection, now).timestamp())
+            return change_standing(connection, provider, change, self._moment(connection, now).timestamp())
 
         return await self._engine.write(changed)
 
     async def standings(self) -> Mapping[str, Standing]:
-        return await self._engine.read(standings.standings)
+        return await self._engine.read(all_standings)
 
     async def due(self, work: Work, provider: str, *, now: datetime, limit: int) -> int:
         return await self._engine.read(
@@ -306,7 +294,7 @@ class SqlStore:
         return await self._engine.read(statistics.under_way)
 
     async def ping(self) -> None:
-        await self._engine.write(_probe)
+        await self._engine.write(probe)
 
     @property
     def trouble(self) -> str | None:
@@ -380,7 +368,7 @@ async def open_store(
             path = file_of(database)
             engine, saying = await stack.enter_async_context(open_sqlite(path, on_commit=on_commit)), named(path)
         with saying:
-            installation_id = await engine.write(lambda connection: _made_ready(connection, engine))
+            installation_id = await engine.write(lambda connection: made_ready(connection, engine))
             owner = await engine.read(engine.draw)
         if engine.shared and on_hint is not None:
             words = (EVENTS, *Queue)
@@ -404,25 +392,3 @@ def migrate(database: str | Path) -> str:
 async def _opened_once(database: str) -> None:
     async with open_store(database):
         pass
-
-
-def _made_ready(connection: Connection, engine: Engine) -> bytes:
-    """Bring the schema to its newest form, and return what tells this installation from every other.
-
-    That is drawn when the database is made, then never changed.
-    """
-    if engine.shared:
-        sharing.alone_for_now(connection)
-    upgrade(connection)
-    known: bytes | None = connection.scalar(select(installation.columns.id))
-    if known is not None:
-        return known
-    made = engine.draw(connection)
-    connection.execute(installation.insert().values(id=made))
-    return made
-
-
-def _probe(connection: Connection) -> None:
-    """Take room and give it back: a change in place would succeed on a disk that is full."""
-    connection.execute(update(installation).values(probe=_PROBE))
-    connection.execute(update(installation).values(probe=None))

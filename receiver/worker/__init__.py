@@ -27,8 +27,6 @@ _log = logging.getLogger("receiver.worker")
 
 #: The longest a loop rests without a hint, and the shortest between two looks at the clock, in seconds.
 LONGEST_REST = 1.0
-#: The longest until what other processes have written is noticed.
-SHARED_REST = 0.25
 SHORTEST_REST = 0.02
 #: After a fault of the database, in seconds.
 FAULT_REST = 0.5
@@ -307,7 +305,7 @@ class Worker:
         next_sweep = 0.0
         next_learning = self._ports.system.monotonic() + LEARN_EVERY
         while True:
-            rest = LONGEST_REST if self._alone else SHARED_REST
+            rest = LONGEST_REST
             began = self._ports.system.monotonic()
             try:
                 await self._look_around()

@@ -290,10 +290,10 @@ def test_a_second_service_on_a_folder_names_the_first() -> None:
 
 
 @pytest.mark.parametrize("roles", [["callbacks"], ["api", "worker"], ["all", "api"]])
-def test_any_role_but_all_is_a_usage_error(receiver: Typed, folder: Path, roles: list[str]) -> None:
+def test_on_sqlite_any_role_but_all_is_a_usage_error(receiver: Typed, folder: Path, roles: list[str]) -> None:
     said = receiver("serve", "--port", "0", *[part for role in roles for part in ("--role", role)])
     assert said.code == 2
-    assert "--role: only all is available yet" in said.err
+    assert "roles need PostgreSQL" in said.err
     assert list(folder.iterdir()) == []
 
 

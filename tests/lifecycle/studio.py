@@ -18,6 +18,8 @@ from receiver.domain.token import SigningKey, TokenSigner
 from receiver.lifecycle import accept, collect, poll, settle, submit
 from receiver.lifecycle.planning import Learning
 from receiver.lifecycle.ports import Fetched, Limits, Outbound, Ports
+from receiver.lifecycle.reception import Reception
+from receiver.lifecycle.standings import OwnStandings
 from receiver.providers import PROVIDERS
 from receiver.storage.objects import open_objects
 from receiver.storage.probe import probe
@@ -129,7 +131,8 @@ class Studio:
         )
         task, _ = await submit.intend(self.ports, submit.Asked(asked))
         for leased in await submit.lease(self.ports, self.ports.providers[provider], 1):
-            await submit.submit(self.ports, leased, submit.Reception(), lambda _: None)
+            reception = Reception(provider, OwnStandings(self.ports.system), self.ports.limits.lease)
+            await submit.submit(self.ports, leased, reception, lambda _: None)
         return await self.now(task)
 
     async def now(self, task: Task) -> Task:
