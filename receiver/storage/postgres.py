@@ -150,6 +150,8 @@ class PostgresEngine:
             await asyncio.wait(self._running)
         await self._writers.close()
         await self._readers.close()
+        # A socket is let go with the next turn of the loop, which may be the last.
+        await _a_turn()
 
     async def _outliving(self, work: Coroutine[object, object, T]) -> T:
         """Wait for something that goes on when its caller is cancelled."""
@@ -177,7 +179,7 @@ class _Pool:
                 "prepared_statement_cache_size": _CACHED_STATEMENTS,
             },
         )
-        event.listen(self._engine.sync_engine, "handle_error", _say_no_values)
+        event.listen(self._engine.sync_engine, "handle_error", _judge)
 
     async def run(self, work: Callable[[Connection], T], *, commit: bool = False) -> T:
         """Run ``work`` in a transaction, and again when its connection is lost before the commit or others met it.
@@ -187,7 +189,7 @@ class _Pool:
         tries = 0
         while True:
             tries += 1
-            pool, committing = self._engine.pool, False
+            committing = False
             try:
                 async with self._engine.connect() as connection:
                     try:
@@ -207,7 +209,7 @@ class _Pool:
                 if reason is None:
                     raise
                 # What was sent and not answered may stand: only its caller knows whether it may be sent twice.
-                if tries < TRIES and not committing and await self._may_help(error, pool):
+                if tries < TRIES and not committing and self._may_help(error):
                     continue
                 raise unavailable(reason, error) from None
             else:
@@ -217,18 +219,9 @@ class _Pool:
         with suppress(Exception):
             await self._engine.dispose()
 
-    async def _may_help(self, error: Exception, pool: object) -> bool:
-        """Tell whether to try again, on fresh connections where the old ones are dead."""
-        if is_conflict(error):
-            return True
-        if not is_lost(error):
-            return False
-        if self._engine.pool is pool:
-            # The others of before the outage are as dead as this one.
-            with suppress(Exception):
-                await self._engine.dispose()
-        # Whoever could not even connect will not be able to a moment later.
-        return getattr(error, "statement", None) is not None
+    def _may_help(self, error: Exception) -> bool:
+        """Tell whether to try again. Whoever could not even connect will not be able to a moment later."""
+        return is_conflict(error) or (is_lost(error) and getattr(error, "statement", None) is not None)
 
 
 class _Gathered(Generic[Item, Outcome]):
@@ -318,9 +311,12 @@ def _contained(work: Callable[[Connection], T]) -> Callable[[Connection], T]:
     return run
 
 
-def _say_no_values(context: ExceptionContext) -> None:
-    """Keep what PostgreSQL and the driver quote of our rows out of every error: errors end in logs."""
+def _judge(context: ExceptionContext) -> None:
+    """Say which connections are dead, and keep what is quoted of our rows out of every error: errors end in logs."""
     original = context.original_exception
+    if is_lost(context.sqlalchemy_exception or original):
+        # The others of before the outage are as dead as this one: each is replaced when it is next asked for.
+        context.is_disconnect = True
     said = original.__cause__ or original
     state: str | None = getattr(said, "sqlstate", None)
     named = [getattr(said, name, None) for name in ("table_name", "column_name", "constraint_name")]
