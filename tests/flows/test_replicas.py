@@ -103,15 +103,22 @@ def test_a_callback_that_comes_while_nobody_works_is_acknowledged_and_settled_la
 
 def test_without_ingress_work_goes_on_and_its_start_has_looked_at_what_it_may_have_missed(shared: Replicas) -> None:
     stack = shared.stack
-    stack.faults()
+    # A callback that is sent again might come once somebody listens, and be faster than the look.
+    stack.faults(drop=1.0)
     asked, pushed = stack.submit("aimlapi"), stack.submit("runware")
     assert stack.wait_for(asked["id"])["status"] == "succeeded"
-    wait_until(lambda: len(calls(shared, pushed)) > 0, 20, "nobody takes the callback")
+    wait_until(lambda: made(shared, pushed) == "success", 30, "it is made, and nobody says so")
     assert stack.task(pushed["id"])["status"] == "submitted"
     shared.start(*INGRESS)
     done = stack.wait_for(pushed["id"], "succeeded")
-    assert done["results"][0]["via"] in {"poll", "callback"}
+    assert done["results"][0]["via"] == "poll"
     assert done["polls"] >= 1
+
+
+def made(shared: Replicas, task: dict[str, Any]) -> str | None:
+    """Return what the sandbox says of a task, None before it has it."""
+    found = [entry for entry in shared.stack.ledger() if entry["provider_task_id"] == task["id"]]
+    return str(found[0]["status"]) if found else None
 
 
 def calls(shared: Replicas, task: dict[str, Any]) -> list[int | None]:
