@@ -1,18 +1,17 @@
 """The audio of a result: its bytes, whole or in part, for a caller with a key or a player with a token."""
 
 import re
-from collections.abc import AsyncIterator
 
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import Scope
 
-from receiver.domain.errors import NotFoundError, UnavailableError
+from receiver.domain.errors import NotFoundError
 from receiver.domain.result import Artifact, ArtifactStatus
 from receiver.domain.token import Purpose
-from receiver.lifecycle.ports import Objects, Ports
+from receiver.lifecycle.ports import Ports
 from receiver.web import problems
 from receiver.web.bodies import header
 from receiver.web.context import Context, described, id_of, route
@@ -20,11 +19,11 @@ from receiver.web.operations import BYTES, Answer, Operation, Parameter
 from receiver.web.present import DOWNLOAD_PROVIDER
 from receiver.web.problems import ProblemError
 from receiver.web.queries import read_query
+from receiver.web.ranges import StoredBytes, cut, is_known, wanted_range
 from receiver.web.reports import FOREIGN_BYTES
 
 _TEMPLATE = "/v1/tasks/{id}/results/{result_id}/audio"
 _PATH = re.compile(r"/v1/tasks/[^/]+/results/([0-9a-fA-F-]{36})/audio")
-_RANGE = re.compile(rb"bytes *= *([0-9]{0,18})-([0-9]{0,18})", re.IGNORECASE)
 #: The media types that a probe can tell, with their extensions; whatever else a row says is not believed.
 _EXTENSIONS = {
     "audio/mpeg": "mp3",
@@ -114,55 +113,20 @@ async def audio(context: Context, request: Request) -> Response:
         "Content-Disposition": f'inline; filename="{task_id}-{result.index}.{extension}"',
         "ETag": etag,
     }
-    if _is_known(header(request.scope, b"if-none-match"), etag):
+    if is_known(header(request.scope, b"if-none-match"), etag):
         return Response(status_code=304, headers=headers)
     start, end, status = 0, artifact.size, 200
-    wanted = _wanted(request.scope, etag)
+    wanted = wanted_range(request.scope, etag)
     if wanted is not None:
-        start, end = _cut(wanted, artifact.size)
+        start, end = cut(wanted, artifact.size)
         status = 206
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{artifact.size}"
     headers["Content-Length"] = str(end - start)
     if request.method == "HEAD":
         return Response(status_code=status, headers=headers, media_type=media_type)
-    return _Audio(
+    return StoredBytes(
         context.ports.objects, artifact.object_key, start, end, status=status, headers=headers, media_type=media_type
     )
-
-
-class _Audio(StreamingResponse):
-    """Bytes streamed out of the object store, which is opened before the answer begins."""
-
-    def __init__(
-        self,
-        objects: Objects,
-        key: str,
-        start: int,
-        end: int,
-        *,
-        status: int,
-        headers: dict[str, str],
-        media_type: str,
-    ) -> None:
-        super().__init__(_nothing(), status, headers, media_type)
-        self._objects = objects
-        self._key = key
-        self._start = start
-        self._end = end
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            opening = self._objects.stream(self._key, start=self._start, end=self._end)
-            async with opening as chunks:
-                self.body_iterator = chunks
-                await super().__call__(scope, receive, send)
-        except NotFoundError:
-            raise UnavailableError("audio that is noted as stored is not in the artifact store") from None
-
-
-async def _nothing() -> AsyncIterator[bytes]:
-    """Stand in until the object is open."""
-    yield b""
 
 
 def _kind(artifact: Artifact) -> tuple[str, str]:
@@ -172,43 +136,3 @@ def _kind(artifact: Artifact) -> tuple[str, str]:
     if extension is None or not _PLAIN.fullmatch(told):
         return "application/octet-stream", "bin"
     return told, extension
-
-
-def _is_known(if_none_match: bytes | None, etag: str) -> bool:
-    """Tell whether the caller holds these bytes (RFC 9110, 13.1.2: compared weakly)."""
-    if if_none_match is None:
-        return False
-    held = [tag.strip().removeprefix(b"W/") for tag in if_none_match.split(b",")]
-    return held == [b"*"] or etag.encode() in held
-
-
-def _wanted(scope: Scope, etag: str) -> tuple[bytes, bytes] | None:
-    """Return the two ends of the one range asked for, as written.
-
-    None for no range, several ranges, another unit, a HEAD, or a range that holds only for other bytes: then the
-    whole is the answer (RFC 9110, 14.2).
-    """
-    asked = header(scope, b"range")
-    condition = header(scope, b"if-range")
-    if asked is None or scope["method"] != "GET" or (condition is not None and condition != etag.encode()):
-        return None
-    found = _RANGE.fullmatch(asked.strip())
-    if found is None or not (found[1] or found[2]):
-        return None
-    if found[1] and found[2] and int(found[2]) < int(found[1]):
-        return None
-    return found[1], found[2]
-
-
-def _cut(wanted: tuple[bytes, bytes], size: int) -> tuple[int, int]:
-    """Return the first byte and the one after the last; raise ProblemError 416 when there is none."""
-    first, last = wanted
-    if first:
-        start = int(first)
-        end = min(int(last) + 1, size) if last else size
-    else:
-        start = max(0, size - int(last))
-        end = size
-    if start >= end:
-        raise ProblemError(problems.RANGE_NOT_SATISFIABLE, headers={"Content-Range": f"bytes */{size}"})
-    return start, end
