@@ -3,15 +3,7 @@
 from collections.abc import Sequence
 
 from receiver.cli.progress import Progress
-from receiver.sdk import (
-    AnswerLostError,
-    Client,
-    ClientError,
-    Task,
-    TooManyRequestsError,
-    UnavailableError,
-    UnreachableError,
-)
+from receiver.sdk import PASSING, Client, ClientError, Task, UnreachableError
 from receiver.system import RealSystem
 
 _FIRST_WAIT_SECONDS = 0.1
@@ -19,7 +11,6 @@ _LONGEST_WAIT_SECONDS = 0.5
 _GROWTH = 1.3
 #: How long the service may be away before following it is given up.
 _PATIENCE_SECONDS = 60.0
-_PASSING = (AnswerLostError, TooManyRequestsError, UnavailableError, UnreachableError)
 
 
 async def follow(
@@ -48,7 +39,7 @@ async def follow(
                 known[task.id] = await client.task(task.id)
                 progress.see(known[task.id])
             heard = system.monotonic()
-        except _PASSING as error:
+        except PASSING as error:
             if system.monotonic() - heard > _PATIENCE_SECONDS:
                 raise
             progress.trouble(_trouble(error))

@@ -2,21 +2,25 @@
 
     async with Client("http://127.0.0.1:8080", api_key=key) as client:
         task = await client.submit({"provider": "runware", "prompt": "…", "reference_audio": "https://…"})
-        task = await client.task(task.id, wait_seconds=30)
-        async for event in client.watch(task.id):
-            print(event.at, event.type, event.data)
+        task = await client.wait(task.id)
+        for result in task.results:
+            await client.save(task, result, Path("covers"))
 
-Imports httpx and nothing of the receiver. `values` and `upkeep` are what the service says, `watching` is how a stream
-of events is read, `errors` what can go wrong, `client` the calls.
+Imports httpx and nothing of the receiver. `client` is all the calls together: `tasks`, `timelines`, `audio` and
+`care`, each over a `connection`. `values` and `upkeep` are what the service says, `watching` is how a stream of
+events is read, `errors` is what can go wrong.
 """
 
-from receiver.sdk.client import DEFAULT_URL, Client, checked_address
+from receiver.sdk.audio import file_name
+from receiver.sdk.client import Client
+from receiver.sdk.connection import DEFAULT_URL, PASSING, checked_address
 from receiver.sdk.errors import (
     AnswerLostError,
     ClientError,
     ConflictError,
     DownloadError,
     InvalidRequestError,
+    NotEndedError,
     NotFoundError,
     ProblemError,
     TooManyRequestsError,
@@ -26,12 +30,13 @@ from receiver.sdk.errors import (
     UnreachableError,
     UnsafeAddressError,
 )
-from receiver.sdk.upkeep import Outcome, Replay, Replayed, Statistics
-from receiver.sdk.values import ENDED, Artifact, Event, Page, Remark, Result, Task, TaskError, Waiting
+from receiver.sdk.upkeep import Outcome, Replay, Replayed, Report, Statistics
+from receiver.sdk.values import ENDED, Artifact, Event, Input, Page, Remark, Result, Task, TaskError, Waiting
 
 __all__ = [
     "DEFAULT_URL",
     "ENDED",
+    "PASSING",
     "AnswerLostError",
     "Artifact",
     "Client",
@@ -39,7 +44,9 @@ __all__ = [
     "ConflictError",
     "DownloadError",
     "Event",
+    "Input",
     "InvalidRequestError",
+    "NotEndedError",
     "NotFoundError",
     "Outcome",
     "Page",
@@ -47,6 +54,7 @@ __all__ = [
     "Remark",
     "Replay",
     "Replayed",
+    "Report",
     "Result",
     "Statistics",
     "Task",
@@ -59,4 +67,5 @@ __all__ = [
     "UnsafeAddressError",
     "Waiting",
     "checked_address",
+    "file_name",
 ]

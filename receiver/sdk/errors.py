@@ -6,6 +6,7 @@ ClientError
 ├── AnswerLostError          sent, but no answer came: it may have had its effect
 ├── UnexpectedAnswerError    an answer that no receiver gives: another program, a proxy, a redirect
 ├── DownloadError            the audio that came is not the audio that the task names
+├── NotEndedError            the time to wait for a task is over, and the task goes on
 └── ProblemError             the service said no, and why (RFC 9457)
     ├── InvalidRequestError  400, 413, 415, 422: the request itself, field by field
     ├── UnauthorizedError    401, 403
@@ -18,7 +19,7 @@ ClientError
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from receiver.sdk.values import Remark
+from receiver.sdk.values import Remark, Task
 
 
 class ClientError(Exception):
@@ -49,6 +50,15 @@ class UnexpectedAnswerError(ClientError):
 
 class DownloadError(ClientError):
     """The audio that came is not the audio that the task names."""
+
+
+class NotEndedError(ClientError):
+    """The time to wait is over, and the ``task`` goes on."""
+
+    def __init__(self, task: Task) -> None:
+        """Keep the task as it was last seen."""
+        super().__init__(f"task {task.id} has not ended in time; it is {task.status}")
+        self.task = task
 
 
 class ProblemError(ClientError):

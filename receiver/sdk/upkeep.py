@@ -1,9 +1,10 @@
-"""What the service says of many tasks at once: erased, replayed, counted; read like ``values``."""
+"""What the service says of reports, and of many tasks at once: erased, replayed, counted; read like ``values``."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
-from receiver.sdk.values import maybe, maybe_number, objects, one, part
+from receiver.sdk.values import maybe, maybe_number, objects, one, part, time_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,6 +13,26 @@ class Erased:
 
     count: int
     more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a provider said of a task once, without its words; ``size`` in bytes, ``sha256`` in hex.
+
+    ``via``: callback, poll or submit. ``sliced``: it was cut out of an answer about several tasks. ``verdict``: what
+    was made of it, None while it waits.
+    """
+
+    id: str
+    via: str
+    received_at: datetime
+    size: int
+    sha256: str
+    sliced: bool
+    duplicate_of: str | None
+    verdict: str | None
+    reason: str | None
+    document: Mapping[str, object] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +86,11 @@ class Statistics:
     document: Mapping[str, object] = field(repr=False)
 
 
+def reports_of(document: Mapping[str, object]) -> tuple[Report, ...]:
+    """Read the reports of a task."""
+    return tuple(_report(item) for item in objects(document, "data"))
+
+
 def erased_of(document: Mapping[str, object]) -> Erased:
     """Read how many tasks were erased."""
     return Erased(one(document, "count", int), one(document, "more", bool))
@@ -80,6 +106,21 @@ def replay_of(document: Mapping[str, object]) -> Replay:
 def statistics_of(document: Mapping[str, object]) -> tuple[Statistics, ...]:
     """Read the figures of every model."""
     return tuple(_statistics(item) for item in objects(document, "data"))
+
+
+def _report(document: Mapping[str, object]) -> Report:
+    return Report(
+        id=one(document, "id", str),
+        via=one(document, "via", str),
+        received_at=time_of(document, "received_at"),
+        size=one(document, "bytes", int),
+        sha256=one(document, "sha256", str),
+        sliced=one(document, "sliced", bool),
+        duplicate_of=maybe(document, "duplicate_of", str),
+        verdict=maybe(document, "verdict", str),
+        reason=maybe(document, "reason", str),
+        document=document,
+    )
 
 
 def _replayed(document: Mapping[str, object]) -> Replayed:

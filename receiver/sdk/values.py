@@ -52,6 +52,21 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True)
+class Input:
+    """A reference audio that the service holds; ``size`` in bytes, ``sha256`` in hex."""
+
+    id: str
+    sha256: str
+    size: int
+    duration_seconds: float | None
+
+    @property
+    def reference(self) -> str:
+        """What goes into a request as its ``reference_audio``."""
+        return f"input:{self.id}"
+
+
+@dataclass(frozen=True, slots=True)
 class TaskError:
     """One reason why a task failed. ``retryable``: the same request may succeed another time."""
 
@@ -149,18 +164,18 @@ def task_of(document: Mapping[str, object]) -> Task:
         model=maybe(document, "model", str),
         status=one(document, "status", str),
         overdue=one(document, "overdue", bool),
-        created_at=_time(document, "created_at"),
-        submitted_at=_maybe_time(document, "submitted_at"),
-        settled_at=_maybe_time(document, "settled_at"),
-        completed_at=_maybe_time(document, "completed_at"),
-        deadline_at=_maybe_time(document, "deadline_at"),
-        erased_at=_maybe_time(document, "erased_at"),
+        created_at=time_of(document, "created_at"),
+        submitted_at=maybe_time(document, "submitted_at"),
+        settled_at=maybe_time(document, "settled_at"),
+        completed_at=maybe_time(document, "completed_at"),
+        deadline_at=maybe_time(document, "deadline_at"),
+        erased_at=maybe_time(document, "erased_at"),
         waiting=_waiting(document),
         metadata=part(document, "metadata"),
         warnings=tuple(remark_of(item) for item in objects(document, "warnings")),
         provider_task_id=maybe(document, "provider_task_id", str),
         request=part(document, "request"),
-        results=tuple(_result(item) for item in objects(document, "results")),
+        results=tuple(result_of(item) for item in objects(document, "results")),
         errors=tuple(_error(item) for item in objects(document, "errors")),
         cost_usd=maybe_number(document, "cost_usd"),
         polls=one(document, "polls", int),
@@ -173,6 +188,16 @@ def page_of(document: Mapping[str, object]) -> Page:
     """Read one page of tasks."""
     tasks = tuple(task_of(item) for item in objects(document, "data"))
     return Page(tasks, maybe(document, "next_cursor", str), document)
+
+
+def input_of(document: Mapping[str, object]) -> Input:
+    """Read what the service holds of a reference audio."""
+    return Input(
+        id=one(document, "id", str),
+        sha256=one(document, "sha256", str),
+        size=one(document, "bytes", int),
+        duration_seconds=maybe_number(document, "duration_seconds"),
+    )
 
 
 def events_of(document: Mapping[str, object]) -> tuple[Event, ...]:
@@ -203,10 +228,11 @@ def _waiting(document: Mapping[str, object]) -> Waiting | None:
     if document.get("waiting") is None:
         return None
     waiting = part(document, "waiting")
-    return Waiting(one(waiting, "for", str), one(waiting, "message", str), _maybe_time(waiting, "until"))
+    return Waiting(one(waiting, "for", str), one(waiting, "message", str), maybe_time(waiting, "until"))
 
 
-def _result(document: Mapping[str, object]) -> Result:
+def result_of(document: Mapping[str, object]) -> Result:
+    """Read one result."""
     return Result(
         id=_identifier(document),
         index=one(document, "index", int),
@@ -214,7 +240,7 @@ def _result(document: Mapping[str, object]) -> Result:
         late=one(document, "late", bool),
         seed=maybe(document, "seed", int),
         cost_usd=maybe_number(document, "cost_usd"),
-        received_at=_time(document, "received_at"),
+        received_at=time_of(document, "received_at"),
         artifact=_artifact(part(document, "artifact")),
     )
 
@@ -246,7 +272,7 @@ def event_of(document: Mapping[str, object]) -> Event:
         task_id=one(document, "task_id", str),
         seq=one(document, "seq", int),
         type=one(document, "type", str),
-        at=_time(document, "at"),
+        at=time_of(document, "at"),
         data=part(document, "data"),
         document=document,
     )
@@ -285,15 +311,17 @@ def maybe_number(document: Mapping[str, object], name: str) -> float | None:
     return number
 
 
-def _time(document: Mapping[str, object], name: str) -> datetime:
+def time_of(document: Mapping[str, object], name: str) -> datetime:
+    """Read a moment, which names its zone."""
     moment = datetime.fromisoformat(one(document, name, str))
     if moment.tzinfo is None:
         raise _wrong(name, "without a time zone")
     return moment
 
 
-def _maybe_time(document: Mapping[str, object], name: str) -> datetime | None:
-    return None if document.get(name) is None else _time(document, name)
+def maybe_time(document: Mapping[str, object], name: str) -> datetime | None:
+    """Read a moment that may be null or absent."""
+    return None if document.get(name) is None else time_of(document, name)
 
 
 def _identifier(document: Mapping[str, object]) -> str:

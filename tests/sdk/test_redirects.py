@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from receiver.sdk import UnexpectedAnswerError
-from receiver.sdk.client import _refusal
+from receiver.sdk.connection import _refusal
 
 
 @pytest.mark.parametrize("status", [300, 301, 304, 307])
