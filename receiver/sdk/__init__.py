@@ -8,7 +8,8 @@
 
 Imports httpx and nothing of the receiver. `client` is all the calls together: `tasks`, `timelines`, `audio` and
 `care`, each over a `connection`. `values` and `upkeep` are what the service says, `watching` is how a stream of
-events is read, `errors` is what can go wrong.
+events is read, `notifications` tells whether what arrives at your application is genuine, `errors` is what can go
+wrong.
 """
 
 from receiver.sdk.audio import file_name
@@ -30,6 +31,15 @@ from receiver.sdk.errors import (
     UnreachableError,
     UnsafeAddressError,
 )
+from receiver.sdk.notifications import (
+    ForgedNotificationError,
+    Notification,
+    NotificationError,
+    StaleNotificationError,
+    UnreadableNotificationError,
+    UnusableSecretError,
+    verify_notification,
+)
 from receiver.sdk.upkeep import Outcome, Replay, Replayed, Report, Statistics
 from receiver.sdk.values import ENDED, Artifact, Event, Input, Page, Remark, Result, Task, TaskError, Waiting
 
@@ -44,10 +54,13 @@ __all__ = [
     "ConflictError",
     "DownloadError",
     "Event",
+    "ForgedNotificationError",
     "Input",
     "InvalidRequestError",
     "NotEndedError",
     "NotFoundError",
+    "Notification",
+    "NotificationError",
     "Outcome",
     "Page",
     "ProblemError",
@@ -56,6 +69,7 @@ __all__ = [
     "Replayed",
     "Report",
     "Result",
+    "StaleNotificationError",
     "Statistics",
     "Task",
     "TaskError",
@@ -64,8 +78,11 @@ __all__ = [
     "UnavailableError",
     "UnexpectedAnswerError",
     "UnreachableError",
+    "UnreadableNotificationError",
     "UnsafeAddressError",
+    "UnusableSecretError",
     "Waiting",
     "checked_address",
     "file_name",
+    "verify_notification",
 ]
