@@ -40,6 +40,7 @@ from receiver.storage import deciding, erasing, leases, replaying, reports, shar
 from receiver.storage.claim import Claim
 from receiver.storage.engine import Engine, open_sqlite
 from receiver.storage.hints import Hints, in_touch
+from receiver.storage.insight import SqlInsight
 from receiver.storage.installing import made_ready, probe
 from receiver.storage.migrations import NEWEST, upgrade
 from receiver.storage.naming import Asked
@@ -78,6 +79,7 @@ class SqlStore:
         self._on_change = on_change
         self._unread: set[UUID] = set()
         self.installation_id = installation_id
+        self.insight = SqlInsight(engine)
         # A new task is a dozen rows, a report is two.
         self._create = engine.gather(self._created, weigh=lambda _: 4)
         self._append = engine.gather(reports.append, urgent=True)

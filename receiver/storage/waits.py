@@ -67,7 +67,7 @@ def known(connection: Connection, providers: Collection[str]) -> list[Known]:
     found = []
     for provider in sorted(providers):
         under_way = _under_way(connection, provider)
-        for model in _models(connection, provider):
+        for model in models(connection, provider):
             ended, all_since = _ended(connection, provider, model)
             found.append(
                 Known(
@@ -82,7 +82,8 @@ def known(connection: Connection, providers: Collection[str]) -> list[Known]:
     return found
 
 
-def _models(connection: Connection, provider: str) -> Iterable[str]:
+def models(connection: Connection, provider: str) -> Iterable[str]:
+    """Yield the models of a provider of which tasks have ended, by name."""
     # None that is nameless: of an adopted generation neither its model is known nor when it began.
     model: str | None = ""
     for _ in range(_MOST_MODELS):

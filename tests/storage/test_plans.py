@@ -6,8 +6,19 @@ import pytest
 from sqlalchemy import ClauseElement, Connection, select
 
 from receiver.domain.task import Status
-from receiver.lifecycle.ports import RuledFilter, TaskFilter
-from receiver.storage import deciding, erasing, leases, replaying, reports, statistics, sweeping, views, waits
+from receiver.lifecycle.ports import RuledFilter, SaidFilter, TaskFilter
+from receiver.storage import (
+    deciding,
+    erasing,
+    insight,
+    leases,
+    replaying,
+    reports,
+    statistics,
+    sweeping,
+    views,
+    waits,
+)
 from receiver.storage.store import SqlStore
 from receiver.storage.tables import tasks
 from tests.storage.engines import ON_SQLITE
@@ -38,6 +49,11 @@ STATEMENTS: dict[str, ClauseElement] = {
     "how many are under way": statistics.COUNTED,
     "figures of what ended": statistics.ended(None),
     "durations": statistics.DURATIONS,
+    "figures of the latest": insight.LATELY,
+    "what was said": insight.scan(SaidFilter()),
+    "what was said before": insight.scan(SaidFilter(before=ONE)),
+    "what was set aside": insight.scan(SaidFilter(set_aside=True)),
+    "what was set aside before": insight.scan(SaidFilter(set_aside=True, before=ONE)),
     "next model": waits.NEXT_MODEL,
     "how long the latest were waited for": waits.LATEST_ENDED,
     "how long those under way are waited for": waits.UNDER_WAY,
@@ -60,6 +76,9 @@ WALKS = {
     "claim reports": "SCAN inbox",
     "next report": "SCAN inbox",
     "list by nothing": "SCAN tasks",
+    "figures of the latest": "SCAN latest",
+    "what was said": "SCAN reports USING INDEX sqlite_autoindex_reports_1",
+    "what was set aside": "SCAN rulings USING INDEX rulings_set_aside",
     "figures of what ended": "SCAN tasks USING COVERING INDEX tasks_ended",
 }
 #: What is sorted: the urgent among the due, and the few reports of one task.
@@ -93,3 +112,10 @@ async def test_the_keys_of_a_list_alone_are_read_from_its_index(store: SqlStore)
     names = ("list by status and cursor", "list by provider", "list by metadata", "time of a list", "durations")
     plans = await store._engine.read(lambda connection: {name: plan(connection, STATEMENTS[name]) for name in names})
     assert [name for name, steps in plans.items() if "COVERING INDEX" not in steps[0]] == []
+
+
+@ON_SQLITE
+async def test_the_figures_of_the_latest_are_read_from_an_index_alone(store: SqlStore) -> None:
+    steps = await store._engine.read(lambda connection: plan(connection, insight.LATELY))
+    [step] = [step for step in steps if step.startswith("SEARCH")]
+    assert "COVERING INDEX tasks_ended" in step

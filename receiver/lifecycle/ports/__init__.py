@@ -1,5 +1,6 @@
 """What the steps need of the world, as protocols: implemented in the rooms above, joined in ``bootstrap``."""
 
+from receiver.lifecycle.ports.insight import Insight, Lately, Said, SaidFilter
 from receiver.lifecycle.ports.provider import (
     Answered,
     LogPage,
@@ -58,6 +59,8 @@ __all__ = [
     "Decision",
     "Erasing",
     "Fetched",
+    "Insight",
+    "Lately",
     "Limits",
     "LogPage",
     "Metrics",
@@ -77,6 +80,8 @@ __all__ = [
     "ReportSummary",
     "RuledFilter",
     "RuledReport",
+    "Said",
+    "SaidFilter",
     "Schedules",
     "Slice",
     "Standings",

@@ -13,6 +13,7 @@ from receiver.domain.report import NewReport, StoredReport, Verdict, Via
 from receiver.domain.standing import Standing
 from receiver.domain.statistics import Statistics
 from receiver.domain.task import Change, Status, Task, Work
+from receiver.lifecycle.ports.insight import Insight
 
 
 class Queue(StrEnum):
@@ -372,6 +373,10 @@ class Store(Protocol):
 
     async def ping(self) -> None:
         """Prove that a write would be taken now; raise UnavailableError else."""
+
+    @property
+    def insight(self) -> Insight:
+        """What somebody asks who looks over everything."""
 
     @property
     def trouble(self) -> str | None:

@@ -1,0 +1,141 @@
+from dataclasses import replace
+
+from receiver.domain.report import NewReport, Verdict, Via
+from receiver.domain.task import Change, Ruling, Status, Task
+from receiver.lifecycle.ports import Decision, SaidFilter
+from receiver.storage import insight
+from receiver.storage.store import SqlStore
+from tests.storage.making import LIMITS, NOW, SECOND, given, new_key, report, result, submitted, task
+
+
+async def kept(
+    store: SqlStore, of: Task, body: bytes, verdict: Verdict | None, reason: str | None = None
+) -> NewReport:
+    """A callback, and what was made of it."""
+    came = report(of.key, body)
+    await store.append(came, LIMITS)
+    if verdict is not None:
+
+        def decide(current: Task) -> Change:
+            return Change(current, rulings=(Ruling(came.id, verdict, reason),))
+
+        await store.apply([Decision(of.key, decide, reports=(came.id,))])
+    return came
+
+
+async def test_callbacks_are_listed_newest_first_with_what_was_made_of_them(store: SqlStore) -> None:
+    one, other = task(), task("aimlapi")
+    await given(store, one, other)
+    first = await kept(store, one, b"1", Verdict.SETTLED)
+    second = await kept(store, other, b"2", Verdict.QUARANTINED, "unknown form: status 'odd'")
+    third = await kept(store, one, b"3", None)
+
+    lines, following = await store.insight.said(SaidFilter())
+
+    assert following is None
+    assert [(line.id, line.task_id, line.verdict, line.reason) for line in lines] == [
+        (third.id, one.id, None, None),
+        (second.id, other.id, Verdict.QUARANTINED, "unknown form: status 'odd'"),
+        (first.id, one.id, Verdict.SETTLED, None),
+    ]
+    assert lines[0].status is Status.QUEUED
+    assert lines[0].size == 1
+    assert await store.insight.said_once(second.id) == lines[1]
+    assert await store.insight.said_once(new_key()) is None
+
+
+async def test_a_listing_goes_on_where_it_ended(store: SqlStore) -> None:
+    of = task()
+    await given(store, of)
+    came = [await kept(store, of, str(number).encode(), Verdict.SETTLED) for number in range(5)]
+    found, before = [], None
+    for _ in range(3):
+        lines, before = await store.insight.said(SaidFilter(before=before, limit=2))
+        found += [line.id for line in lines]
+    assert before is None
+    assert found == [one.id for one in reversed(came)]
+
+
+async def test_a_listing_is_narrowed_down_and_a_report_of_no_task_is_in_it(store: SqlStore) -> None:
+    of, unknown = task(), task("aimlapi")
+    await given(store, of)
+    settled = await kept(store, of, b"1", Verdict.SETTLED)
+    conflict = await kept(store, of, b"2", Verdict.CONFLICT, "another link")
+    orphan = await kept(store, unknown, b"3", Verdict.QUARANTINED)
+
+    async def found(wanted: SaidFilter) -> list[object]:
+        return [line.id for line in (await store.insight.said(wanted))[0]]
+
+    assert await found(SaidFilter(set_aside=True)) == [orphan.id, conflict.id]
+    assert await found(SaidFilter(set_aside=True, before=orphan.id)) == [conflict.id]
+    assert await found(SaidFilter(set_aside=True, verdict=Verdict.CONFLICT)) == [conflict.id]
+    assert await found(SaidFilter(verdict=Verdict.SETTLED)) == [settled.id]
+    assert await found(SaidFilter(provider="aimlapi")) == []
+    [line] = (await store.insight.said(SaidFilter(set_aside=True, limit=1)))[0]
+    assert (line.task_id, line.status) == (None, None)
+
+
+async def test_only_callbacks_are_listed_but_whatever_was_set_aside(store: SqlStore) -> None:
+    of = submitted()
+    await given(store, of)
+    answer = report(of.key, via=Via.POLL)
+    ruling = Ruling(answer.id, Verdict.QUARANTINED, "odd")
+    await store.apply([Decision(of.key, lambda current: Change(current, report=answer, rulings=(ruling,)))])
+    assert (await store.insight.said(SaidFilter()))[0] == []
+    [line] = (await store.insight.said(SaidFilter(set_aside=True)))[0]
+    assert (line.id, line.via) == (answer.id, Via.POLL)
+
+
+def answering(of: Task, answer: NewReport) -> Decision:
+    return Decision(of.key, lambda current: Change(current, report=answer))
+
+
+async def test_one_call_looks_at_so_many_reports_and_no_more(store: SqlStore) -> None:
+    of = submitted()
+    await given(store, of)
+    came = await kept(store, of, b"1", Verdict.SETTLED)
+    answers = [report(of.key, str(number).encode(), via=Via.POLL) for number in range(insight.SCANNED)]
+    await store.apply([answering(of, answer) for answer in answers])
+    lines, before = await store.insight.said(SaidFilter())
+    assert lines == []
+    assert before is not None
+    lines, before = await store.insight.said(SaidFilter(before=before))
+    assert [line.id for line in lines] == [came.id]
+    assert before is None
+
+
+def ended(
+    status: Status = Status.SUCCEEDED, *, after: int = 30, cost: int | None = 150_000, model: str = "m"
+) -> Task:
+    """A task that ended so long after it began."""
+    found = () if cost is None else (replace(result(), cost_micros=cost),)
+    return replace(
+        submitted(),
+        model=model,
+        status=status,
+        work=None,
+        due_at=None,
+        polls=2,
+        results=found,
+        settled_at=NOW + after * SECOND,
+        completed_at=NOW + after * SECOND,
+    )
+
+
+async def test_the_latest_tasks_of_each_model_are_counted(store: SqlStore) -> None:
+    await given(store, ended(), ended(after=40), ended(Status.FAILED, cost=None), ended(model="n"), submitted())
+    [of_m, of_n] = await store.insight.lately(["runware", "aimlapi"])
+    assert (of_m.provider, of_m.model, of_n.model) == ("runware", "m", "n")
+    assert {status: count for status, count in of_m.counts.items() if count} == {
+        Status.SUCCEEDED: 2,
+        Status.FAILED: 1,
+    }
+    assert (of_m.tasks, of_m.polls, of_m.awaited, of_m.missed, of_m.cost_micros) == (3, 6, 2, 0, 300_000)
+    assert (of_m.capped, of_m.since) == (False, None)
+
+
+async def test_a_model_without_a_name_and_one_without_a_cost_have_figures_too(store: SqlStore) -> None:
+    await given(store, ended(model="", cost=None))
+    [figures] = await store.insight.lately(["runware"])
+    assert (figures.model, figures.cost_micros, figures.awaited) == ("", None, 0)
+    assert await store.insight.lately([]) == []
