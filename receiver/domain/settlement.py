@@ -22,10 +22,9 @@ from receiver.domain.result import Artifact, ArtifactStatus, Result, same_place
 from receiver.domain.schedule import PollPlan
 from receiver.domain.submission import evidence
 from receiver.domain.task import Change, Ruling, Status, Task, Work
+from receiver.domain.usual import expiry, settle_usual
 from receiver.domain.values import replace
 
-#: A link is not believed to live longer than ten years, which no date can overflow by.
-_LONGEST_LIFE_SECONDS = 315_360_000
 #: How long an answer that shows failures, nothing pending and fewer outcomes than asked for must stay the same.
 QUIET = timedelta(seconds=30)
 
@@ -72,6 +71,12 @@ def settle(task: Task, report: StoredReport, reading: Reading, now: datetime, ru
     the provider's hosts, its failures only make the provider's own answer due. An answer we fetched ourselves
     decides.
     """
+    usual = settle_usual(task, report, reading, now, trusted_link=rules.trusted_link, new_id=rules.new_id)
+    return usual or weigh(task, report, reading, now, rules)
+
+
+def weigh(task: Task, report: StoredReport, reading: Reading, now: datetime, rules: SettleRules) -> Change:
+    """Like ``settle``, rule by rule, for every report."""
     foreign = sorted(name for name in reading.named if not is_own_name(task, name))
     if foreign:
         whose = "another task" if task.provider_task_id else "a task before the provider told its id of this one"
@@ -253,7 +258,7 @@ class _Settling:
             seed=output.seed,
             cost_micros=output.cost_micros,
             link=output.link,
-            link_expires_at=self._expiry(output),
+            link_expires_at=expiry(self.task, self.report, output),
             artifact=Artifact(due_at=self.now),
         )
         self._put(index, result)
@@ -265,12 +270,6 @@ class _Settling:
         if late:
             data["late"] = True
         self.events.append(Event(EventType.RESULT_RECEIVED, self.now, data))
-
-    def _expiry(self, output: Output) -> datetime | None:
-        ttl = self.task.request.ttl_seconds
-        if output.link is None or output.link_expires_at is not None or ttl is None:
-            return output.link_expires_at
-        return self.report.received_at + timedelta(seconds=min(ttl, _LONGEST_LIFE_SECONDS))
 
     def _known_again(self, known: Result, output: Output) -> None:
         same_seed = known.seed is None or output.seed is None or known.seed == output.seed
@@ -302,7 +301,7 @@ class _Settling:
                 renewed,
                 inline=False,
                 link=output.link,
-                link_expires_at=self._expiry(output),
+                link_expires_at=expiry(self.task, self.report, output),
                 artifact=replace(known.artifact, due_at=self.now if at_once else known.artifact.due_at),
             )
         self._put(known.index, renewed)
