@@ -15,6 +15,9 @@ from receiver.drill.processes import DrillError, NotInTimeError, wait_until
 OPEN = ("queued", "submitted", "unknown", "collecting")
 #: For so long a reader asks again where a service is away for a moment.
 _PATIENCE_SECONDS = 30.0
+#: A process that died has claimed callbacks for as long as its lease lasts, two minutes unless set otherwise; until
+#: that ends nobody else may count them.
+_LEASE_SECONDS = 150.0
 _PAGE = 200
 _STORIES = 3
 
@@ -108,8 +111,8 @@ class Sides:
         return document
 
 
-def read_books(sides: Sides, *, patience_seconds: float = 10.0) -> Books:
-    """Read both sides; what was acknowledged a moment ago is given a while to be counted as well."""
+def read_books(sides: Sides, *, patience_seconds: float = _LEASE_SECONDS) -> Books:
+    """Read both sides; what was acknowledged and is not yet counted is given until every claim on it has ended."""
     end = time.monotonic() + patience_seconds
     while True:
         # In this order nothing that one side shows can be too new for the next.
@@ -120,6 +123,7 @@ def read_books(sides: Sides, *, patience_seconds: float = 10.0) -> Books:
         books = Books(ours, theirs, events)
         if not reckon(books).acknowledged_but_missing or time.monotonic() > end:
             return books
+        time.sleep(0.2)
 
 
 def with_audio(sides: Sides, books: Books) -> Books:

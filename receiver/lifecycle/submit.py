@@ -123,17 +123,39 @@ async def lease(ports: Ports, provider: Provider, limit: int) -> list[Task]:
     pushed = _callback_base(ports, provider) is not None
 
     due: dict[UUID, datetime | None] = {}
+    opened: dict[UUID, Attempt] = {}
 
     def decide(task: Task) -> Change | None:
         due[task.key] = task.due_at
-        return begin(task, now, submit_rules(ports, provider, task), pushed=pushed)
+        change = begin(task, now, submit_rules(ports, provider, task), pushed=pushed)
+        if change is not None and change.task.attempt_open_since == now and change.attempt is not None:
+            opened[task.key] = change.attempt
+        return change
 
-    leased = await ports.store.lease_tasks(
-        Work.SUBMIT, provider.name, now=now, limit=limit, lease=ports.limits.lease, decide=decide
-    )
+    try:
+        leased = await ports.store.lease_tasks(
+            Work.SUBMIT, provider.name, now=now, limit=limit, lease=ports.limits.lease, decide=decide
+        )
+    except UnavailableError:
+        # Whether these attempts stand is not known, but that nothing was sent is. Taken for interrupted, they would
+        # be looked for at a provider who never heard of them, and where none may be sent twice that is their end.
+        await record(ports, [_unsent(ports, provider, key, attempt) for key, attempt in opened.items()])
+        raise
     begun = [task for task in leased if task.attempt_open_since == now]
     observe_lateness(ports, Queue.SUBMIT, [due[task.key] for task in begun], now)
     return begun
+
+
+def _unsent(ports: Ports, provider: Provider, task_key: UUID, attempt: Attempt) -> Decision:
+    """Close an attempt of ours that is open though nothing was sent, if it is."""
+
+    def decide(task: Task) -> Change | None:
+        if (task.attempts, task.attempt_open_since) != (attempt.ordinal, attempt.started_at):
+            return None
+        outcome = NotSent("the database was lost before anything was sent")
+        return conclude(task, outcome, ports.system.now(), submit_rules(ports, provider, task), attempt=attempt)
+
+    return Decision(task_key, decide, release=True)
 
 
 async def submit(ports: Ports, task: Task, reception: Reception, heed: Callable[[Pause], None]) -> None:

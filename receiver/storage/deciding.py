@@ -167,7 +167,10 @@ class _Taking:
             if change is not None:
                 change = self._with_its_own_name(held.task, change)
                 self.batch.change(held, change)
-        except Exception as error:  # noqa: BLE001 - whatever a decision raises concerns that decision alone
+        except Exception as error:
+            # Whatever a decision raises concerns that decision alone; what the database does concerns all.
+            if fault(error) is not None:
+                raise
             _failed(self.batch, decision, error, held.task.id)
             return None
         self.batch.close(decision.reports)

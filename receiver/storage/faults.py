@@ -4,7 +4,7 @@ import errno
 import os
 import sqlite3
 
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, PendingRollbackError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from receiver.domain.errors import StorageFullError, StorageReadOnlyError, UnavailableError
@@ -113,11 +113,13 @@ def is_lost(error: BaseException) -> bool:
     if isinstance(below, OSError | EOFError):
         # A time limit is among the first: what was asked may still be under way on that connection.
         return True
-    if isinstance(error, DBAPIError) and error.connection_invalidated:
+    if isinstance(error, PendingRollbackError) or (isinstance(error, DBAPIError) and error.connection_invalidated):
         return True
     # What the driver itself complains of, but for values that it cannot send: the connection is of no use any more.
-    refused = isinstance(below, ValueError) or isinstance(getattr(below, "__cause__", None), ValueError)
-    return type(below).__name__ in {"InterfaceError", "InternalClientError"} and not refused
+    said = (below, getattr(below, "__cause__", None))
+    if any(isinstance(part, ValueError) for part in said):
+        return False
+    return any(type(part).__name__ in {"InterfaceError", "InternalClientError"} for part in said)
 
 
 def is_conflict(error: BaseException) -> bool:

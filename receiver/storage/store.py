@@ -38,6 +38,7 @@ from receiver.lifecycle.ports import (
 )
 from receiver.storage import deciding, erasing, leases, replaying, reports, sharing, statistics, sweeping, views
 from receiver.storage.claim import Claim
+from receiver.storage.claiming import Claims, Moment
 from receiver.storage.engine import Engine, open_sqlite
 from receiver.storage.hints import Hints, in_touch
 from receiver.storage.insight import SqlInsight
@@ -47,13 +48,12 @@ from receiver.storage.naming import Asked
 from receiver.storage.places import file_of, is_shared, named
 from receiver.storage.sqlite import held, make_private, refuse_lost, written
 from receiver.storage.standings import all_standings, change_standing
+from receiver.storage.tables import artifacts, inbox, tasks
 from receiver.storage.waits import known
 from receiver.storage.writer import Finish
 
 #: The hint that events were written.
 EVENTS = "events"
-#: Returns the time that leases go by, given this process's own.
-Moment = Callable[[Connection, datetime], datetime]
 
 
 class SqlStore:
@@ -73,7 +73,7 @@ class SqlStore:
         hints: Hints | None = None,
     ) -> None:
         self._engine = engine
-        self._moment = moment or engine.moment
+        self._claims = Claims(engine, owner, moment)
         self._hints = hints
         self._owner = owner
         self._on_change = on_change
@@ -111,7 +111,7 @@ class SqlStore:
         lease: timedelta,
         decide: Decide | None = None,
     ) -> list[Task]:
-        def claimed(connection: Connection) -> tuple[list[Task], dict[UUID, Change]]:
+        def claimed(connection: Connection, claim: Claim) -> tuple[list[Task], dict[UUID, Change]]:
             made: dict[UUID, Change] = {}
 
             def noted(task: Task) -> Change | None:
@@ -120,17 +120,16 @@ class SqlStore:
                     made[task.key] = change
                 return change
 
-            claim = self._claim(connection, now, limit, lease)
             return leases.lease_tasks(connection, work, provider, claim, noted if decide else None), made
 
-        leased, made = await self._engine.write(claimed)
+        leased, made = await self._claims.make(tasks, now, limit, lease, claimed, kind=f"{work.value} {provider}")
         self._on_change(list(made.values()))
         return leased
 
     async def lease_inbox(self, *, now: datetime, limit: int, lease: timedelta) -> list[StoredReport]:
         unread = list(self._unread)
-        claimed = await self._engine.write(
-            lambda connection: reports.lease(connection, self._claim(connection, now, limit, lease), unread)
+        claimed = await self._claims.make(
+            inbox, now, limit, lease, lambda connection, claim: reports.lease(connection, claim, unread)
         )
         self._unread.difference_update(unread)
         if not claimed:
@@ -153,14 +152,12 @@ class SqlStore:
         await self._engine.write(lambda connection: reports.defer(connection, report_id, due_at, self._owner))
 
     async def lease_artifacts(self, *, now: datetime, limit: int, lease: timedelta) -> list[ArtifactWork]:
-        return await self._engine.write(
-            lambda connection: leases.lease_artifacts(connection, self._claim(connection, now, limit, lease))
-        )
+        return await self._claims.make(artifacts, now, limit, lease, leases.lease_artifacts)
 
     async def prolong_artifacts(self, result_ids: Sequence[UUID], *, now: datetime, lease: timedelta) -> set[UUID]:
         return await self._engine.write(
             lambda connection: leases.prolong_artifacts(
-                connection, result_ids, self._claim(connection, now, len(result_ids), lease)
+                connection, result_ids, self._claims.claim(connection, now, len(result_ids), lease)
             )
         )
 
@@ -220,7 +217,7 @@ class SqlStore:
 
     async def change_standing(self, provider: str, change: ChangeStanding[Answer], *, now: datetime) -> Answer:
         def changed(connection: Connection) -> Answer:
-            return change_standing(connection, provider, change, self._moment(connection, now).timestamp())
+            return change_standing(connection, provider, change, self._claims.moment(connection, now).timestamp())
 
         return await self._engine.write(changed)
 
@@ -230,7 +227,7 @@ class SqlStore:
     async def due(self, work: Work, provider: str, *, now: datetime, limit: int) -> int:
         return await self._engine.read(
             lambda connection: leases.due(
-                connection, work, provider, self._claim(connection, now, limit, timedelta())
+                connection, work, provider, self._claims.claim(connection, now, limit, timedelta())
             )
         )
 
@@ -311,10 +308,6 @@ class SqlStore:
     def shared(self) -> bool:
         """Whether other processes work on this store too."""
         return self._engine.shared
-
-    def _claim(self, connection: Connection, now: datetime, limit: int, lease: timedelta) -> Claim:
-        by_all = self._moment(connection, now)
-        return Claim(by_all, by_all + lease, self._owner, limit)
 
     async def _whole(self) -> int | None:
         """Return the id up to which no event can appear any more, None where that is so of all there are.

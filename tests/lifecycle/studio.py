@@ -160,14 +160,18 @@ class Studio:
 
 
 @asynccontextmanager
-async def studio(folder: Path, seconds: Callable[[], float]) -> AsyncIterator[Studio]:
+async def studio(folder: Path, seconds: Callable[[], float], *, database: str | None = None) -> AsyncIterator[Studio]:
     system = Clock()
     providers = Providers(system, seconds)
     built = {
         name: entry.build({option.name: option.default for option in entry.options}, "a-key-of-nobody")
         for name, entry in PROVIDERS.items()
     }
-    async with open_store(folder / "receiver.db") as store, open_objects(str(folder / "artifacts")) as objects:
+    async with (
+        # Leases go by the clock that the test moves.
+        open_store(database or folder / "receiver.db", moment=lambda _, now: now) as store,
+        open_objects(str(folder / "artifacts")) as objects,
+    ):
         ports = Ports(
             store=store,
             objects=objects,

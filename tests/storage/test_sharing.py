@@ -15,7 +15,8 @@ from receiver.domain.event import EventType
 from receiver.domain.report import StoredReport
 from receiver.domain.task import Change, Status, Task, Work
 from receiver.lifecycle.ports import Once, TakenError, TaskFilter
-from receiver.storage.store import Moment, SqlStore, open_store
+from receiver.storage.claiming import Moment
+from receiver.storage.store import SqlStore, open_store
 from receiver.storage.tables import tasks
 from tests.postgresql import Server, connected
 from tests.storage.making import (
