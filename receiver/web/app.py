@@ -21,6 +21,7 @@ from receiver.web.callbacks import CallbackDoor
 from receiver.web.config import WebConfig
 from receiver.web.context import CALLER, TEMPLATE, Context, Gate, described, route
 from receiver.web.doctor import DoctorDoor
+from receiver.web.doorbook import DoorBook
 from receiver.web.faults import log_fault
 from receiver.web.gauges import Gauges
 from receiver.web.operations import Answer, Operation
@@ -52,6 +53,7 @@ def create_app(ports: Ports, config: WebConfig, *, lifespan: Lifespan[Starlette]
         streams=Gate(config.max_streams, problems.TOO_MANY_STREAMS),
         replays=Gate(replaying.MOST_AT_ONCE, problems.TOO_MANY_REPLAYS),
         news=News(ports.store, present.event, config.bell, config.draining),
+        book=DoorBook(ports),
     )
     readiness = health.Readiness(ports, config.works if "worker" in config.roles else None)
     gauges = Gauges(context, readiness)
@@ -60,7 +62,9 @@ def create_app(ports: Ports, config: WebConfig, *, lifespan: Lifespan[Starlette]
         routes += docs.routes(context, lambda: app.routes)
         for room in (tasks, events, reports, replaying, statistics, audio):
             routes += room.routes(context)
-    door = DoctorDoor(CallbackDoor(ports, config), ports, config) if "callbacks" in config.roles else None
+    door = (
+        DoctorDoor(CallbackDoor(ports, config, context.book), ports, config) if "callbacks" in config.roles else None
+    )
     app = _Application(door, context, routes, lifespan)
     return app
 

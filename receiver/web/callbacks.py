@@ -20,6 +20,7 @@ from receiver.web.bodies import (
     read_body,
 )
 from receiver.web.config import WebConfig
+from receiver.web.doorbook import DoorBook
 from receiver.web.faults import log_fault
 
 _log = logging.getLogger("receiver.web")
@@ -76,10 +77,11 @@ _FAULT_EARLY = _refusal(problems.UNAVAILABLE, _LATER, closes=True)
 class CallbackDoor:
     """The ASGI application behind ``/callbacks/{provider}/{token}``; it judges nothing that a body says."""
 
-    def __init__(self, ports: Ports, config: WebConfig) -> None:
-        """Take what every call needs."""
+    def __init__(self, ports: Ports, config: WebConfig, book: DoorBook) -> None:
+        """Take what every call needs, and the book to write down what came."""
         self._ports = ports
         self._config = config
+        self._book = book
         # One task never takes the room of all the others.
         self._room = Room(config.callback_room_bytes, config.max_callback_bytes)
         self._told_of: OrderedDict[UUID, None] = OrderedDict()
@@ -90,6 +92,7 @@ class CallbackDoor:
             # One answer for every address that is not ours, before a byte of the body is asked for.
             self._ports.metrics.count("callbacks_bad_token")
             await _send(send, _NOT_FOUND)
+            self._book.turned_away(scope)
             return
         provider, task_key = named
         match scope["method"]:
@@ -123,6 +126,7 @@ class CallbackDoor:
             log_fault(_log, "callback_fault", error, provider=provider, task_key=str(task_key))
             outcome, answer = "fault", _FAULT
         self._ports.metrics.count("callbacks", provider=provider, outcome=outcome)
+        self._book.came(provider, outcome)
         self._ports.metrics.observe("callback_seconds", self._ports.system.monotonic() - started, provider=provider)
         if answer is not None:
             await _send(Lingering(receive, send) if answer.closes else send, answer)

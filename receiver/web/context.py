@@ -15,6 +15,7 @@ from receiver.lifecycle.ports import Ports
 from receiver.web import problems
 from receiver.web.bodies import Room
 from receiver.web.config import WebConfig
+from receiver.web.doorbook import DoorBook
 from receiver.web.operations import Operation
 from receiver.web.present import Presenter
 from receiver.web.problems import Kind, ProblemError
@@ -63,6 +64,7 @@ class Context:
     streams: Gate
     replays: Gate
     news: News
+    book: DoorBook
 
 
 Endpoint = Callable[[Context, Request], Awaitable[Response]]
