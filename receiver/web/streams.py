@@ -16,6 +16,8 @@ from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from uuid import UUID
 
+from anyio.lowlevel import checkpoint
+
 from receiver.domain.event import EventType
 from receiver.lifecycle.ports import RecordedEvent, Store
 from receiver.web.faults import log_fault
@@ -26,6 +28,8 @@ _log = logging.getLogger("receiver.web")
 KEPT = 2000
 #: The most events in one piece.
 PAGE = 200
+#: So many who rest are woken before others have a turn.
+WOKEN_AT_ONCE = 50
 #: A bell may not ring (another process wrote): then the store is asked this often, once for everybody.
 LONGEST_REST_SECONDS = 0.25
 #: However often the bell rings, the store is not asked again sooner.
@@ -98,7 +102,8 @@ class News:
     _head: int = 0
     _listeners: int = 0
     _opening: asyncio.Lock = field(default_factory=asyncio.Lock)
-    _turn: asyncio.Event = field(default_factory=asyncio.Event)
+    #: Who rests until there is something new.
+    _resting: "set[asyncio.Future[None]]" = field(default_factory=set)
     #: Held while a piece from further back is made: many at once would leave no moment to anybody else.
     _further_back: asyncio.Lock = field(default_factory=asyncio.Lock)
     _reader: "asyncio.Task[None] | None" = None
@@ -153,9 +158,16 @@ class News:
         """Wait until there may be something above ``position``, the process is about to stop, or time is over."""
         if self._head > position or self.draining():
             return
-        turn = self._turn
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(turn.wait(), seconds)
+        # A future and a timer; a task for each, as wait_for makes one, would be half of what thousands cost.
+        loop = asyncio.get_running_loop()
+        woken = loop.create_future()
+        timer = loop.call_later(seconds, _wake, woken)
+        self._resting.add(woken)
+        try:
+            await woken
+        finally:
+            timer.cancel()
+            self._resting.discard(woken)
 
     async def _read(self) -> None:
         """Take up what is new, again and again; a fault of the store ends nobody's listening."""
@@ -172,9 +184,15 @@ class News:
             else:
                 faulty = False
             if news or self.draining():
-                turn, self._turn = self._turn, asyncio.Event()
-                turn.set()
+                await self._wake_all()
             await self._pause()
+
+    async def _wake_all(self) -> None:
+        """Wake all who rest, some at a time: if there are thousands, everybody else has a turn in between."""
+        for number, woken in enumerate(list(self._resting), start=1):
+            _wake(woken)
+            if number % WOKEN_AT_ONCE == 0:
+                await checkpoint()
 
     async def _take_up(self) -> bool:
         """Read what has been written since; tell whether there was anything."""
@@ -206,6 +224,11 @@ class News:
         data = json.dumps(self.show(event), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         text = f"id: {event.id}\nevent: {event.type}\ndata: {data}\n\n"
         return Line(event, text.encode("utf-8", "replace"))
+
+
+def _wake(woken: "asyncio.Future[None]") -> None:
+    if not woken.done():
+        woken.set_result(None)
 
 
 async def first_of(*waits: Awaitable[None]) -> None:
