@@ -17,8 +17,8 @@ below, and `opened()` opens and closes what needs opening. Nothing else construc
 store.
 
 web is what others call: the callback door of the providers, the inputs they fetch, the task interface of
-the user's application, events, health, measures. It judges nothing; a callback is verified, bounded,
-stored, acknowledged.
+the user's application, events, health, measures, and the dashboard for people. It judges nothing; a
+callback is verified, bounded, stored, acknowledged.
 
 worker is the loop: it leases what is due, runs its step, lets go.
 

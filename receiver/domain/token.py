@@ -32,6 +32,7 @@ class Purpose(IntEnum):
     INPUT = 2
     DOWNLOAD = 3
     DOCTOR = 4
+    SESSION = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ class TokenSigner:
         }
 
     def issue(self, purpose: Purpose, provider: str, subject: UUID, expires_at: datetime) -> str:
-        """Return a token for ``subject`` (a task's key, an input or a result) that dies at ``expires_at``."""
+        """Return a token for ``subject`` (a task's key, an input, a result, a caller) that dies at ``expires_at``."""
         body = b"".join(
             (
                 bytes((_VERSION, purpose)),

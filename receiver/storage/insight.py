@@ -1,14 +1,15 @@
 """Looking over everything at a bounded cost: the newest reports, and the latest tasks of every model."""
 
 from collections.abc import Collection, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import Connection, Row, Select, bindparam, func, literal_column, select
 
 from receiver.domain.report import Verdict, Via
 from receiver.domain.task import Status
-from receiver.lifecycle.ports.insight import Lately, Said, SaidFilter
+from receiver.lifecycle.ports.insight import Ended, Lately, Said, SaidFilter
+from receiver.storage import overlooking
 from receiver.storage.engine import Engine
 from receiver.storage.statements import ForKeys
 from receiver.storage.statistics import ENDED
@@ -70,6 +71,13 @@ class SqlInsight:
 
     async def said_once(self, report_id: UUID) -> Said | None:
         return await self._engine.read(lambda connection: said_once(connection, report_id))
+
+    async def ended(self, *, since: datetime, slot: timedelta, slots: int, providers: Collection[str]) -> list[Ended]:
+        return await self._engine.read(
+            lambda connection: list(
+                overlooking.ended(connection, since=since, slot=slot, slots=slots, providers=providers)
+            )
+        )
 
     async def lately(self, providers: Collection[str]) -> list[Lately]:
         return await self._engine.read(lambda connection: lately(connection, providers))

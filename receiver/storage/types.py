@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ColumnElement, DateTime, Dialect, Interval, LargeBinary, Text, Uuid
+from sqlalchemy import BigInteger, ColumnElement, DateTime, Dialect, Integer, Interval, LargeBinary, Text, Uuid
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -109,6 +109,27 @@ def _outermost(element: Outermost, compiler: SQLCompiler, **named: Any) -> str: 
     return (
         f"CAST({element.name}(CAST({of} AS TEXT)) AS UUID)" if _native(compiler.dialect) else f"{element.name}({of})"
     )
+
+
+class Slot(FunctionElement[int]):
+    """In which slot of time a moment lies: how many whole spans after another moment, counted from 0."""
+
+    inherit_cache = True
+    name = "slot"
+    type = Integer()
+
+    def __init__(
+        self, at: ColumnElement[datetime], since: ColumnElement[datetime], span: ColumnElement[object]
+    ) -> None:
+        super().__init__(at, since, span)
+
+
+@compiles(Slot)
+def _slot(element: Slot, compiler: SQLCompiler, **named: Any) -> str:  # noqa: ANN401 - SQLAlchemy's own
+    at, since, span = (compiler.process(clause, **named) for clause in element.clauses)
+    if _native(compiler.dialect):
+        return f"CAST(FLOOR(EXTRACT(EPOCH FROM ({at} - {since})) / EXTRACT(EPOCH FROM {span})) AS INTEGER)"
+    return f"(({at} - {since}) / {span})"
 
 
 def _dictionary(value: object) -> object:

@@ -1,6 +1,7 @@
 """The web side as one ASGI application: the callback door first, everything else behind host, key and router."""
 
 import logging
+from collections.abc import Awaitable, Callable
 from uuid import UUID
 
 from starlette.applications import Starlette
@@ -14,12 +15,13 @@ from starlette.types import ASGIApp, Lifespan, Message, Receive, Scope, Send
 
 from receiver.domain.errors import NotFoundError
 from receiver.lifecycle.ports import Ports
-from receiver.web import audio, docs, events, health, problems, replaying, reports, statistics, tasks
+from receiver.web import audio, dashboard, docs, events, health, problems, replaying, reports, statistics, tasks
 from receiver.web.auth import Attempts, Doorkeeper, Hosts, Keys
 from receiver.web.bodies import Lingering, Room
 from receiver.web.callbacks import CallbackDoor
 from receiver.web.config import WebConfig
 from receiver.web.context import CALLER, TEMPLATE, Context, Gate, described, route
+from receiver.web.dashboard.pages import asks_for_page, missing
 from receiver.web.doctor import DoctorDoor
 from receiver.web.doorbook import DoorBook
 from receiver.web.faults import log_fault
@@ -48,6 +50,8 @@ def create_app(ports: Ports, config: WebConfig, *, lifespan: Lifespan[Starlette]
         ports=ports,
         config=config,
         present=present,
+        keys=Keys(config.api_keys),
+        attempts=Attempts(ports.system.monotonic),
         room=Room(config.request_room_bytes),
         waits=Gate(config.max_waits, problems.TOO_MANY_WAITS),
         streams=Gate(config.max_streams, problems.TOO_MANY_STREAMS),
@@ -58,14 +62,17 @@ def create_app(ports: Ports, config: WebConfig, *, lifespan: Lifespan[Starlette]
     readiness = health.Readiness(ports, config.works if "worker" in config.roles else None)
     gauges = Gauges(context, readiness)
     routes = [*health.routes(readiness), *_metrics(context, gauges)]
+    house = None
     if "api" in config.roles:
+        house = dashboard.opened(context)
+        routes += dashboard.routes(house)
         routes += docs.routes(context, lambda: app.routes)
         for room in (tasks, events, reports, replaying, statistics, audio):
             routes += room.routes(context)
     door = (
         DoctorDoor(CallbackDoor(ports, config, context.book), ports, config) if "callbacks" in config.roles else None
     )
-    app = _Application(door, context, routes, lifespan)
+    app = _Application(door, context, routes, lifespan, house)
     return app
 
 
@@ -73,12 +80,17 @@ class _Application(Starlette):
     """Starlette, with the callback door in front of all its layers: it has answers of its own for everything."""
 
     def __init__(
-        self, door: DoctorDoor | None, context: Context, routes: list[Route], lifespan: Lifespan[Starlette] | None
+        self,
+        door: DoctorDoor | None,
+        context: Context,
+        routes: list[Route],
+        lifespan: Lifespan[Starlette] | None,
+        house: dashboard.House | None,
     ) -> None:
         super().__init__(
             routes=routes,
             middleware=[Middleware(_PrivateSide, context=context)],
-            exception_handlers={HTTPException: _refuse},
+            exception_handlers={HTTPException: _refusing(house)},
             lifespan=lifespan,
         )
         # A path with a slash too many is not there; a redirect would repeat whatever token stands in it.
@@ -100,10 +112,9 @@ class _PrivateSide:
         self._context = context
         self._hosts = Hosts(context.config.api_hosts, loopback=context.config.loopback)
         keys, metrics_key = context.config.api_keys, context.config.metrics_key
-        attempts = Attempts(context.ports.system.monotonic)
-        self._doorkeeper = Doorkeeper(Keys(keys), attempts)
+        self._doorkeeper = Doorkeeper(context.keys, context.attempts)
         # Whoever reads the measures may know nothing else of the tasks, and do nothing with them.
-        self._for_metrics = Doorkeeper(Keys((*keys, metrics_key) if metrics_key else keys), attempts)
+        self._for_metrics = Doorkeeper(Keys((*keys, metrics_key) if metrics_key else keys), context.attempts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -178,8 +189,15 @@ def _task_id(scope: Scope) -> str | None:
         return None
 
 
-async def _refuse(_: Request, error: Exception) -> Response:
-    return refusal(error).response()
+def _refusing(house: dashboard.House | None) -> Callable[[Request, Exception], Awaitable[Response]]:
+    """Return what answers for the router where there is nothing: a page to a browser, else a problem."""
+
+    async def refuse(request: Request, error: Exception) -> Response:
+        if house is None or not asks_for_page(request):
+            return refusal(error).response()
+        return await missing(house, request, error)
+
+    return refuse
 
 
 #: How the templates begin of what is about one task.

@@ -8,6 +8,7 @@ import math
 import re
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
+from uuid import UUID
 
 from starlette.types import Scope
 
@@ -38,6 +39,16 @@ class Keys:
             for spelling in {key, secret} if colon and name and secret else {key}:
                 digest = hashlib.sha256(spelling.encode()).digest()
                 self._digests.append((digest, name if colon and name and secret else digest.hex()[:12]))
+
+    def subjects(self) -> dict[UUID, str]:
+        """Return what a session holds in place of each key, with the id of that key; new with a new secret."""
+        of_name: dict[str, list[bytes]] = {}
+        for digest, name in sorted(self._digests):
+            of_name.setdefault(name, []).append(digest)
+        return {
+            UUID(bytes=hashlib.sha256(b"".join((b"session", *digests))).digest()[:16]): name
+            for name, digests in of_name.items()
+        }
 
     def holder(self, presented: bytes) -> str | None:
         """Return the id of the key that was presented, or None; takes as long for any wrong key."""

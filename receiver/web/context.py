@@ -13,6 +13,7 @@ from starlette.routing import Route
 from receiver.domain.errors import NotFoundError
 from receiver.lifecycle.ports import Ports
 from receiver.web import problems
+from receiver.web.auth import Attempts, Keys
 from receiver.web.bodies import Room
 from receiver.web.config import WebConfig
 from receiver.web.doorbook import DoorBook
@@ -59,6 +60,8 @@ class Context:
     ports: Ports
     config: WebConfig
     present: Presenter
+    keys: Keys
+    attempts: Attempts
     room: Room
     waits: Gate
     streams: Gate

@@ -12,6 +12,7 @@ from receiver.storage import (
     erasing,
     insight,
     leases,
+    overlooking,
     replaying,
     reports,
     statistics,
@@ -54,6 +55,7 @@ STATEMENTS: dict[str, ClauseElement] = {
     "what was said before": insight.scan(SaidFilter(before=ONE)),
     "what was set aside": insight.scan(SaidFilter(set_aside=True)),
     "what was set aside before": insight.scan(SaidFilter(set_aside=True, before=ONE)),
+    "what ended over time": overlooking.ENDED_IN,
     "next model": waits.NEXT_MODEL,
     "how long the latest were waited for": waits.LATEST_ENDED,
     "how long those under way are waited for": waits.UNDER_WAY,
@@ -88,6 +90,7 @@ SORTED = {
     "reports of a task to replay",
     "figures of what is under way",
     "how many are under way",
+    "what ended over time",
 }
 
 
@@ -109,7 +112,14 @@ async def test_rows_are_found_by_an_index(store: SqlStore, name: str) -> None:
 
 @ON_SQLITE
 async def test_the_keys_of_a_list_alone_are_read_from_its_index(store: SqlStore) -> None:
-    names = ("list by status and cursor", "list by provider", "list by metadata", "time of a list", "durations")
+    names = (
+        "list by status and cursor",
+        "list by provider",
+        "list by metadata",
+        "time of a list",
+        "durations",
+        "what ended over time",
+    )
     plans = await store._engine.read(lambda connection: {name: plan(connection, STATEMENTS[name]) for name in names})
     assert [name for name, steps in plans.items() if "COVERING INDEX" not in steps[0]] == []
 

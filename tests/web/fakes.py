@@ -328,6 +328,11 @@ class FakeProvider:
 
     name: str
     configured: bool = True
+    requests_per_second: float | None = None
+
+    @property
+    def pushes(self) -> bool:
+        return self.name == "runware"
 
     def check(self, request: TaskRequest) -> Checked:
         problems = () if len(request.prompt) >= 10 else (FieldProblem("prompt", "must have 10 to 300 characters"),)

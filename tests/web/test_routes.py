@@ -73,9 +73,7 @@ async def test_another_method_is_405_and_names_those_there_are(
     assert answer.json()["type"] == problems.METHOD_NOT_ALLOWED.type
 
 
-@pytest.mark.parametrize(
-    "path", ["/", "/v1", "/v1/", "/v1/tasks/", "/v2/tasks", "/docs/", "/favicon.ico", "/metrics"]
-)
+@pytest.mark.parametrize("path", ["/v1", "/v1/", "/v1/tasks/", "/v2/tasks", "/docs/", "/favicon.ico", "/metrics"])
 async def test_what_is_not_there_is_a_404_without_redirect(world: World, path: str) -> None:
     async with client(world) as http:
         answer = await http.get(path)

@@ -1,6 +1,6 @@
 """What the steps need of the world, as protocols: implemented in the rooms above, joined in ``bootstrap``."""
 
-from receiver.lifecycle.ports.insight import Insight, Lately, Said, SaidFilter
+from receiver.lifecycle.ports.insight import Ended, Insight, Lately, Said, SaidFilter
 from receiver.lifecycle.ports.provider import (
     Answered,
     LogPage,
@@ -57,6 +57,7 @@ __all__ = [
     "ChangeStanding",
     "Decide",
     "Decision",
+    "Ended",
     "Erasing",
     "Fetched",
     "Insight",

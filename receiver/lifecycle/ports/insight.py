@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
@@ -68,8 +68,24 @@ class Lately:
         return sum(self.counts.values())
 
 
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How many tasks of a provider ended so in one slot of time, counted from 0.
+
+    ``awaited`` counts those with results for which a callback was due, ``missed`` those of them of which a result
+    became known by our own looking.
+    """
+
+    slot: int
+    provider: str
+    status: Status
+    tasks: int
+    awaited: int
+    missed: int
+
+
 class Insight(Protocol):
-    """Reads whose cost does not grow with what is kept."""
+    """Reads that no step needs, and whose cost does not grow with what is kept."""
 
     async def said(self, wanted: SaidFilter) -> tuple[list[Said], UUID | None]:
         """Return reports, newest first, and the one to go on behind, None when there are no more.
@@ -82,3 +98,9 @@ class Insight(Protocol):
 
     async def lately(self, providers: Collection[str]) -> list[Lately]:
         """Return the figures of every model of these providers whose tasks have ended."""
+
+    async def ended(self, *, since: datetime, slot: timedelta, slots: int, providers: Collection[str]) -> list[Ended]:
+        """Count the tasks that ended in each of ``slots`` slots of equal length, from ``since`` on.
+
+        The cost grows with the tasks that ended in that time.
+        """
