@@ -1,11 +1,12 @@
 """All commands together, and the one place where every failure ends: a line or two, an exit code, no traceback."""
 
+import contextlib
 import io
 import os
 import sys
 import traceback
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, TextIO
 
@@ -34,7 +35,7 @@ from receiver.cli import (
     watch,
 )
 from receiver.cli import demo as demonstration
-from receiver.cli.failures import CommandError, InterruptedByPersonError
+from receiver.cli.failures import CommandError, InterruptedByPersonError, UsageError
 
 _ABOUT = "Turns asynchronous music generations into tasks that settle exactly once and audio that stays."
 _EXITS = "Exit codes: 0 done, 1 failed, 2 not understood."
@@ -79,21 +80,23 @@ def application(*, pretty: bool) -> typer.Typer:
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code; whatever goes wrong is said on standard error."""
     _never_fail_to_print()
+    screen.Told.json = False
+    failed = partial(_told, as_json="--json" in arguments)
     try:
         outcome = _command(pretty=sys.stdout.isatty()).main(
             args=list(arguments), prog_name="receiver", standalone_mode=False
         )
     except Exception as error:  # noqa: BLE001 - the last resort: one line instead of a traceback
-        return _told(error)
+        return failed(error)
     except BaseExceptionGroup as group:  # a group may hold an interruption, and is then no Exception
-        return _told(group)
+        return failed(group)
     except SystemExit as ended:
         # What typer makes of a reader that went away while it printed.
         if isinstance(ended.__context__, BrokenPipeError):
             return _unread()
         raise
     if outcome == _TYPERS_INTERRUPTED:
-        return _told(InterruptedByPersonError())
+        return failed(InterruptedByPersonError())
     return outcome if isinstance(outcome, int) else 0
 
 
@@ -142,24 +145,33 @@ def _top(
         raise typer.Exit(2)
 
 
-def _told(error: BaseException) -> int:
+def _told(error: BaseException, *, as_json: bool) -> int:
     """Say what went wrong and return the exit code."""
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     match error:
-        case CommandError():
-            _say(error.message, *error.advice)
-            return error.exit_code
-        case InterruptedByPersonError() | KeyboardInterrupt():
-            _say("interrupted")
         case BrokenPipeError():
             return _unread()
+        case CommandError():
+            failure = error
+        case InterruptedByPersonError() | KeyboardInterrupt():
+            failure = CommandError("interrupted")
         case typer.TyperException():
-            _say(error.format_message(), *_help_on(error))
-            return error.exit_code
+            failure = UsageError(error.format_message(), *_help_on(error))
+            failure.exit_code = error.exit_code
         case _:
-            _say(f"something unexpected went wrong: {type(error).__name__} {_place(error)}")
-    return 1
+            failure = CommandError(f"something unexpected went wrong: {type(error).__name__} {_place(error)}")
+    _say(failure.message, *failure.advice)
+    if as_json and not screen.Told.json:
+        _say_to_programs(failure)
+    return failure.exit_code
+
+
+def _say_to_programs(failure: CommandError) -> None:
+    """Put on standard output what went wrong, where there would be nothing else to read."""
+    told = {"message": failure.message, "advice": list(failure.advice), "problem": failure.problem}
+    with contextlib.suppress(BrokenPipeError):
+        screen.json_line({"error": {**told, "exit_code": failure.exit_code}})
 
 
 def _unread() -> int:

@@ -1,7 +1,7 @@
 """`receiver completion SHELL`: a script that makes a shell complete commands and options, without starting us."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated
 
@@ -24,11 +24,15 @@ class Shell(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class _Command:
-    """A command by its words ("keys new"; "" is the top), its help, what may follow: words and options with help."""
+    """A command by its words ("keys new"; "" is the top), and what may follow: words and options, with their help.
+
+    ``values`` is what may follow an option, where that is known.
+    """
 
     path: str
     words: tuple[tuple[str, str], ...]
     options: tuple[tuple[str, str], ...]
+    values: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def completion(
@@ -61,6 +65,13 @@ def _commands(command: typer.core.TyperGroup | typer.core.TyperCommand, path: st
         words += [(name, "") for name in PROVIDERS]
     if path == "completion":
         words += [(shell.value, "") for shell in Shell]
+    values = {
+        name: _values_of(parameter)
+        for parameter in command.params
+        if isinstance(parameter, typer.core.TyperOption) and _values_of(parameter)
+        for name in parameter.opts
+        if name.startswith("--")
+    }
     told = [
         (name, _first_line(parameter.help))
         for parameter in command.params
@@ -68,10 +79,19 @@ def _commands(command: typer.core.TyperGroup | typer.core.TyperCommand, path: st
         for name in (*parameter.opts, *parameter.secondary_opts)
         if name.startswith("--")
     ]
-    yield _Command(path, tuple(words), (*told, ("--help", "Show this message and exit.")))
+    yield _Command(path, tuple(words), (*told, ("--help", "Show this message and exit.")), values)
     for name, each in below.items():
         if isinstance(each, typer.core.TyperGroup | typer.core.TyperCommand) and not each.hidden:
             yield from _commands(each, f"{path} {name}".strip())
+
+
+def _values_of(option: typer.core.TyperOption) -> tuple[str, ...]:
+    """Return what an option may be, where there are not many such words."""
+    from receiver.domain.task import Status
+    from receiver.providers import PROVIDERS
+
+    closed = tuple(str(choice) for choice in getattr(option.type_descriptor, "choices", None) or ())
+    return closed or {"status": tuple(Status), "provider": tuple(PROVIDERS)}.get(option.name or "", ())
 
 
 def _bash(commands: list[_Command], *, zsh: bool) -> str:
@@ -82,6 +102,11 @@ def _bash(commands: list[_Command], *, zsh: bool) -> str:
     groups = "|".join(
         f"'{command.path}'" for command in commands if command.path and _has_commands(command, commands)
     )
+    values = [
+        f"    '{command.path} {option}') words='{' '.join(words)}' ;;"
+        for command in commands
+        for option, words in command.values.items()
+    ]
     return "\n".join(
         [
             *([_ZSH_FIRST, "autoload -U +X bashcompinit && bashcompinit"] if zsh else []),
@@ -97,6 +122,9 @@ def _bash(commands: list[_Command], *, zsh: bool) -> str:
             "  done",
             '  case "$path" in',
             *cases,
+            "  esac",
+            '  case "$path ${COMP_WORDS[COMP_CWORD-1]}" in',
+            *values,
             "  esac",
             '  COMPREPLY=( $(compgen -W "$words" -- "${COMP_WORDS[COMP_CWORD]}") )',
             "}",
@@ -116,7 +144,7 @@ def _fish(commands: list[_Command]) -> str:
         condition = _fish_condition(command, commands)
         lines += [f"complete -c receiver -n '{condition}' -f -a {word}{_told(text)}" for word, text in command.words]
         lines += [
-            f"complete -c receiver -n '{condition}' -l {name.removeprefix('--')}{_told(text)}"
+            f"complete -c receiver -n '{condition}' -l {name[2:]}{_followed(command, name)}{_told(text)}"
             for name, text in command.options
         ]
     return "\n".join(lines)
@@ -129,6 +157,11 @@ def _fish_condition(command: _Command, commands: list[_Command]) -> str:
     if _has_commands(command, commands):
         seen.append(f"not __fish_seen_subcommand_from {' '.join(word for word, _ in command.words)}")
     return "; and ".join(seen)
+
+
+def _followed(command: _Command, name: str) -> str:
+    words = command.values.get(name)
+    return f" -x -a '{' '.join(words)}'" if words else ""
 
 
 def _told(text: str) -> str:

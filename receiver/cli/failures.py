@@ -1,8 +1,12 @@
 """How a command fails: in words for the person who typed it, never with a traceback.
 
+With --json, programs get the same on standard output, unless a document of the command itself is there already.
+
 CommandError          it could not be done, and why; exit 1
 └── UsageError        it could not even be understood; exit 2
 """
+
+from collections.abc import Mapping
 
 
 class CommandError(Exception):
@@ -10,11 +14,12 @@ class CommandError(Exception):
 
     exit_code = 1
 
-    def __init__(self, message: str, *advice: str) -> None:
-        """Keep what is to be said."""
+    def __init__(self, message: str, *advice: str, problem: Mapping[str, object] | None = None) -> None:
+        """Keep what is to be said; ``problem`` is the service's own answer (RFC 9457), for programs."""
         super().__init__(message)
         self.message = message
         self.advice = advice
+        self.problem = problem
 
 
 class UsageError(CommandError):

@@ -2,9 +2,12 @@
 
 import errno
 import inspect
+import shlex
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -38,6 +41,7 @@ def command() -> Callable[..., None]:
         seed: int | None,
         time_scale: float,
         base_url: str | None,
+        service_url: str,
         ca_file: Path | None,
         as_json: bool,
         until_input_ends: bool,
@@ -45,7 +49,9 @@ def command() -> Callable[..., None]:
     ) -> None:
         given = {name: _text(value) for name, value in faults.items() if value is not None}
         config = _config(seed, time_scale, ca_file, given)
-        _serve(host, port, config, base_url, as_json=as_json, until_input_ends=until_input_ends)
+        _check_service_url(service_url)
+        show = partial(_ready, config=config, service_url=service_url.rstrip("/"), as_json=as_json)
+        _serve(host, port, config, base_url, show, until_input_ends=until_input_ends)
 
     parameters = [*_PARAMETERS, *(_flag(option) for option in fault_options())]
     # Typer reads the options from here; their names are only known now.
@@ -92,6 +98,16 @@ _PARAMETERS = (
             typer.Option("--base-url", metavar="URL", help="Start of media links, where others reach it under this."),
         ],
         None,
+    ),
+    _parameter(
+        "service_url",
+        Annotated[
+            str,
+            typer.Option(
+                "--service-url", metavar="URL", help="Where the service will listen: goes into the lines to export."
+            ),
+        ],
+        options.DEFAULT_URL,
     ),
     _parameter(
         "ca_file",
@@ -166,17 +182,31 @@ def _check_certificates(path: Path) -> None:
         raise CommandError(f"{path}: no certificates can be read from it ({error.strerror or error})") from None
 
 
+def _check_service_url(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        wrong = parts.scheme not in {"http", "https"} or not parts.hostname or parts.port == 0
+    except ValueError:
+        wrong = True
+    # A shell reads it.
+    if wrong or shlex.quote(url) != url:
+        raise UsageError("--service-url should look like http://127.0.0.1:8081")
+
+
 def _serve(
-    host: str, port: int, config: "SandboxConfig", base_url: str | None, *, as_json: bool, until_input_ends: bool
+    host: str,
+    port: int,
+    config: "SandboxConfig",
+    base_url: str | None,
+    ready: Callable[[str], None],
+    *,
+    until_input_ends: bool,
 ) -> None:
     from receiver.cli.running import end_with_input, run_server
     from receiver.sandbox.server import run as run_sandbox
 
     if until_input_ends:
         end_with_input()
-
-    def ready(url: str) -> None:
-        _ready(url, config, as_json=as_json)
 
     try:
         run_server(lambda: run_sandbox(host, port, config, ready, base_url=base_url))
@@ -185,13 +215,13 @@ def _serve(
         raise CommandError(f"cannot listen on {host}:{port} ({error.strerror})", *advice) from None
 
 
-def _ready(url: str, config: "SandboxConfig", *, as_json: bool) -> None:
+def _ready(url: str, config: "SandboxConfig", service_url: str, *, as_json: bool) -> None:
     place = url.partition("://")[2]
     settings = {
         "RECEIVER_RUNWARE_URL": f"{url}/runware/v1",
         "RECEIVER_AIMLAPI_URL": f"{url}/aimlapi",
-        "RECEIVER_PUBLIC_URL": options.DEFAULT_URL,
-        "RECEIVER_ALLOWED_PRIVATE_HOSTS": f"{place},{options.DEFAULT_URL.partition('://')[2]}",
+        "RECEIVER_PUBLIC_URL": service_url,
+        "RECEIVER_ALLOWED_PRIVATE_HOSTS": f"{place},{urlsplit(service_url).netloc}",
         "RUNWARE_API_KEY": "sandbox",
         "AIMLAPI_API_KEY": "sandbox",
     }
@@ -205,7 +235,9 @@ def _ready(url: str, config: "SandboxConfig", *, as_json: bool) -> None:
     hint = "; --time-scale 0.05 makes that a second or two" if config.time_scale == 1 else ""
     times = f"{20 * config.time_scale:g} to {40 * config.time_scale:g} s"
     screen.line(f"Its seed is {config.seed}. A generation takes {times}{hint}.")
-    screen.line('For `receiver serve` in another terminal (the keys may be any text but "invalid"):')
+    port = urlsplit(service_url).port
+    serve = "receiver serve" if port in {None, 8080} else f"receiver serve --port {port}"
+    screen.line(f'For `{serve}` in another terminal (the keys may be any text but "invalid"):')
     screen.line("")
     for name, value in settings.items():
         screen.line(f"export {name}={value}")

@@ -99,6 +99,12 @@ def width(*, error: bool = False) -> int | None:
     return target.width if target.is_terminal else None
 
 
+class Told:
+    """What this command has told already; ``json``: there is something for programs on standard output."""
+
+    json = False
+
+
 def document(value: object) -> None:
     """Print a JSON document as the last thing on standard output: one line, or indented for a person's eyes.
 
@@ -113,5 +119,6 @@ def json_line(value: object) -> None:
 
 
 def _write(text: str) -> None:
+    Told.json = True
     sys.stdout.write(text.replace("\x7f", "\\u007f") + "\n")
     sys.stdout.flush()

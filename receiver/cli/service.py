@@ -54,7 +54,9 @@ class Service:
         """Return what an error means to a person, and what they can do."""
         match error:
             case ProblemError():
-                return _from_between(self.url, error) or self._refused(error)
+                told = _from_between(self.url, error) or self._refused(error)
+                told.problem = error.document or None
+                return told
             case UnreachableError(reason=reason):
                 advice = ["start one with `receiver serve`"] if checked_address(self.url) else [f"({reason})"]
                 if self.url.startswith("https:") and checked_address(self.url):

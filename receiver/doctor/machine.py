@@ -173,7 +173,11 @@ def _durable(path: Path, system: System) -> Iterator[Finding]:
                 "use a local disk, no network share",
             )
         elif not tried.synced:
-            yield failed("durability", "commits are not synced to the disk", None)
+            yield failed(
+                "durability",
+                "commits are not synced to the disk",
+                "this Python's SQLite does not do what it is told: run it with another Python",
+            )
         elif tried.commit_seconds < _TOO_FAST_SECONDS:
             yield warning(
                 "durability", f"{took}: this disk keeps nothing over a power cut", "use a disk, no memory file system"

@@ -9,6 +9,7 @@ import pytest
 import typer.main
 
 from receiver.cli.application import application
+from receiver.domain.task import Status
 from tests.cli.conftest import Said
 
 Typed = Callable[..., Said]
@@ -42,6 +43,16 @@ def test_bash_offers_commands_options_and_providers(receiver: Typed) -> None:
     assert completed(script, "completion", "") == ["bash", "zsh", "fish", "--json", "--help"]
     assert "--until-input-ends" not in completed(script, "serve", "--")
     assert completed(script, "nonsense", "") == []
+
+
+def test_bash_offers_what_an_option_may_be(receiver: Typed) -> None:
+    script = receiver("completion", "bash").out
+    assert completed(script, "tasks", "--status", "") == list(Status)
+    assert completed(script, "tasks", "--json", "--status", "su") == ["submitted", "succeeded"]
+    assert completed(script, "tasks", "--provider", "a") == ["aimlapi"]
+    assert completed(script, "serve", "--role", "c") == ["callbacks"]
+    assert completed(script, "tasks", "--limit", "s") == []
+    assert "-l status -x -a 'queued submitted " in receiver("completion", "fish").out
 
 
 def test_bash_knows_every_command(receiver: Typed) -> None:
