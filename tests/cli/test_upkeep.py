@@ -183,7 +183,7 @@ def test_adopting_asks_for_what_is_ours_alone(receiver: Typed, here: FakeService
     here.says("POST", "/v1/tasks", Answer(202, task("submitted")))
     said = receiver("adopt", "runware", TASK_ID, "--count", "2", "--metadata", "user=42", "--deadline", "90")
     assert (said.code, said.err) == (0, "")
-    assert bool(said.out) is ("--json" in arguments)
+    assert said.out.startswith(f"Task {TASK_ID} is submitted.\n")
     assert json.loads(here.asked[0].body) == {
         "provider": "runware",
         "provider_task_id": TASK_ID,
