@@ -28,7 +28,7 @@ class TaskRequest:
 
     Lengths, ranges and which fields a provider has at all are checked by that provider's ``check``.
     ``reference_audio`` is a URL or a provider's media id as text, or inline audio. ``output_format`` and
-    ``output_type`` are spelt as the provider spells them once checked.
+    ``output_type`` are spelt as the provider spells them once checked. ``notify_url`` is ours: no provider sees it.
     """
 
     provider: str
@@ -45,6 +45,7 @@ class TaskRequest:
     ttl_seconds: int | None = None
     include_cost: bool | None = None
     upload_endpoint: str | None = None
+    notify_url: str | None = None
     provider_options: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
 
     @property

@@ -18,6 +18,7 @@ from types import MappingProxyType
 from uuid import UUID
 
 from receiver.domain.attempt import Attempt
+from receiver.domain.delivery import Delivery
 from receiver.domain.errors import FieldWarning, TaskError
 from receiver.domain.event import Event
 from receiver.domain.report import NewReport, Verdict, Via
@@ -155,7 +156,8 @@ class Change:
 
     ``attempt`` is inserted or, if its ordinal exists, replaced. ``report`` is stored with its inbox line. A result of
     another id at the index of a former one takes its place. ``discarded`` are the keys of
-    objects that no result names any more, each with the moment it may be removed.
+    objects that no result names any more, each with the moment it may be removed. ``delivered`` are deliveries of
+    the task's events as they are after an attempt; one that was taken up again since stays as it is.
     """
 
     task: Task
@@ -164,6 +166,7 @@ class Change:
     report: NewReport | None = None
     rulings: tuple[Ruling, ...] = ()
     discarded: tuple[tuple[str, datetime], ...] = ()
+    delivered: tuple[Delivery, ...] = ()
 
 
 def at_rest(task: Task) -> Task:

@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
@@ -11,9 +11,11 @@ from typing import Self
 import anyio
 import httpx
 
+from receiver.domain.delivery import Told
 from receiver.domain.errors import AnswerLostError, MediaInterruptedError, MediaRefusedError, NotSentError
 from receiver.domain.exchange import HttpAnswer, HttpRequest
 from receiver.lifecycle.ports import Fetched
+from receiver.outbound import notices
 from receiver.outbound.addresses import AllowedHosts, Purpose, refusal_before_resolving
 from receiver.outbound.faults import FAULTS, in_words
 from receiver.outbound.files import NewFile
@@ -24,6 +26,8 @@ _MOST_REDIRECTS = 3
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 #: Refusals that pass: the same link may work in a moment.
 _PASSING = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
+#: Why a notification got no answer.
+_UNTOLD: tuple[type[Exception], ...] = (ForbiddenError, *FAULTS)
 _OUR_HEADERS = {"user-agent": "receiver", "accept": "*/*"}
 
 
@@ -33,9 +37,20 @@ class CallLimits:
 
     connections: int = 128
     media_connections: int = 32
+    notice_connections: int = 320
     answer_bytes: int = 96 * 1024 * 1024
     connect_seconds: float = 10.0
     silence_seconds: float = 30.0
+
+    def of(self, purpose: Purpose) -> int:
+        """Return how many connections there may be for a purpose."""
+        match purpose:
+            case Purpose.MEDIA:
+                return self.media_connections
+            case Purpose.NOTIFY:
+                return self.notice_connections
+            case Purpose.PROVIDER:
+                return self.connections
 
 
 @dataclass(slots=True)
@@ -129,6 +144,42 @@ class HttpOutbound:
                 raise AnswerLostError(message) from None
             raise NotSentError(message) from None
 
+    async def notify(self, request: HttpRequest) -> Told:
+        """Send a notification and tell what came of it, all within the time that the request names.
+
+        Redirects are not followed, and nothing of the answer but its status is kept.
+        """
+        began = anyio.current_time()
+        try:
+            with anyio.fail_after(request.timeout_seconds):
+                link = self._checked(request.url, Purpose.NOTIFY)
+                wire = self._wire(
+                    Purpose.NOTIFY,
+                    link,
+                    request.timeout_seconds,
+                    method=request.method,
+                    headers=request.headers,
+                    body=request.body,
+                )
+                told = await notices.told(self._pool(Purpose.NOTIFY, "", link), wire)
+        except _UNTOLD as fault:
+            told = notices.untold(fault)
+        return replace(told, seconds=anyio.current_time() - began)
+
+    async def refusal_to_notify(self, url: str) -> str | None:
+        """Say why nothing can be sent to a URL: what it is, where it leads now, or that its host has no address."""
+        try:
+            with anyio.fail_after(self._limits.connect_seconds):
+                link = self._checked(url, Purpose.NOTIFY)
+                await CheckedBackend(self._network, self._rules, Purpose.NOTIFY, secure=link.secure).check(
+                    link.host, link.port
+                )
+        except ForbiddenError as refusal:
+            return str(refusal)
+        except FAULTS as fault:
+            return in_words(fault)
+        return None
+
     def trouble(self, provider: str) -> str | None:
         """Return why the last call to a provider's API got no answer of use, None when it got one."""
         return self._troubles.get(provider)
@@ -200,8 +251,7 @@ class HttpOutbound:
         key = (purpose, name, link.secure)
         if key not in self._pools:
             backend = CheckedBackend(self._network, self._rules, purpose, secure=link.secure)
-            many = self._limits.media_connections if purpose is Purpose.MEDIA else self._limits.connections
-            self._pools[key] = Pool(self._network, backend, many)
+            self._pools[key] = Pool(self._network, backend, self._limits.of(purpose))
         return self._pools[key]
 
     async def _body(self, response: httpx.Response, host: str) -> bytes:

@@ -40,14 +40,15 @@ _WORDS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = 
 
 def in_words(fault: Exception) -> str:
     """Describe a fault; its own text is never used, because h11 quotes headers and httpx may quote URLs."""
-    chain = tuple(_chain(fault))
+    chain = tuple(chain_of(fault))
     for kinds, words in _WORDS:
         if any(isinstance(link, kinds) for link in chain):
             return words
     return "the exchange failed"
 
 
-def _chain(fault: BaseException) -> Iterator[BaseException]:
+def chain_of(fault: BaseException) -> Iterator[BaseException]:
+    """Yield an exception and what it came of."""
     seen: BaseException | None = fault
     while seen is not None:
         yield seen

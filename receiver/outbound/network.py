@@ -88,6 +88,10 @@ class CheckedBackend(httpcore.AsyncNetworkBackend):
                 failure = error
         raise failure
 
+    async def check(self, host: str, port: int) -> None:
+        """Raise ForbiddenError where nothing would be connected to, NoAddressError for a name without an address."""
+        await self._checked(host.rstrip("."), port)
+
     async def _checked(self, host: str, port: int) -> list[Address]:
         addresses = await self._resolved(host, port)
         entries = self._rules.allowed.for_call(self._purpose, host, self._rules.provider_hosts)

@@ -54,6 +54,7 @@ def create(connection: Connection, asked: Sequence[Asked]) -> list[UUID | Except
         batch.create(change)
         names.give(once, change)
         outcomes.append(None)
+    batch.address(connection)
     run(connection, batch.ready(connection.dialect))
     names.write(connection)
     return outcomes
@@ -211,6 +212,7 @@ def _take(
             breathe()
     if taking.gone:
         taking.batch.drop(erasing.objects_of(connection, taking.gone))
+    taking.batch.address(connection)
     return taking.batch, changes
 
 

@@ -10,6 +10,7 @@ from receiver.domain.task import Task
 from receiver.lifecycle.ports import PlanErasing
 from receiver.storage.documents import request_document
 from receiver.storage.loading import load
+from receiver.storage.outbox_tables import deliveries
 from receiver.storage.rows import Columns
 from receiver.storage.saving import Batch, Doomed
 from receiver.storage.statements import ForKeys, Insert, run
@@ -28,6 +29,7 @@ _ERASURES = Insert(erasures, ("task_key", "erased_at"))
 _OBJECTS = (reports.columns.id, reports.columns.object_key, reports.columns.received_at)
 _OF_TASKS = ForKeys(select(*_OBJECTS), reports.columns.task_key)
 _OF_REPORTS = ForKeys(select(*_OBJECTS), reports.columns.id)
+_DELIVERIES = ForKeys(delete(deliveries), deliveries.columns.task_key)
 _METADATA = ForKeys(delete(task_metadata), task_metadata.columns.task_key)
 _HUSK = (
     update(requests)
@@ -67,6 +69,8 @@ def erase(connection: Connection, task_keys: Sequence[UUID], plan: PlanErasing) 
     batch.doom(doomed)
     batch.drop(dropped)
     run(connection, _METADATA.ready(dialect, keys))
+    # What is on its way is shown as the task is then; where nothing is to be shown, nothing is sent.
+    run(connection, _DELIVERIES.ready(dialect, keys))
     for husk in husks:
         connection.execute(_HUSK, {"of_task": husk.key, "husk": request_document(husk.request)})
     connection.execute(update(events).where(events.columns.task_key.in_(keys)).values(data={}))

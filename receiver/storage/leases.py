@@ -9,9 +9,11 @@ from sqlalchemy import Connection, bindparam, func, select, update
 
 from receiver.domain.task import Task, Work
 from receiver.lifecycle.ports import ArtifactWork, Decide, Queue
+from receiver.storage import deliveries as outbox
 from receiver.storage.claim import Claim
 from receiver.storage.faults import fault
 from receiver.storage.loading import load
+from receiver.storage.outbox_tables import deliveries
 from receiver.storage.saving import Batch
 from receiver.storage.statements import Chosen, run
 from receiver.storage.tables import artifacts, inbox, tasks
@@ -106,6 +108,7 @@ def lease_tasks(connection: Connection, work: Work, provider: str, claim: Claim,
             batch.release(of_task, claim.owner)
         else:
             kept.append(of_task)
+    batch.address(connection)
     run(connection, batch.ready(connection.dialect))
     return [of_task.task for of_task in kept]
 
@@ -157,7 +160,7 @@ def release_artifact(connection: Connection, result_id: UUID, owner: UUID) -> No
 
 def void(connection: Connection, owner: UUID | None = None) -> None:
     """Forget every lease of every queue, or those of one owner."""
-    for table in (tasks, inbox, artifacts):
+    for table in (tasks, inbox, artifacts, deliveries):
         statement = update(table).where(table.columns.lease_until.is_not(None))
         if owner is not None:
             statement = statement.where(table.columns.lease_owner == owner)
@@ -182,6 +185,7 @@ def next_due(connection: Connection) -> Mapping[Queue, datetime]:
             by(Queue(work.value), free_at)
             row = connection.execute(NEXT_PROVIDER, {"of_work": work.value, "after": provider}).one_or_none()
     by(Queue.COLLECT, connection.scalar(NEXT_ARTIFACT))
+    by(Queue.NOTIFY, outbox.next_due(connection))
     waiting = connection.scalar(NEXT_REPORT)
     # Claimed and deferred lines are few; a line that nobody has claimed is due already.
     by(

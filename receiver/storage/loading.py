@@ -55,9 +55,8 @@ def load(connection: Connection, keys: Sequence[UUID], *, to_change: bool = Fals
     They are locked first and read afterwards: whoever waits for another's commit sees all that was committed, its
     results and its erasure too. A statement that locks and reads would show what belongs to a row as it was before.
     """
-    if to_change and connection.dialect.name != "sqlite":  # where there is one writer, nobody is to be kept away
-        for _ in _LOCKS.rows(connection, sorted(keys)):
-            pass
+    if to_change:
+        lock(connection, keys)
     found: dict[UUID, list[Result]] = {}
     for row in _RESULTS.rows(connection, keys):
         found.setdefault(row[0], []).append(result_from(row))
@@ -68,3 +67,10 @@ def load(connection: Connection, keys: Sequence[UUID], *, to_change: bool = Fals
         row[0]: held_from(row, tuple(found.get(row[0], ())), metadata.get(row[0], {}))
         for row in _TASKS.rows(connection, keys)
     }
+
+
+def lock(connection: Connection, keys: Sequence[UUID]) -> None:
+    """Keep others from changing tasks, and what goes by their locks, until the transaction ends."""
+    if connection.dialect.name != "sqlite":  # where there is one writer, nobody is to be kept away
+        for _ in _LOCKS.rows(connection, sorted(keys)):
+            pass

@@ -5,9 +5,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Dialect, case, delete, literal_column, null, or_
+from sqlalchemy import Connection, Dialect, case, delete, literal_column, null, or_
 
 from receiver.domain.task import Change, Ruling
+from receiver.storage import outbox_rows
+from receiver.storage.outbox_rows import News
 from receiver.storage.rows import (
     ARTIFACT_COLUMNS,
     ATTEMPT_COLUMNS,
@@ -101,6 +103,10 @@ class Batch:
     _closed: list[UUID] = field(default_factory=list)
     _dropped: dict[UUID, Doomed | None] = field(default_factory=dict)
     _doomed: list[Doomed] = field(default_factory=list)
+    _news: list[News] = field(default_factory=list)
+    _deliveries: list[NewRow] = field(default_factory=list)
+    _delivered: list[tuple[NewRow, NewRow, NewRow]] = field(default_factory=list)
+    _unblocked: dict[UUID, None] = field(default_factory=dict)
 
     def create(self, change: Change) -> None:
         """Add a new task."""
@@ -142,8 +148,17 @@ class Batch:
         """Remember objects that are to be removed."""
         self._doomed.extend(objects)
 
+    def address(self, connection: Connection) -> None:
+        """Make the deliveries of what happened, to those who want to be told of it; before ``ready``."""
+        if self._news:
+            self._deliveries.extend(outbox_rows.new_deliveries(connection, self._news))
+            self._unblocked.update(dict.fromkeys(row[1] for row in self._deliveries if isinstance(row[1], UUID)))
+            self._news.clear()
+
     def ready(self, dialect: Dialect) -> Iterator[Ready]:
         """Yield the statements that write everything, in an order that suits the references between tables."""
+        if self._news:
+            raise AssertionError("events were written that nobody would be told of")
         created = list(self._created.values())
         changed = [held for key, held in self._changed.items() if key not in self._created]
         metadata = [
@@ -165,6 +180,9 @@ class Batch:
         yield from DOOMED.ready(dialect, self._doomed)
         for statement in OF_REPORT:
             yield from statement.ready(dialect, list(self._dropped))
+        yield from outbox_rows.INSERT.ready(dialect, self._deliveries)
+        yield from outbox_rows.UPDATE.ready(dialect, self._delivered)
+        yield from outbox_rows.UNBLOCK.ready(dialect, list(self._unblocked))
 
     def _follow(self, held: Held, change: Change) -> None:
         key = held.task.key
@@ -172,6 +190,9 @@ class Batch:
             held.last_seq += 1
             self._changed[key] = held
             self._events.append(event_row(key, held.last_seq, event))
+            # Who has a task erased knows of it, and nothing more is to be said.
+            if outbox_rows.is_told(event.type) and held.task.erased_at is None:
+                self._news.append(News(key, held.last_seq, event))
         if change.attempt is not None:
             self._attempts[key, change.attempt.ordinal] = attempt_row(key, change.attempt)
         if change.report is not None:
@@ -182,6 +203,9 @@ class Batch:
         for ruling in change.rulings:
             self.rule(ruling)
         self.doom(change.discarded)
+        for delivery in change.delivered:
+            self._delivered.append(outbox_rows.changed_row(delivery))
+            self._unblocked[key] = None
 
 
 def _changed_results(touched: Sequence[Held]) -> tuple[list[NewRow], list[NewRow]]:

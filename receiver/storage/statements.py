@@ -26,6 +26,7 @@ from sqlalchemy import (
     update,
     values,
 )
+from sqlalchemy import Update as UpdateStatement
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql import ClauseElement
@@ -146,15 +147,15 @@ class Insert:
 
 
 class Update:
-    """An UPDATE of rows found by their primary key, each of the columns that changed and no other.
+    """An UPDATE of rows found by their primary key, or other ``keys``, each of the columns that changed and no other.
 
     A column that is set, even to what it was, costs the renewal of every index it is part of.
     """
 
-    def __init__(self, table: Table, columns: Sequence[str]) -> None:
+    def __init__(self, table: Table, columns: Sequence[str], keys: Sequence[str] = ()) -> None:
         self._table = table
         self._columns = [table.columns[name] for name in columns]
-        self._keys = list(table.primary_key.columns)
+        self._keys = [table.columns[name] for name in keys] or list(table.primary_key.columns)
         self._texts: dict[tuple[str, tuple[int, ...], int], tuple[str, Converters]] = {}
 
     def ready(self, dialect: Dialect, rows: Iterable[tuple[Row, Row, Row]]) -> Iterator[Ready]:
@@ -194,9 +195,11 @@ class Update:
 
 
 class ForKeys:
-    """A SELECT or DELETE of the rows that belong to many keys, given as a statement without that condition."""
+    """A SELECT, UPDATE or DELETE of the rows that belong to many keys, given without that condition."""
 
-    def __init__(self, statement: Select[*tuple[Any, ...]] | Delete, by: ColumnElement[UUID]) -> None:
+    def __init__(
+        self, statement: Select[*tuple[Any, ...]] | UpdateStatement | Delete, by: ColumnElement[UUID]
+    ) -> None:
         self._statement = statement
         self._by = by
         self._texts: dict[tuple[str, int], tuple[str, Converters, Converters]] = {}

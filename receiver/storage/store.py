@@ -45,6 +45,7 @@ from receiver.storage.insight import SqlInsight
 from receiver.storage.installing import made_ready, probe
 from receiver.storage.migrations import NEWEST, upgrade
 from receiver.storage.naming import Asked
+from receiver.storage.outbox import SqlOutbox
 from receiver.storage.places import file_of, is_shared, named
 from receiver.storage.sqlite import held, make_private, refuse_lost, written
 from receiver.storage.standings import all_standings, change_standing
@@ -80,6 +81,7 @@ class SqlStore:
         self._unread: set[UUID] = set()
         self.installation_id = installation_id
         self.insight = SqlInsight(engine)
+        self.outbox = SqlOutbox(engine, self._claims)
         # A new task is a dozen rows, a report is two.
         self._create = engine.gather(self._created, weigh=lambda _: 4)
         self._append = engine.gather(reports.append, urgent=True)

@@ -26,6 +26,7 @@ from receiver.domain.looking import MOST_FRUITLESS_LOOKS
 from receiver.domain.task import Work
 from receiver.lifecycle.ports import Pause
 from receiver.storage.documents import error_document, error_from
+from receiver.storage.outbox_tables import deliveries, endpoints
 from receiver.storage.statements import Insert, run
 from receiver.storage.tables import artifacts, doomed_objects, events, inbox, provider_pauses, tasks
 from receiver.storage.types import Moment, Span
@@ -59,6 +60,8 @@ _PLANNED = (
     (inbox, inbox.columns.lease_until.is_not(None), ("due_at",)),
     (provider_pauses, provider_pauses.columns.provider.is_not(None), ("until",)),
     (doomed_objects, doomed_objects.columns.until.is_not(None), ("until",)),
+    (deliveries, deliveries.columns.free_at.is_not(None), ("due_at",)),
+    (endpoints, endpoints.columns.rests_until.is_not(None), ("rests_until",)),
 )
 NEWEST_EVENT = select(events.columns.at).order_by(events.columns.id.desc()).limit(1)
 _PAUSE = Insert(

@@ -54,10 +54,10 @@ class Moment(TypeDecorator[datetime]):
         return dialect.type_descriptor(BigInteger())
 
     def bind_processor(self, dialect: Dialect) -> Callable[[datetime | None], object] | None:
-        return super().bind_processor(dialect) if _native(dialect) else _microseconds
+        return super().bind_processor(dialect) if _native(dialect) else microseconds
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], datetime | None] | None:
-        return super().result_processor(dialect, coltype) if _native(dialect) else _moment
+        return super().result_processor(dialect, coltype) if _native(dialect) else moment_of
 
 
 class Span(TypeDecorator[timedelta]):
@@ -164,11 +164,13 @@ def _key_of_bytes(value: bytes | None) -> UUID | None:
     return None if value is None else uuid_of(int.from_bytes(value))
 
 
-def _microseconds(value: datetime | None) -> int | None:
+def microseconds(value: datetime | None) -> int | None:
+    """Return a moment as whole microseconds since 1970, exact."""
     return None if value is None else (value - _EPOCH) // _MICROSECOND
 
 
-def _moment(value: int | None) -> datetime | None:
+def moment_of(value: int | None) -> datetime | None:
+    """Return the moment that ``microseconds`` made of it."""
     return None if value is None else _EPOCH + timedelta(0, 0, value)
 
 

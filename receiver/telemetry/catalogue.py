@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from receiver.domain.delivery import DeliveryError
+from receiver.domain.endpoint import EndpointStatus
 from receiver.domain.event import EventType
 from receiver.domain.report import Via
 from receiver.lifecycle.ports import Queue
@@ -131,6 +133,16 @@ CATALOGUE: Mapping[str, Measure] = {
     "media_refused": _counter("definite refusals of audio: links gone, no audio, not whole", provider=PROVIDERS),
     "media_interrupted": _counter("downloads broken off, tried again", provider=PROVIDERS),
     "media_broke_us": _counter("files that broke our own checks", provider=PROVIDERS),
+    # Told to the user's application.
+    "deliveries": _counter(
+        "attempts to notify by what came of them: sent, failed and tried again, dead; and why",
+        outcome=("sent", "failed", "dead"),
+        error=("none", *(error.value for error in DeliveryError)),
+    ),
+    "notify_seconds": _histogram("from an event to its arrival at an endpoint, retries included"),
+    "endpoint_changes": _counter(
+        "endpoints paused or stopped for their answers, and taken up again by one", status=tuple(EndpointStatus)
+    ),
     # Those who ask.
     "requests": _counter("answers of the private side", route=OURS, status=OURS),
     "request_seconds": _histogram("from a request's head to the end of its answer", route=OURS),

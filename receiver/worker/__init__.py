@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
@@ -12,14 +11,15 @@ from receiver.domain.errors import UnavailableError
 from receiver.domain.standing import Standing
 from receiver.domain.task import Task, Work
 from receiver.domain.waiting import STOPS_LOOKS
-from receiver.lifecycle import collect, erase, poll, settle, submit, sweep
+from receiver.lifecycle import collect, erase, notify, poll, settle, submit, sweep
 from receiver.lifecycle.pace import Pace
 from receiver.lifecycle.planning import Learning
-from receiver.lifecycle.ports import ArtifactWork, Pause, Ports, Provider, Queue
+from receiver.lifecycle.ports import ArtifactWork, Pause, Ports, Provider, Queue, Show
 from receiver.lifecycle.reception import Reception
 from receiver.lifecycle.resting import Resting
 from receiver.lifecycle.standings import OwnStandings, SharedStandings
-from receiver.worker.watching import Clock, Hints, Outage, Slots
+from receiver.worker.notifying import Notifying
+from receiver.worker.watching import Clock, Concurrency, Hints, Outage, Places, Slots
 
 __all__ = ["Concurrency", "Hints", "Worker"]
 
@@ -39,19 +39,15 @@ SETTLE_GATHERS = 0.01
 LOOKUP_BATCH = 500
 
 
-@dataclass(frozen=True, slots=True)
-class Concurrency:
-    """How many steps of a kind may run at once: per provider for submit and poll, in all for collect."""
-
-    submit: int = 8
-    poll: int = 8
-    collect: int = 8
-
-
 class Worker:
-    """Runs every step on time until stopped; holds nothing that a restart would miss."""
+    """Runs every step on time until stopped; holds nothing that a restart would miss.
 
-    def __init__(self, ports: Ports, hints: Hints, concurrency: Concurrency, *, alone: bool) -> None:
+    ``show`` shows tasks to those who are notified; without it nobody is.
+    """
+
+    def __init__(
+        self, ports: Ports, hints: Hints, concurrency: Concurrency, *, alone: bool, show: Show | None = None
+    ) -> None:
         self._ports = ports
         self._hints = hints
         self._concurrency = concurrency
@@ -71,6 +67,7 @@ class Worker:
         self._stuck = Outage(ports.system, "artifacts")
         self._time_set = Clock(ports.system)
         self._learning = Learning()
+        self._notices = show and Notifying(ports, show, concurrency.notify, hints, self._run)
 
     async def start(self) -> None:
         """Take up the work that lies there. Raises UnavailableError when the store cannot be used."""
@@ -89,6 +86,9 @@ class Worker:
             self._loop(Queue.LOOKUP, self._looking_up(provider, pace))
         self._loop(Queue.SETTLE, self._settling())
         self._loop(Queue.COLLECT, self._collecting())
+        if self._notices is not None:
+            await notify.start(self._ports)
+            self._loop(Queue.NOTIFY, self._notices.once)
         self._clock = asyncio.create_task(self._time(), name="time")
         self._prolonging = asyncio.create_task(self._prolong(), name="prolong")
 
@@ -141,7 +141,7 @@ class Worker:
                     await self._hints.rest(queue, LONGEST_REST)
 
     def _run(
-        self, name: str, slots: Slots, step: Coroutine[object, object, None], **named: str | Sequence[str]
+        self, name: str, slots: Places, step: Coroutine[object, object, None], **named: str | Sequence[str]
     ) -> None:
         """Start a step; ``named`` is what it is about, for the line in the log that says it broke."""
 

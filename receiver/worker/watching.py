@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import logging
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Protocol
 
 from receiver.domain.errors import UnavailableError
 from receiver.lifecycle import sweep
@@ -30,6 +32,24 @@ class Hints:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(event.wait(), seconds)
         event.clear()
+
+
+@dataclass(frozen=True, slots=True)
+class Concurrency:
+    """How many steps of a kind may run at once: per provider for submit and poll, per endpoint for notify."""
+
+    submit: int = 8
+    poll: int = 8
+    collect: int = 8
+    notify: int = 8
+
+
+class Places(Protocol):
+    """Where a step that runs is counted."""
+
+    def take(self) -> None: ...
+
+    def give_back(self) -> None: ...
 
 
 class Slots:

@@ -24,9 +24,11 @@ from receiver.storage.store import SqlStore
 from receiver.storage.tables import tasks
 from tests.storage.engines import ON_SQLITE
 from tests.storage.making import NOW
+from tests.storage.outbox_plans import OUTBOX, OUTBOX_SORTED, OUTBOX_WALKS
 
 ONE = uuid4()
 STATEMENTS: dict[str, ClauseElement] = {
+    **OUTBOX,
     "claim tasks": leases.CLAIM_TASKS,
     "count tasks to claim": leases.SHOW_DUE,
     "claim artifacts": leases.CLAIM_ARTIFACTS,
@@ -75,6 +77,7 @@ STATEMENTS: dict[str, ClauseElement] = {
 }
 #: What these walk from one end of a table until they have enough, in the order that is asked for.
 WALKS = {
+    **OUTBOX_WALKS,
     "claim reports": "SCAN inbox",
     "next report": "SCAN inbox",
     "list by nothing": "SCAN tasks",
@@ -85,6 +88,7 @@ WALKS = {
 }
 #: What is sorted: the urgent among the due, and the few reports of one task.
 SORTED = {
+    *OUTBOX_SORTED,
     "claim artifacts",
     "reports of a task",
     "reports of a task to replay",

@@ -14,6 +14,7 @@ from receiver.domain.standing import Standing
 from receiver.domain.statistics import Statistics
 from receiver.domain.task import Change, Status, Task, Work
 from receiver.lifecycle.ports.insight import Insight
+from receiver.lifecycle.ports.outbox import Outbox
 
 
 class Queue(StrEnum):
@@ -24,6 +25,7 @@ class Queue(StrEnum):
     LOOKUP = "lookup"
     SETTLE = "settle"
     COLLECT = "collect"
+    NOTIFY = "notify"
 
 
 Decide = Callable[[Task], Change | None]
@@ -377,6 +379,10 @@ class Store(Protocol):
     @property
     def insight(self) -> Insight:
         """What somebody asks who looks over everything."""
+
+    @property
+    def outbox(self) -> Outbox:
+        """Endpoints, and what is on its way to them."""
 
     @property
     def trouble(self) -> str | None:

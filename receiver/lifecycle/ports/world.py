@@ -9,9 +9,11 @@ from typing import Protocol
 from uuid import UUID
 
 from receiver.domain.collection import FIRST_REFUSAL_GAP
+from receiver.domain.delivery import Told
 from receiver.domain.exchange import HttpAnswer, HttpRequest
 from receiver.domain.learning import Learned
 from receiver.domain.token import TokenSigner
+from receiver.lifecycle.ports.outbox import Notifying
 from receiver.lifecycle.ports.provider import Provider
 from receiver.lifecycle.ports.store import Answer, ChangeStanding, Queue, Store
 
@@ -58,6 +60,12 @@ class Outbound(Protocol):
 
     def trouble(self, provider: str) -> str | None:
         """Why the last call to a provider's API got no answer, or none of use (5xx); None when it did."""
+
+    async def notify(self, request: HttpRequest) -> Told:
+        """Send a notification and tell what came of it; nothing of the answer but its status is kept."""
+
+    async def refusal_to_notify(self, url: str) -> str | None:
+        """Say why nothing can be sent to a URL, in words for whoever wrote it; None when it can."""
 
     async def fetch(self, link: str, into: Path, *, max_bytes: int, timeout_seconds: float) -> Fetched:
         """Download media into a new file. Raises MediaRefusedError or MediaInterruptedError, leaving no file."""
@@ -177,3 +185,4 @@ class Ports:
     limits: Limits
     wake: Callable[[Queue], None]
     schedules: Schedules = field(default_factory=Schedules)
+    notifying: Notifying = field(default_factory=Notifying)

@@ -1,0 +1,338 @@
+"""Deliveries: claimed for each endpoint apart, first attempts before retries; listed, sent again, forgotten."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    and_,
+    bindparam,
+    delete,
+    func,
+    literal_column,
+    or_,
+    select,
+    update,
+)
+
+from receiver.domain.delivery import Delivery, DeliveryStatus, moment_bits
+from receiver.domain.endpoint import BY_HAND, EndpointStatus
+from receiver.lifecycle.ports import Backlog, DeliveryFilter, DueEndpoint, Notice, Room
+from receiver.storage.claim import Claim
+from receiver.storage.loading import load, lock
+from receiver.storage.outbox_rows import (
+    DELIVERY_COLUMNS,
+    ENDPOINT_COLUMNS,
+    FIRST_LANE,
+    RETRIES_LANE,
+    UNBLOCK,
+    delivery_from,
+    endpoint_from,
+)
+from receiver.storage.outbox_tables import deliveries, endpoints
+from receiver.storage.rows import Columns
+from receiver.storage.statements import Chosen, ForKeys, run
+from receiver.storage.tables import tasks
+
+#: Deliveries of an endpoint are counted up to here.
+MOST_COUNTED = 10_000
+_PENDING: ColumnElement[str] = literal_column(f"'{DeliveryStatus.PENDING}'")
+_ENDED = (DeliveryStatus.SENT, DeliveryStatus.DEAD)
+
+_DUE = (
+    select(deliveries.columns.id)
+    .where(
+        deliveries.columns.endpoint_id == bindparam("of_endpoint"),
+        deliveries.columns.lane == bindparam("of_lane"),
+        deliveries.columns.free_at <= bindparam("now"),
+    )
+    .order_by(deliveries.columns.free_at)
+    .limit(bindparam("most"))
+    .with_for_update(skip_locked=True)
+)
+CLAIM = (
+    update(deliveries)
+    .where(Chosen(deliveries, _DUE))
+    .values(lease_until=bindparam("until"), lease_owner=bindparam("owner"), claims=deliveries.columns.claims + 1)
+    .returning(deliveries.columns.id)
+)
+
+
+def _next_of(lane: int) -> ColumnElement[datetime | None]:
+    """When the next of an endpoint's lane may be taken: one step in the index for each endpoint."""
+    return (
+        select(func.min(deliveries.columns.free_at))
+        .where(
+            deliveries.columns.endpoint_id == endpoints.columns.id,
+            deliveries.columns.lane == literal_column(str(lane)),
+            deliveries.columns.free_at.is_not(None),
+        )
+        .correlate(endpoints)
+        .scalar_subquery()
+    )
+
+
+#: May be sent to at all; those that fail, once their rest is over.
+_OPEN = and_(
+    endpoints.columns.removed_at.is_(None),
+    or_(
+        endpoints.columns.status == EndpointStatus.ACTIVE.value,
+        and_(endpoints.columns.status == EndpointStatus.PAUSED.value, endpoints.columns.reason != BY_HAND),
+    ),
+)
+_waiting = select(
+    *ENDPOINT_COLUMNS, _next_of(FIRST_LANE).label("first_at"), _next_of(RETRIES_LANE).label("retry_at")
+).where(_OPEN)
+_rested = or_(endpoints.columns.rests_until.is_(None), endpoints.columns.rests_until <= bindparam("now"))
+_found = _waiting.where(_rested).subquery()
+DUE_ENDPOINTS = select(_found).where(
+    or_(_found.columns.first_at <= bindparam("now"), _found.columns.retry_at <= bindparam("now"))
+)
+_deliveries = select(*DELIVERY_COLUMNS).join_from(deliveries, tasks, tasks.columns.key == deliveries.columns.task_key)
+_BY_ID = ForKeys(_deliveries, deliveries.columns.id)
+_ENDPOINTS = ForKeys(select(*ENDPOINT_COLUMNS), endpoints.columns.id)
+NEXT_RETRIES = select(
+    _next_of(FIRST_LANE).label("first_at"), _next_of(RETRIES_LANE).label("retry_at"), endpoints.columns.rests_until
+).where(_OPEN)
+
+
+def next_due(connection: Connection) -> datetime | None:
+    """Return when the next delivery may be taken up, where its endpoint may be sent to."""
+    moments = [
+        max(min(filter(None, (first_at, retry_at))), rests_until or min(filter(None, (first_at, retry_at))))
+        for first_at, retry_at, rests_until in connection.execute(NEXT_RETRIES)
+        if first_at is not None or retry_at is not None
+    ]
+    return min(moments, default=None)
+
+
+def due_endpoints(connection: Connection, now: datetime) -> list[DueEndpoint]:
+    """Return the endpoints that have something due and may be sent to."""
+    return [
+        DueEndpoint(endpoint_from(row[:-2]), *(at if at is not None and at <= now else None for at in row[-2:]))
+        for row in connection.execute(DUE_ENDPOINTS, {"now": now})
+    ]
+
+
+def lease(connection: Connection, rooms: Iterable[tuple[UUID, Room]], claim: Claim) -> list[Notice]:
+    """Claim due deliveries, the longest due first, of each endpoint up to its room."""
+    claimed: list[UUID] = []
+    for endpoint_id, room in rooms:
+        for lane, most in ((FIRST_LANE, room.first), (RETRIES_LANE, room.retries)):
+            if most > 0:
+                given = {"of_endpoint": endpoint_id, "of_lane": lane, "most": most}
+                times = {"now": claim.now, "until": claim.until, "owner": claim.owner}
+                claimed += connection.scalars(CLAIM, {**given, **times})
+    found = [delivery_from(row) for row in _BY_ID.rows(connection, claimed)] if claimed else []
+    held = load(connection, list({delivery.task_key for delivery in found}))
+    by_id = {row[0]: endpoint_from(row) for row in _ENDPOINTS.rows(connection, [one.endpoint_id for one in found])}
+    found = list({delivery.id: delivery for delivery in found}.values())
+    found.sort(key=lambda delivery: (delivery.due_at or claim.now, delivery.id))
+    return [Notice(delivery, held[delivery.task_key].task, by_id[delivery.endpoint_id]) for delivery in found]
+
+
+def listed(connection: Connection, wanted: DeliveryFilter) -> list[Delivery]:
+    """Return deliveries, newest first."""
+    if wanted.endpoint_id is not None and wanted.task_id is None and wanted.status is None:
+        # One walk of an index for each status; without it all deliveries of the endpoint would be sorted.
+        each = [one for status in DeliveryStatus for one in _listed(connection, wanted, status)]
+        return sorted(each, key=lambda one: one.id, reverse=True)[: wanted.limit]
+    return _listed(connection, wanted, wanted.status)
+
+
+def one(connection: Connection, delivery_id: UUID) -> Delivery | None:
+    """Return one delivery."""
+    return next((delivery_from(row) for row in _BY_ID.rows(connection, [delivery_id])), None)
+
+
+def _listed(connection: Connection, wanted: DeliveryFilter, status: DeliveryStatus | None) -> list[Delivery]:
+    return [delivery_from(row) for row in connection.execute(listing(wanted, status))]
+
+
+def listing(wanted: DeliveryFilter, status: DeliveryStatus | None) -> Select[*tuple[object, ...]]:
+    """Return the statement that finds deliveries with one status, or any."""
+    statement = _deliveries.where(*_fits(wanted, status))
+    return statement.order_by(deliveries.columns.id.desc()).limit(wanted.limit)
+
+
+def _fits(wanted: DeliveryFilter, status: DeliveryStatus | None) -> list[ColumnElement[bool]]:
+    found: list[ColumnElement[bool]] = []
+    if wanted.delivery_id is not None:
+        found.append(deliveries.columns.id == wanted.delivery_id)
+    if wanted.task_id is not None:
+        own = select(tasks.columns.key).where(tasks.columns.id == wanted.task_id).scalar_subquery()
+        found.append(deliveries.columns.task_key == own)
+    if wanted.endpoint_id is not None:
+        found.append(deliveries.columns.endpoint_id == wanted.endpoint_id)
+    if status is not None:
+        found.append(deliveries.columns.status == status.value)
+    if wanted.error is not None:
+        found.append(deliveries.columns.error == wanted.error)
+    if wanted.created_after is not None:
+        found += [
+            deliveries.columns.id >= _first_id(wanted.created_after),
+            deliveries.columns.at >= wanted.created_after,
+        ]
+    if wanted.created_before is not None:
+        found += [
+            deliveries.columns.id <= _first_id(wanted.created_before, last=True),
+            deliveries.columns.at < wanted.created_before,
+        ]
+    if wanted.before_id is not None:
+        found.append(deliveries.columns.id < wanted.before_id)
+    return found
+
+
+def _first_id(moment: datetime, *, last: bool = False) -> UUID:
+    """Return an id below, or with ``last`` above, those of all events of a moment."""
+    return UUID(int=moment_bits(moment) | ((1 << 80) - 1 if last else 0))
+
+
+def redriven(wanted: DeliveryFilter, status: DeliveryStatus) -> Select[UUID, UUID]:
+    """Return the statement that finds what is to be sent again, oldest first."""
+    open_ = select(endpoints.columns.id).where(
+        endpoints.columns.id == deliveries.columns.endpoint_id,
+        endpoints.columns.removed_at.is_(None),
+        endpoints.columns.status != EndpointStatus.STOPPED.value,
+    )
+    return (
+        select(deliveries.columns.id, deliveries.columns.task_key)
+        .where(*_fits(wanted, status), open_.exists())
+        .order_by(deliveries.columns.id)
+        .limit(wanted.limit)
+    )
+
+
+_AGAIN = ForKeys(
+    update(deliveries)
+    .where(deliveries.columns.status != _PENDING)
+    .values(
+        status=_PENDING,
+        lane=literal_column(str(RETRIES_LANE)),
+        tries=literal_column("0"),
+        claims=deliveries.columns.claims + literal_column("1"),
+        due_at=literal_column("NULL"),
+        ended_at=literal_column("NULL"),
+        lease_until=literal_column("NULL"),
+        lease_owner=literal_column("NULL"),
+    ),
+    deliveries.columns.id,
+)
+
+
+def redrive(connection: Connection, wanted: DeliveryFilter) -> int:
+    """Let deliveries that ended be sent anew, in the order of their events; return how many."""
+    statuses = [wanted.status] if wanted.status is not None else list(_ENDED)
+    found: dict[UUID, UUID] = {}
+    for status in statuses:
+        if status in _ENDED and len(found) < wanted.limit:
+            found |= {row[0]: row[1] for row in connection.execute(redriven(wanted, status)).all()}
+    chosen = dict(list(found.items())[: wanted.limit])
+    task_keys = sorted(set(chosen.values()))
+    lock(connection, task_keys)
+    run(connection, _AGAIN.ready(connection.dialect, list(chosen)))
+    run(connection, UNBLOCK.ready(connection.dialect, task_keys))
+    return len(chosen)
+
+
+def expired(before: datetime, limit: int) -> Select[*tuple[object, ...]]:
+    """Return the statement that finds what has been on its way since before a moment."""
+    return (
+        _deliveries.where(deliveries.columns.status == _PENDING, deliveries.columns.id < _first_id(before))
+        .order_by(deliveries.columns.id)
+        .limit(limit)
+    )
+
+
+def of_stopped(limit: int) -> Select[*tuple[object, ...]]:
+    """Return the statement that finds what is on its way to endpoints that were stopped by what they said."""
+    stopped = select(endpoints.columns.id).where(
+        endpoints.columns.status == EndpointStatus.STOPPED.value,
+        endpoints.columns.reason == "gone",
+        endpoints.columns.removed_at.is_(None),
+    )
+    return _deliveries.where(
+        deliveries.columns.endpoint_id.in_(stopped), deliveries.columns.status == _PENDING
+    ).limit(limit)
+
+
+def hopeless(connection: Connection, before: datetime, limit: int) -> list[Delivery]:
+    """Return what is on its way and shall not be sent any more."""
+    rows: list[Columns] = [*connection.execute(of_stopped(limit)), *connection.execute(expired(before, limit))]
+    return list({row[0]: delivery_from(row) for row in rows}.values())
+
+
+def ended(before: datetime, status: DeliveryStatus, limit: int) -> Select[UUID]:
+    """Return the statement that finds what ended, of events before a moment."""
+    return (
+        select(deliveries.columns.id)
+        .where(deliveries.columns.status == status.value, deliveries.columns.id < _first_id(before))
+        .order_by(deliveries.columns.id)
+        .limit(limit)
+    )
+
+
+REMOVED = select(endpoints.columns.id).where(endpoints.columns.removed_at.is_not(None))
+OF_ENDPOINT = (
+    select(deliveries.columns.id)
+    .where(deliveries.columns.endpoint_id == bindparam("of_endpoint"))
+    .order_by(deliveries.columns.status, deliveries.columns.id)
+    .limit(bindparam("most"))
+)
+_FORGET = ForKeys(delete(deliveries), deliveries.columns.id)
+
+
+def gone(connection: Connection, before: datetime, limit: int) -> tuple[list[UUID], list[UUID]]:
+    """Return deliveries that ended long ago or belong to removed endpoints, and such endpoints without any."""
+    found: dict[UUID, None] = {}
+    empty: list[UUID] = []
+    for status in _ENDED:
+        found |= dict.fromkeys(connection.scalars(ended(before, status, limit)))
+    for endpoint_id in connection.scalars(REMOVED).all():
+        left = connection.scalars(OF_ENDPOINT, {"of_endpoint": endpoint_id, "most": limit}).all()
+        found |= dict.fromkeys(left)
+        if not left:
+            empty.append(endpoint_id)
+    return list(found)[:limit], empty
+
+
+def forget(connection: Connection, delivery_ids: Sequence[UUID], endpoint_ids: Sequence[UUID]) -> None:
+    """Forget deliveries, and endpoints that have none."""
+    run(connection, _FORGET.ready(connection.dialect, delivery_ids))
+    for endpoint_id in endpoint_ids:
+        connection.execute(delete(endpoints).where(endpoints.columns.id == endpoint_id))
+
+
+def counted(status: DeliveryStatus) -> Select[int]:
+    """Return the statement that counts deliveries of an endpoint, up to a bound."""
+    some = (
+        select(deliveries.columns.id)
+        .where(deliveries.columns.endpoint_id == bindparam("of_endpoint"), deliveries.columns.status == status.value)
+        # In the order of the index, or a database that counts few rows to come would walk the table for them.
+        .order_by(deliveries.columns.id)
+        .limit(MOST_COUNTED)
+        .subquery("some")
+    )
+    return select(func.count()).select_from(some)
+
+
+OLDEST_PENDING = (
+    select(deliveries.columns.at)
+    .where(deliveries.columns.endpoint_id == bindparam("of_endpoint"), deliveries.columns.status == _PENDING)
+    .order_by(deliveries.columns.id)
+    .limit(1)
+)
+COUNT_PENDING, COUNT_DEAD = counted(DeliveryStatus.PENDING), counted(DeliveryStatus.DEAD)
+
+
+def backlog(connection: Connection, endpoint_id: UUID) -> Backlog:
+    """Return what there is of an endpoint."""
+    given = {"of_endpoint": endpoint_id}
+    return Backlog(
+        pending=connection.scalar(COUNT_PENDING, given) or 0,
+        dead=connection.scalar(COUNT_DEAD, given) or 0,
+        oldest_pending_at=connection.scalar(OLDEST_PENDING, given),
+    )

@@ -1,0 +1,165 @@
+"""The port ``Outbox`` on one engine: endpoints, and what is on its way to them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import Connection, bindparam, func, insert, select, update
+
+from receiver.domain.delivery import Delivery
+from receiver.domain.endpoint import (
+    BY_HAND,
+    CONFIGURED_ID,
+    NOT_CONFIGURED,
+    Endpoint,
+    EndpointStatus,
+    resumed,
+)
+from receiver.lifecycle.ports import (
+    Backlog,
+    DeliveryFilter,
+    DueEndpoint,
+    EndpointTakenError,
+    Notice,
+    Room,
+    TooManyEndpointsError,
+)
+from receiver.storage import deliveries, outbox_tables
+from receiver.storage.claim import Claim
+from receiver.storage.claiming import Claims
+from receiver.storage.engine import Engine
+from receiver.storage.outbox_rows import ENDPOINT_COLUMNS, endpoint_from, endpoint_values
+from receiver.storage.outbox_tables import endpoints
+
+#: Each is a row for every event; and a list of them is one answer.
+MOST_ENDPOINTS = 5000
+_KEPT = endpoints.columns.removed_at.is_(None)
+_ALL = select(*ENDPOINT_COLUMNS).where(_KEPT).order_by(endpoints.columns.created_at, endpoints.columns.id)
+_ONE = select(*ENDPOINT_COLUMNS).where(endpoints.columns.id == bindparam("of_endpoint"), _KEPT)
+_HELD = _ONE.with_for_update(key_share=True)
+_SAME_URL = select(endpoints.columns.id).where(endpoints.columns.url == bindparam("of_url"), _KEPT)
+
+
+class SqlOutbox:
+    """``receiver.lifecycle.ports.Outbox`` in a database."""
+
+    def __init__(self, engine: Engine, claims: Claims) -> None:
+        self._engine = engine
+        self._claims = claims
+
+    async def endpoints(self) -> list[Endpoint]:
+        return await self._engine.read(lambda connection: [endpoint_from(row) for row in connection.execute(_ALL)])
+
+    async def endpoint(self, endpoint_id: UUID) -> Endpoint | None:
+        return await self._engine.read(lambda connection: _found(connection, endpoint_id))
+
+    async def backlogs(self, endpoint_ids: Sequence[UUID]) -> Mapping[UUID, Backlog]:
+        return await self._engine.read(
+            lambda connection: {of_id: deliveries.backlog(connection, of_id) for of_id in endpoint_ids}
+        )
+
+    async def add_endpoint(self, endpoint: Endpoint) -> None:
+        await self._engine.write(lambda connection: _add(connection, endpoint))
+
+    async def change_endpoint(
+        self, endpoint_id: UUID, change: Callable[[Endpoint], Endpoint]
+    ) -> tuple[Endpoint, Endpoint] | None:
+        return await self._engine.write(lambda connection: _change(connection, endpoint_id, change))
+
+    async def configure(self, url: str | None, now: datetime) -> None:
+        await self._engine.write(lambda connection: _configure(connection, url, now))
+
+    async def remove_endpoint(self, endpoint_id: UUID, now: datetime) -> bool:
+        removing = update(endpoints).where(endpoints.columns.id == endpoint_id, _KEPT).values(removed_at=now)
+        return bool(await self._engine.write(lambda connection: connection.execute(removing).rowcount))
+
+    async def due_endpoints(self, now: datetime) -> list[DueEndpoint]:
+        return await self._engine.read(
+            lambda connection: deliveries.due_endpoints(connection, self._claims.moment(connection, now))
+        )
+
+    async def lease_deliveries(self, rooms: Mapping[UUID, Room], *, now: datetime, lease: timedelta) -> list[Notice]:
+        def work(connection: Connection, claim: Claim) -> list[Notice]:
+            return deliveries.lease(connection, rooms.items(), claim)
+
+        most = sum(room.first + room.retries for room in rooms.values())
+        return await self._claims.make(outbox_tables.deliveries, now, most, lease, work)
+
+    async def delivery(self, delivery_id: UUID) -> Delivery | None:
+        return await self._engine.read(lambda connection: deliveries.one(connection, delivery_id))
+
+    async def deliveries(self, wanted: DeliveryFilter) -> list[Delivery]:
+        return await self._engine.read(lambda connection: deliveries.listed(connection, wanted))
+
+    async def redrive(self, wanted: DeliveryFilter) -> int:
+        return await self._engine.write(lambda connection: deliveries.redrive(connection, wanted))
+
+    async def hopeless(self, *, expired_before: datetime, limit: int) -> list[Delivery]:
+        return await self._engine.read(lambda connection: deliveries.hopeless(connection, expired_before, limit))
+
+    async def tidy(self, *, ended_before: datetime, limit: int) -> int:
+        gone, empty = await self._engine.read(lambda connection: deliveries.gone(connection, ended_before, limit))
+        if gone or empty:
+            await self._engine.write(lambda connection: deliveries.forget(connection, gone, empty))
+        return len(gone)
+
+
+def _found(connection: Connection, endpoint_id: UUID) -> Endpoint | None:
+    row = connection.execute(_ONE, {"of_endpoint": endpoint_id}).one_or_none()
+    return None if row is None else endpoint_from(row)
+
+
+def _add(connection: Connection, endpoint: Endpoint) -> None:
+    taken = connection.scalar(_SAME_URL, {"of_url": endpoint.url})
+    if taken is not None:
+        raise EndpointTakenError(taken)
+    if (connection.scalar(select(func.count()).select_from(endpoints).where(_KEPT)) or 0) >= MOST_ENDPOINTS:
+        raise TooManyEndpointsError
+    connection.execute(insert(endpoints).values(endpoint_values(endpoint)))
+
+
+def _change(
+    connection: Connection, endpoint_id: UUID, change: Callable[[Endpoint], Endpoint]
+) -> tuple[Endpoint, Endpoint] | None:
+    row = connection.execute(_HELD, {"of_endpoint": endpoint_id}).one_or_none()
+    if row is None:
+        return None
+    was = endpoint_from(row)
+    now = change(was)
+    if now != was:
+        changed = update(endpoints).where(endpoints.columns.id == endpoint_id).values(endpoint_values(now))
+        connection.execute(changed)
+    return was, now
+
+
+def _configure(connection: Connection, url: str | None, now: datetime) -> None:
+    """Others who share the database may do the same at once: whoever is second changes what is there."""
+    known = connection.execute(
+        select(*ENDPOINT_COLUMNS).where(endpoints.columns.id == CONFIGURED_ID).with_for_update(key_share=True)
+    ).one_or_none()
+    if known is None:
+        if url is not None:
+            connection.execute(insert(endpoints).values(endpoint_values(Endpoint(CONFIGURED_ID, url, now))))
+        return
+    was = endpoint_from(known)
+    if url is None:
+        is_now = was if was.status is EndpointStatus.STOPPED else _unconfigured(was, now)
+    else:
+        is_now = _configured(was, url)
+    if is_now != was:
+        values = endpoint_values(is_now)
+        connection.execute(update(endpoints).where(endpoints.columns.id == CONFIGURED_ID).values(values))
+
+
+def _unconfigured(endpoint: Endpoint, now: datetime) -> Endpoint:
+    """Keep it, with what waits for it: a setting may be forgotten at one start and be there at the next."""
+    return replace(endpoint, status=EndpointStatus.STOPPED, reason=NOT_CONFIGURED, since=now)
+
+
+def _configured(endpoint: Endpoint, url: str) -> Endpoint:
+    moved = replace(endpoint, url=url)
+    is_back = endpoint.reason == NOT_CONFIGURED
+    # Another URL is another chance, but for what a person decided.
+    is_another = url != endpoint.url and endpoint.reason != BY_HAND
+    return resumed(moved) if is_back or is_another else moved
