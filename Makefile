@@ -53,8 +53,20 @@ $(stamp): pyproject.toml $(locks)
 demo: setup ## the main job on this machine, no keys, no configuration
 	@$(bin)/receiver demo
 
+# The libraries of npm that users verify notifications with, by the hashes of their lock. Without npm, or without a
+# package registry, the tests that ask them are skipped, and say so.
+javascript := tests/javascript/node_modules/.ready
+
+$(javascript): tests/javascript/package-lock.json
+	@if command -v npm >/dev/null && command -v node >/dev/null; then \
+		echo "Installing what the lock of tests/javascript names"; \
+		npm ci --prefix tests/javascript --ignore-scripts --no-audit --no-fund --loglevel error \
+			--fetch-retries 1 --fetch-timeout 30000 && touch $@ || \
+			echo "make test: npm could not install them; the tests that need them are skipped" >&2; \
+	fi
+
 .PHONY: test
-test: setup ## run the tests; make test ARGS="tests/domain -x" for some
+test: setup $(javascript) ## run the tests; make test ARGS="tests/domain -x" for some
 	@# A file stays on one process, so its tests may share a service.
 	@$(bin)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
@@ -93,5 +105,6 @@ lock: setup ## renew the locks after a change of dependencies; make lock ARGS=--
 
 .PHONY: clean
 clean: ## remove .venv, caches and build results, and nothing that you made
+	@rm -rf tests/javascript/node_modules
 	@rm -rf .venv build dist .coverage htmlcov .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	@find receiver tests -type d -name __pycache__ -prune -exec rm -rf {} +
