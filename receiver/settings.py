@@ -88,6 +88,9 @@ class Settings(BaseSettings):
     max_callback_bytes: int = Field(96 * 1024 * 1024, ge=1024, description="largest callback taken")
     callback_body_seconds: float = Field(20.0, gt=0, description="time for a callback's body to arrive")
     max_request_bytes: int = Field(72 * 1024 * 1024, ge=1024, description="largest body of POST /v1/tasks")
+    unused_input_seconds: float = Field(86400.0, ge=60, description="how long an uploaded file waits for a task")
+    max_unused_inputs: int = Field(1000, ge=1, description="uploaded files that may wait for a task; 429 beyond")
+    max_unused_input_bytes: int = Field(4 * 1024**3, ge=1024, description="bytes of these files; 429 beyond")
     max_media_bytes: int = Field(512 * 1024 * 1024, ge=1024, description="largest audio file taken in")
     deadline_seconds: float = Field(1800.0, gt=0, description="after this a submitted task is overdue")
     queue_max_seconds: float = Field(86400.0, gt=0, description="after this a task not yet sent has failed")
@@ -197,6 +200,9 @@ class Settings(BaseSettings):
             lease=timedelta(seconds=self.lease_seconds),
             max_callback_bytes=self.max_callback_bytes,
             max_media_bytes=self.max_media_bytes,
+            unused_input=timedelta(seconds=self.unused_input_seconds),
+            max_unused_inputs=self.max_unused_inputs,
+            max_unused_input_bytes=self.max_unused_input_bytes,
             refusal_gap=timedelta(seconds=self.refusal_seconds),
             poll_cost_seconds=self.poll_cost_seconds,
         )
@@ -254,7 +260,7 @@ def load(
     values = {name: (value, origin) for origin, found in sources for name, value in found.items() if value}
     known = _known(entries)
     problems = _misspelt(sources, known) + _nearly_keys(sources, entries)
-    ours = {name.lower(): values[_PREFIX + name.upper()][0] for name in Settings.model_fields if _named(values, name)}
+    ours = {name: values[key][0] for name in Settings.model_fields if (key := _PREFIX + name.upper()) in values}
     settings = None
     try:
         settings = Settings.model_validate(ours)
@@ -282,10 +288,6 @@ def load(
     kill_at = values.get("RECEIVER_KILL_AT", ("", ""))[0] or None
     option_secrets = tuple(values[name][0] for name in sorted(hidden & values.keys()))
     return Loaded(settings, options, keys, described, kill_at, option_secrets)
-
-
-def _named(values: Mapping[str, tuple[str, str]], field_name: str) -> bool:
-    return _PREFIX + field_name.upper() in values
 
 
 def _variable(entry: ProviderEntry, option: str) -> str:

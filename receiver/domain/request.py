@@ -27,8 +27,9 @@ class TaskRequest:
     """One generation to ask for. ``None`` means "not given": the provider's default holds.
 
     Lengths, ranges and which fields a provider has at all are checked by that provider's ``check``.
-    ``reference_audio`` is a URL or a provider's media id as text, or inline audio. ``output_format`` and
-    ``output_type`` are spelt as the provider spells them once checked. ``notify_url`` is ours: no provider sees it.
+    ``reference_audio`` is a URL, a provider's media id or ``input:<id>`` as text, or inline audio. ``output_format``
+    and ``output_type`` are spelt as the provider spells them once checked. ``notify_url`` is ours: no provider sees
+    it.
     """
 
     provider: str

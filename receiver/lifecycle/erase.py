@@ -85,8 +85,12 @@ async def erase_matching(ports: Ports, metadata: Mapping[str, str]) -> Erased:
 
 
 async def sweep(ports: Ports) -> Swept:
-    """Remove objects whose tasks are erased and that are still there. Raises UnavailableError for the database."""
+    """Remove what erased tasks left, and uploads that no task used in time.
+
+    Raises UnavailableError for the database.
+    """
     now = ports.system.now()
+    await ports.store.inputs.erase_unused(now, SWEPT)
     names = await ports.store.doomed(now, SWEPT)
     return Swept(len(names), await _remove(ports, names, now))
 

@@ -32,16 +32,18 @@ from receiver.domain.errors import (
     UnavailableError,
 )
 from receiver.domain.exchange import HttpAnswer
+from receiver.domain.input import PREFIX, named
 from receiver.domain.report import NewReport, Via
-from receiver.domain.request import InlineAudio, TaskRequest
+from receiver.domain.request import Checked, InlineAudio, TaskRequest
 from receiver.domain.schedule import back_off
 from receiver.domain.submission import begin, conclude, create
 from receiver.domain.task import Change, Status, Task, Work
 from receiver.domain.token import Purpose
 from receiver.lifecycle.lateness import observe_lateness
-from receiver.lifecycle.ports import Caller, Decision, Once, Pause, Ports, Provider, Queue
+from receiver.lifecycle.ports import Caller, Decision, FileWay, Once, Pause, Ports, Provider, Queue
 from receiver.lifecycle.reception import Reception
 from receiver.lifecycle.record import record
+from receiver.lifecycle.reference import BY_LINK_ONLY, on_the_wire
 from receiver.lifecycle.rules import submit_rules
 
 #: A callback may come as late as this after the task was given up; its URL stays valid until then.
@@ -74,15 +76,11 @@ async def intend(ports: Ports, asked: Asked, caller: Caller | None = None) -> tu
         known = ", ".join(sorted(ports.providers))
         raise InvalidRequestError((FieldProblem("provider", f"must be one of: {known}"),))
     task_id = ports.system.new_id()
-    request, inline = await _take_aside(asked.request, f"inputs/{task_id}")
+    request, inline = await _take_aside(_spelt(asked.request), f"inputs/{task_id}")
     checked = provider.check(request)
-    problems = list(checked.problems)
-    if not provider.configured:
-        problems.append(
-            FieldProblem("provider", f"no key is set for {provider.name}: set {provider.name.upper()}_API_KEY")
-        )
+    problems = _problems(ports, provider, checked)
     if problems:
-        raise InvalidRequestError(tuple(problems))
+        raise InvalidRequestError(problems)
     if inline is not None:
         await ports.objects.keep_bytes(inline, f"inputs/{task_id}")
     now = ports.system.now()
@@ -115,6 +113,19 @@ async def intend(ports: Ports, asked: Asked, caller: Caller | None = None) -> tu
     ports.metrics.count("tasks_created", provider=provider.name)
     ports.wake(Queue.SUBMIT)
     return change.task, False
+
+
+def _problems(ports: Ports, provider: Provider, checked: Checked) -> tuple[FieldProblem, ...]:
+    """Return all that is wrong with a request: what the provider says, and what this installation lacks for it."""
+    problems = list(checked.problems)
+    is_ours = named(checked.request.reference_audio) is not None
+    if is_ours and ports.limits.public_url is None and provider.files is FileWay.NONE:
+        problems.append(FieldProblem("reference_audio", f"{provider.name} {BY_LINK_ONLY}"))
+    if not provider.configured:
+        problems.append(
+            FieldProblem("provider", f"no key is set for {provider.name}: set {provider.name.upper()}_API_KEY")
+        )
+    return tuple(problems)
 
 
 async def lease(ports: Ports, provider: Provider, limit: int) -> list[Task]:
@@ -220,10 +231,10 @@ def _callback_base(ports: Ports, provider: Provider) -> str | None:
 
 
 async def _ask(ports: Ports, provider: Provider, task: Task) -> tuple[SubmitOutcome, int | None]:
-    reference = task.request.reference_audio
     try:
-        if isinstance(reference, InlineAudio):
-            reference = (await ports.objects.read(reference.object_key)).decode()
+        reference = await on_the_wire(ports, provider, task)
+        if not isinstance(reference, str):
+            return reference, None
         request = provider.submit(task, reference=reference, callback_url=callback_url(ports, provider, task))
     except NotFoundError:
         message = "the reference audio is gone from our storage"
@@ -279,6 +290,12 @@ def _once(caller: Caller | None, task: Task) -> Once | None:
     }
     text = json.dumps(said, sort_keys=True, default=dict)
     return Once(caller.id, caller.idempotency_key, hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest())
+
+
+def _spelt(request: TaskRequest) -> TaskRequest:
+    """Spell the id of an input one way, so that asking again the same is seen as the same."""
+    input_id = named(request.reference_audio)
+    return request if input_id is None else replace(request, reference_audio=f"{PREFIX}{input_id}")
 
 
 async def _take_aside(request: TaskRequest, object_key: str) -> tuple[TaskRequest, bytes | None]:

@@ -12,6 +12,7 @@ from typing import Any
 from receiver.sandbox.encode import Encoding, Format
 from receiver.sandbox.faults import Faults
 from receiver.sandbox.generation import Order, Provider
+from receiver.sandbox.reference import reference_of
 from receiver.sandbox.wire import is_http_url
 
 MODEL = "minimax/music-cover"
@@ -53,6 +54,7 @@ def check_request(document: object, client_request_id: str | None, faults: Fault
             kilobits=setting.get("bitrate", 256000) // 1000,
         ),
         client_request_id=client_request_id,
+        reference=reference_of(str(document["reference_audio_url"])),
     )
 
 

@@ -10,6 +10,7 @@ import anyio
 from receiver.sandbox.chance import Chance
 from receiver.sandbox.encode import Encoding
 from receiver.sandbox.moment import Moment
+from receiver.sandbox.reference import Reference
 from receiver.sandbox.tune import Recipe
 
 PRICE_USD = 0.15
@@ -115,6 +116,7 @@ class Order:
     webhook_url: str | None = None
     upload_url: str | None = None
     client_request_id: str | None = None
+    reference: Reference = ""
 
 
 @dataclass(slots=True)

@@ -52,6 +52,7 @@ def _task(generation: Generation) -> dict[str, object]:
         "webhook_url": order.webhook_url,
         "upload_url": order.upload_url,
         "count": order.count,
+        "reference_audio": order.reference,
         "accepted_at": _iso(generation.accepted_at),
         "billed_usd": generation.billed_usd,
         "status": generation.status.value,

@@ -1,10 +1,11 @@
 """Runware's one REST endpoint: a JSON array of tasks in, `data` and `errors` out.
 
-Sources: Runware docs, authentication, audio inference, task polling, task details, account management and errors
-pages. One POST may mix kinds of tasks; an error belongs to its task alone.
+Sources: Runware docs, authentication, audio inference, task polling, task details, media storage, account management
+and errors pages. One POST may mix kinds of tasks; an error belongs to its task alone.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -14,6 +15,7 @@ from starlette.responses import Response
 
 from receiver.sandbox.engine import Engine
 from receiver.sandbox.generation import PRICE_USD, Generation, Provider
+from receiver.sandbox.reference import decoded, reference_of
 from receiver.sandbox.refusals import Refusal, refuse_look, refuse_submit
 from receiver.sandbox.runware_answer import Answer
 from receiver.sandbox.runware_door import api_key, denied, errors_response, turned_away
@@ -21,7 +23,7 @@ from receiver.sandbox.runware_tasks import check_task
 from receiver.sandbox.runware_words import TASK_TYPE, Words, current_words, identity, refused_error
 from receiver.sandbox.spoil import lost_answer
 from receiver.sandbox.state import State
-from receiver.sandbox.wire import BodyError, BodyProblem, json_response, read_json
+from receiver.sandbox.wire import BodyError, BodyProblem, is_http_url, json_response, read_json
 
 _BALANCE_USD = 100.0
 _EARLY_CALLBACK_SECONDS = 6.0
@@ -83,6 +85,8 @@ class Runware:
                 await self._poll(task, answer)
             case "getTaskDetails":
                 await self._details(task, answer)
+            case "mediaStorage":
+                self._store(task, answer)
             case "accountManagement":
                 answer.data.append(self._account(task))
             case "authentication":
@@ -113,6 +117,7 @@ class Runware:
             error = refused_error("conflictTaskUUID", message, order.id, parameter="taskUUID", taskType=TASK_TYPE)
             answer.refuse(self._state.faults_for(Provider.RUNWARE).conflict_status, error)
             return
+        order = replace(order, reference=self._state.stored.get(str(order.reference).lower(), order.reference))
         answer.accepted.append(self._engine.accept(order, lambda chance: chance.uuid4("id")))
 
     async def _poll(self, task: dict[str, Any], answer: Answer) -> None:
@@ -148,6 +153,22 @@ class Runware:
         response = ({"data": data} if data else {}) | ({"errors": errors} if errors else {})
         item = {"taskType": "getTaskDetails", "taskUUID": generation.id}
         answer.data.append(item | {"request": list(generation.order.batch), "response": response})
+
+    def _store(self, task: dict[str, Any], answer: Answer) -> None:
+        """Answer mediaStorage: of an upload only hash and size are kept, for the ledger."""
+        media, task_uuid = task.get("media"), str(task.get("taskUUID"))
+        if task.get("operation") != "upload" or not isinstance(media, str):
+            message = "Only 'upload' with 'media' is played here."
+            answer.refuse(400, refused_error("invalidOperation", message, task_uuid, parameter="operation"))
+        elif not is_http_url(media) and decoded(media) is None:
+            message = "Invalid value for 'media'. It must be a URL, a data URI or base64."
+            answer.refuse(400, refused_error("invalidMedia", message, task_uuid, parameter="media"))
+        else:
+            media_uuid = str(uuid4())
+            self._state.stored[media_uuid] = reference_of(media)
+            words = {"taskType": "mediaStorage", "taskUUID": task_uuid, "operation": "upload"}
+            url = f"{self._state.base_url}/stored/{media_uuid}"
+            answer.data.append(words | {"mediaUUID": media_uuid, "mediaURL": url})
 
     def _account(self, task: dict[str, Any]) -> Words:
         """Answer accountManagement getDetails with the one thing that matters here: the balance."""

@@ -181,4 +181,5 @@ def _order(checked: _Task, batch: tuple[object, ...]) -> Order:
         ttl_seconds=checked.get("ttl"),
         webhook_url=checked.get("webhookURL"),
         upload_url=checked.get("uploadEndpoint"),
+        reference=str(checked.get("inputs.audio") or ""),
     )

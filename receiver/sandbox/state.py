@@ -10,6 +10,7 @@ from receiver.sandbox.faults import Faults
 from receiver.sandbox.generation import Generation, Provider
 from receiver.sandbox.links import Links
 from receiver.sandbox.moment import Moment
+from receiver.sandbox.reference import Reference
 from receiver.sandbox.studio import Studio
 
 
@@ -20,6 +21,7 @@ class State:
     `drain` is set when the server begins to stop: whatever waits or streams for long ends itself on it. `doors`
     counts submit requests for each provider, refused ones too. `logs_asked` holds the clock of recent requests to
     AIMLAPI's log route. `under_way` counts what has yet to end or to be sent: at 0 nothing more comes by itself.
+    `stored` is what was put into the account's media storage, by its UUID.
     """
 
     config: SandboxConfig
@@ -34,6 +36,7 @@ class State:
     doors: Counter[Provider] = field(default_factory=Counter)
     logs_asked: deque[float] = field(default_factory=deque)
     under_way: int = 0
+    stored: dict[str, Reference] = field(default_factory=dict)
 
     def faults_for(self, provider: Provider) -> Faults:
         """Return the faults that hold for a provider now."""

@@ -1,7 +1,7 @@
 """Objects in a store that obstore speaks to: an S3-compatible bucket, or memory."""
 
 import heapq
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from itertools import count
 from pathlib import Path
@@ -12,6 +12,8 @@ from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import ObjectStore
 
 from receiver.domain.errors import MediaInterruptedError, NotFoundError, UnavailableError
+from receiver.lifecycle.ports import Fetched
+from receiver.storage.gathering import gather
 from receiver.storage.keys import checked_key, checked_range
 
 _PIECE = 256 * 1024
@@ -38,6 +40,10 @@ class BucketObjects:
     def where(self, key: str) -> str:
         """Return the URL of an object, which need not exist."""
         return f"{self._url}{checked_key(key)}"
+
+    async def gather(self, chunks: AsyncIterable[bytes]) -> Fetched:
+        """Write what comes into a new file in a folder of this process."""
+        return await gather(chunks, self.scratch())
 
     async def keep_file(self, path: Path, key: str) -> None:
         """Put a file under a key and delete it; on failure it stays. Raises MediaInterruptedError."""

@@ -12,7 +12,7 @@ from receiver.domain.report import Verdict
 from receiver.domain.submission import taken
 from receiver.domain.task import Change, Ruling, Task
 from receiver.lifecycle.ports import Decision, TakenError
-from receiver.storage import erasing
+from receiver.storage import erasing, inputs
 from receiver.storage.faults import fault
 from receiver.storage.loading import load
 from receiver.storage.naming import Asked, Names
@@ -33,12 +33,15 @@ _Prepared = tuple[list[Ready], list[Change | None]]
 def create(connection: Connection, asked: Sequence[Asked]) -> list[UUID | Exception | None]:
     """Insert new tasks; one whose name stands for a task already is left out, and that task's id returned.
 
-    So is one whose provider task id another task has (TakenError), or whose name stands for another request.
+    So is one whose provider task id another task has (TakenError), whose name stands for another request, or that
+    names an input which there is not (InvalidRequestError).
     """
     held = _holders(connection, [change for change, _ in asked])
     names = Names(connection, asked)
+    without_input = inputs.missing(connection, [change for change, _ in asked])
     outcomes: list[UUID | Exception | None] = []
     batch = Batch()
+    made: list[Change] = []
     for change, once in asked:
         known = names.stands_for(once)
         name = (change.task.provider, change.task.provider_task_id)
@@ -49,13 +52,18 @@ def create(connection: Connection, asked: Sequence[Asked]) -> list[UUID | Except
         if holder is not None:
             outcomes.append(TakenError(holder))
             continue
+        if change.task.key in without_input:
+            outcomes.append(without_input[change.task.key])
+            continue
         if change.task.provider_task_id is not None:
             held[name] = change.task.id
         batch.create(change)
+        made.append(change)
         names.give(once, change)
         outcomes.append(None)
     batch.address(connection)
     run(connection, batch.ready(connection.dialect))
+    inputs.use(connection, made)
     names.write(connection)
     return outcomes
 

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, bindparam, delete, null, select, update
 
 from receiver.domain.task import Task
 from receiver.lifecycle.ports import PlanErasing
+from receiver.storage import inputs
 from receiver.storage.documents import request_document
 from receiver.storage.loading import load
 from receiver.storage.outbox_tables import deliveries
@@ -68,6 +69,7 @@ def erase(connection: Connection, task_keys: Sequence[UUID], plan: PlanErasing) 
     dropped = _objects(_OF_TASKS.rows(connection, keys))
     batch.doom(doomed)
     batch.drop(dropped)
+    given_up = inputs.released(connection, keys, husks[0].erased_at or husks[0].created_at)
     run(connection, _METADATA.ready(dialect, keys))
     # What is on its way is shown as the task is then; where nothing is to be shown, nothing is sent.
     run(connection, _DELIVERIES.ready(dialect, keys))
@@ -76,7 +78,7 @@ def erase(connection: Connection, task_keys: Sequence[UUID], plan: PlanErasing) 
     connection.execute(update(events).where(events.columns.task_key.in_(keys)).values(data={}))
     connection.execute(update(attempts).where(attempts.columns.task_key.in_(keys)).values(detail=null()))
     run(connection, batch.ready(dialect))
-    return len(keys), [name for name, _ in (*doomed, *filter(None, dropped.values()))]
+    return len(keys), [name for name, _ in (*doomed, *given_up, *filter(None, dropped.values()))]
 
 
 def objects_of(connection: Connection, report_ids: Sequence[UUID]) -> dict[UUID, Doomed | None]:

@@ -8,7 +8,7 @@ import shutil
 import stat
 import tempfile
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from io import BufferedReader, FileIO
 from pathlib import Path
@@ -17,7 +17,9 @@ from typing import Self
 from anyio import to_thread
 
 from receiver.domain.errors import MediaInterruptedError, NotFoundError, UnavailableError
+from receiver.lifecycle.ports import Fetched
 from receiver.storage.faults import disk_fault
+from receiver.storage.gathering import gather
 from receiver.storage.keys import checked_key, checked_range
 
 _SCRATCH = ".scratch"
@@ -78,6 +80,10 @@ class FolderObjects:
     def where(self, key: str) -> str:
         """Return the path of an object, which need not exist."""
         return str(self._path(key))
+
+    async def gather(self, chunks: AsyncIterable[bytes]) -> Fetched:
+        """Write what comes into a new file in the store's own folder for work in progress."""
+        return await gather(chunks, self.scratch())
 
     async def keep_file(self, path: Path, key: str) -> None:
         """Make a file durable under a key and take it away from ``path``; on failure it stays there.

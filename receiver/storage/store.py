@@ -41,6 +41,7 @@ from receiver.storage.claim import Claim
 from receiver.storage.claiming import Claims, Moment
 from receiver.storage.engine import Engine, open_sqlite
 from receiver.storage.hints import Hints, in_touch
+from receiver.storage.inputs import SqlInputs
 from receiver.storage.insight import SqlInsight
 from receiver.storage.installing import made_ready, probe
 from receiver.storage.migrations import NEWEST, upgrade
@@ -82,6 +83,7 @@ class SqlStore:
         self.installation_id = installation_id
         self.insight = SqlInsight(engine)
         self.outbox = SqlOutbox(engine, self._claims)
+        self.inputs = SqlInputs(engine)
         # A new task is a dozen rows, a report is two.
         self._create = engine.gather(self._created, weigh=lambda _: 4)
         self._append = engine.gather(reports.append, urgent=True)

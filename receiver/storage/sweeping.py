@@ -28,7 +28,7 @@ from receiver.lifecycle.ports import Pause
 from receiver.storage.documents import error_document, error_from
 from receiver.storage.outbox_tables import deliveries, endpoints
 from receiver.storage.statements import Insert, run
-from receiver.storage.tables import artifacts, doomed_objects, events, inbox, provider_pauses, tasks
+from receiver.storage.tables import artifacts, doomed_objects, events, inbox, inputs, provider_pauses, tasks
 from receiver.storage.types import Moment, Span
 
 #: Tasks made due by one transaction: some 50 ms without other writes, were they a million.
@@ -62,6 +62,7 @@ _PLANNED = (
     (doomed_objects, doomed_objects.columns.until.is_not(None), ("until",)),
     (deliveries, deliveries.columns.free_at.is_not(None), ("due_at",)),
     (endpoints, endpoints.columns.rests_until.is_not(None), ("rests_until",)),
+    (inputs, inputs.columns.unused_until.is_not(None), ("unused_until",)),
 )
 NEWEST_EVENT = select(events.columns.at).order_by(events.columns.id.desc()).limit(1)
 _PAUSE = Insert(

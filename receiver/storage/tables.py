@@ -332,6 +332,33 @@ doomed_objects = Table(
     sqlite_with_rowid=False,
 )
 
+_WAITS_FOR_A_TASK = text("unused_until IS NOT NULL")
+# Files that callers uploaded. One that a task was made with is kept as long as that task; ``unused_until``, null from
+# then on unless the file is uploaded again, is how long it is kept without one.
+inputs = Table(
+    "inputs",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("sha256", LargeBinary(32), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("duration_seconds", Float, nullable=False),
+    Column("media_type", Text, nullable=False),
+    Column("extension", Text, nullable=False),
+    Column("unused_until", Moment),
+    Index("inputs_sha256", "sha256", unique=True),
+    Index("inputs_unused", "unused_until", sqlite_where=_WAITS_FOR_A_TASK, postgresql_where=_WAITS_FOR_A_TASK),
+    sqlite_with_rowid=False,
+)
+
+input_uses = Table(
+    "input_uses",
+    metadata,
+    _of_task(),
+    Column("input_id", Key, ForeignKey("inputs.id"), nullable=False),
+    Index("input_uses_input", "input_id"),
+    sqlite_with_rowid=False,
+)
+
 report_counters = Table(
     "report_counters",
     metadata,

@@ -146,6 +146,10 @@ CATALOGUE: Mapping[str, Measure] = {
     # Those who ask.
     "requests": _counter("answers of the private side", route=OURS, status=OURS),
     "request_seconds": _histogram("from a request's head to the end of its answer", route=OURS),
+    "inputs_taken": _counter("files that callers uploaded and we keep"),
+    "inputs_known": _counter("uploads of a file that we have already"),
+    "inputs_given": _counter("times that a provider fetched one of them"),
+    "inputs_bad_token": _counter("links to uploaded files with a token that is not ours"),
     "downloads_bad_token": _counter("download links that do not open anything"),
     "streams_open": _gauge("event streams open"),
     "streams_too_slow": _counter("event streams ended because nobody read them"),

@@ -57,6 +57,17 @@ class HashedAudio(Shape):
     bytes: Count
 
 
+class Input(Shape):
+    """A file that was uploaded."""
+
+    id: Id
+    reference_audio: str = Field(description="What a request says to use it: `input:<id>`.")
+    sha256: Sha256
+    bytes: Count
+    duration_seconds: float
+    media_type: str
+
+
 class TaskRequest(Shape):
     """What was asked for, as validated."""
 

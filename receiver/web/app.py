@@ -15,7 +15,19 @@ from starlette.types import ASGIApp, Lifespan, Message, Receive, Scope, Send
 
 from receiver.domain.errors import NotFoundError
 from receiver.lifecycle.ports import Ports
-from receiver.web import audio, dashboard, docs, events, health, problems, replaying, reports, statistics, tasks
+from receiver.web import (
+    audio,
+    dashboard,
+    docs,
+    events,
+    health,
+    inputs,
+    problems,
+    replaying,
+    reports,
+    statistics,
+    tasks,
+)
 from receiver.web.auth import Attempts, Doorkeeper, Hosts, Keys
 from receiver.web.bodies import Lingering, Room
 from receiver.web.callbacks import CallbackDoor
@@ -56,6 +68,7 @@ def create_app(ports: Ports, config: WebConfig, *, lifespan: Lifespan[Starlette]
         waits=Gate(config.max_waits, problems.TOO_MANY_WAITS),
         streams=Gate(config.max_streams, problems.TOO_MANY_STREAMS),
         replays=Gate(replaying.MOST_AT_ONCE, problems.TOO_MANY_REPLAYS),
+        uploads=Gate(inputs.MOST_AT_ONCE, problems.TOO_MANY_UPLOADS),
         news=News(ports.store, present.event, config.bell, config.draining),
         book=DoorBook(ports),
     )
@@ -67,8 +80,10 @@ def create_app(ports: Ports, config: WebConfig, *, lifespan: Lifespan[Starlette]
         house = dashboard.opened(context)
         routes += dashboard.routes(house)
         routes += docs.routes(context, lambda: app.routes)
-        for room in (tasks, events, reports, replaying, statistics, audio):
+        for room in (tasks, inputs, events, reports, replaying, statistics, audio):
             routes += room.routes(context)
+    if "callbacks" in config.roles:
+        routes += inputs.public_routes(context)
     door = (
         DoctorDoor(CallbackDoor(ports, config, context.book), ports, config) if "callbacks" in config.roles else None
     )
@@ -138,7 +153,7 @@ class _PrivateSide:
     def _admit(self, scope: Scope) -> None:
         """Raise what is to be answered to a request that may not come in; nothing of its body is read."""
         path = scope["path"]
-        if path in health.PATHS:
+        if path in health.PATHS or path.startswith(_PUBLIC):
             return
         if not self._hosts.admits(scope):
             raise NotFoundError
@@ -200,6 +215,8 @@ def _refusing(house: dashboard.House | None) -> Callable[[Request, Exception], A
     return refuse
 
 
+#: Found by whoever has the link, under whatever name the provider reaches us.
+_PUBLIC = "/inputs/"
 #: How the templates begin of what is about one task.
 _OF_A_TASK = "/v1/tasks/{id}"
 _METRICS = "/metrics"

@@ -66,6 +66,7 @@ class Context:
     waits: Gate
     streams: Gate
     replays: Gate
+    uploads: Gate
     news: News
     book: DoorBook
 

@@ -23,6 +23,7 @@ _PATH_WORDS = {
 }
 _ROOMS = {
     "tasks": "Ask for generations, look at them, stop waiting for them.",
+    "inputs": "Reference audio of your own.",
     "events": "What happened, in order: as lists and as streams.",
     "audio": "The audio that we hold.",
     "reports": "What providers said, verbatim.",

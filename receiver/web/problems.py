@@ -50,6 +50,7 @@ TAKEN = Kind("generation-taken", 409, "Another task stands for this generation a
 ALREADY_TERMINAL = Kind("already-terminal", 409, "The task has already ended")
 TOO_LARGE = Kind("body-too-large", 413, "The body is too large")
 UNSUPPORTED_TYPE = Kind("unsupported-media-type", 415, "The body must be application/json")
+NOT_AUDIO = Kind("not-audio", 415, "The body is not an audio file of a kind that is taken")
 RANGE_NOT_SATISFIABLE = Kind("range-not-satisfiable", 416, "The audio has no such range")
 INVALID_REQUEST = Kind("invalid-request", 422, "The request cannot be accepted as it is")
 NOT_AVAILABLE = Kind("not-available", 422, "The request asks for something that is not available yet")
@@ -59,6 +60,8 @@ TOO_MANY_BODIES = Kind("too-many-bodies", 429, "This task has received more diff
 TOO_MANY_WAITS = Kind("too-many-waits", 429, "Too many callers are waiting already")
 TOO_MANY_STREAMS = Kind("too-many-streams", 429, "Too many event streams are open already")
 TOO_MANY_REPLAYS = Kind("too-many-replays", 429, "As many replays as may be are under way already")
+TOO_MANY_INPUTS = Kind("too-many-inputs", 429, "Too many uploaded files wait for a task already")
+TOO_MANY_UPLOADS = Kind("too-many-uploads", 429, "As many uploads as may be are under way already")
 INTERNAL = Kind("internal", 500, "Something went wrong here")
 UNAVAILABLE = Kind("unavailable", 503, "We cannot do this now; try again")
 

@@ -30,7 +30,8 @@ class NewTask(BaseModel):
     provider: str = Field(description="`runware` or `aimlapi`.")
     prompt: str = Field(description="10 to 300 characters for Runware, to 2000 for AIMLAPI.")
     reference_audio: str = Field(
-        description="A URL; for Runware also a UUID of theirs, for AIMLAPI also base64 or a data URI."
+        description="A URL, or `input:<id>` of a file uploaded with `POST /v1/inputs`; for Runware also a UUID of "
+        "theirs, for AIMLAPI also base64 or a data URI."
     )
     model: str | None = Field(None, description="Null: the provider's music cover.")
     lyrics: str | None = Field(None, description="10 to 1000 characters for Runware, to 3000 for AIMLAPI.")

@@ -1,12 +1,16 @@
 """kill -9 at every checkpoint, then a new start: nothing is lost, nothing is paid twice, and every task ends."""
 
 import re
+import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
+from uuid import UUID
 
 import httpx
 import pytest
 
+from tests.audio import song
 from tests.harness import balance, running, wait_until
 
 #: Every checkpoint, and what makes a run come by it.
@@ -30,7 +34,7 @@ CHECKPOINTS = {
 
 
 #: Come by only when somebody asks for it; the test of its kill stands below.
-ASKED_FOR = {"erase.after_rows"}
+ASKED_FOR = {"erase.after_rows", "upload.after_promise", "upload.after_object"}
 
 
 def test_every_checkpoint_in_the_code_is_killed_at() -> None:
@@ -82,6 +86,29 @@ def test_after_a_kill_amid_erasing_the_next_start_removes_the_audio(tmp_path: Pa
         stack.service.start()
         wait_until(lambda: not audio(), 20, "the audio is removed")
         assert stack.task(task["id"])["results"][0]["artifact"]["status"] == "erased"
+
+
+@pytest.mark.parametrize("name", ["upload.after_promise", "upload.after_object"])
+def test_after_a_kill_amid_an_upload_no_file_lies_there_that_nobody_knows(tmp_path: Path, name: str) -> None:
+    audio = song()
+
+    def known() -> set[str]:
+        with closing(sqlite3.connect(tmp_path / "data" / "receiver.db")) as database:
+            names = database.execute("SELECT object_key FROM doomed_objects").fetchall()
+            rows = database.execute("SELECT lower(hex(id)) FROM inputs").fetchall()
+        return {str(UUID(key.rpartition("/")[2])) for (key,) in names} | {str(UUID(row)) for (row,) in rows}
+
+    with running(tmp_path, settings={"RECEIVER_KILL_AT": name}) as stack:
+        address, headers = f"{stack.service.url}/v1/inputs", stack.headers()
+        with pytest.raises(httpx.TransportError):
+            stack.http.post(address, content=audio, headers=headers)
+        wait_until(lambda: stack.service.dead, 30, "killed amid an upload")
+        stack.service.environment = {**stack.service.environment, "RECEIVER_KILL_AT": ""}
+        stack.service.start()
+        assert stack.http.post(address, content=audio, headers=headers).status_code == 201
+        there = [path.name for path in (tmp_path / "data" / "artifacts" / "inputs").iterdir()]
+        assert len(there) == (2 if name == "upload.after_object" else 1)
+        assert set(there) <= known()
 
 
 def test_a_stop_ends_within_ten_seconds_with_work_under_way_and_loses_nothing(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from receiver.lifecycle.ports import RuledFilter, SaidFilter, TaskFilter
 from receiver.storage import (
     deciding,
     erasing,
+    inputs,
     insight,
     leases,
     overlooking,
@@ -48,6 +49,9 @@ STATEMENTS: dict[str, ClauseElement] = {
     "reports to replay": replaying.scan(RuledFilter(since=NOW, after=ONE)),
     "reports of a task to replay": replaying.scan(RuledFilter(task_id=ONE)),
     "objects to remove": erasing.DUE,
+    "uploads that no task uses": inputs.UNUSED,
+    "uploads kept for too long": inputs.KEPT_TOO_LONG,
+    "input of a task": inputs.OF_TASK,
     "figures of what is under way": statistics.UNDER_WAY,
     "how many are under way": statistics.COUNTED,
     "figures of what ended": statistics.ended(None),

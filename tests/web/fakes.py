@@ -1,8 +1,10 @@
 """A world in memory around the web side: clock, store, objects, metrics, two providers."""
 
 import asyncio
+import hashlib
+import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -28,13 +30,13 @@ from receiver.domain.token import Purpose, SigningKey, TokenSigner
 from receiver.lifecycle.ports import (
     Appended,
     BodyLimits,
+    Fetched,
     Limits,
     Objects,
     Once,
     Outbound,
     Pause,
     Ports,
-    Probed,
     Provider,
     Queue,
     RecordedEvent,
@@ -43,6 +45,7 @@ from receiver.lifecycle.ports import (
     TaskFilter,
     UnderWay,
 )
+from receiver.storage.probe import probe
 
 NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 KEY = "the-key-of-the-tests-0123456789abcdef"
@@ -128,6 +131,13 @@ class MemoryObjects:
     async def keep_bytes(self, data: bytes, key: str) -> None:
         self._check()
         self.kept[key] = data
+
+    async def gather(self, chunks: AsyncIterable[bytes]) -> Fetched:
+        self._check()
+        data = b"".join([chunk async for chunk in chunks])
+        with tempfile.NamedTemporaryFile(delete=False) as file:
+            file.write(data)
+        return Fetched(Path(file.name), len(data), hashlib.sha256(data).hexdigest())
 
     async def keep_file(self, path: Path, key: str) -> None:
         await self.keep_bytes(path.read_bytes(), key)
@@ -373,7 +383,7 @@ class World:
             providers=providers,
             system=self.system,
             tokens=self.tokens,
-            probe=_no_probe,
+            probe=probe,
             metrics=self.metrics,
             limits=Limits(public_url="https://hooks.example.org"),
             wake=self.woken.append,
@@ -437,7 +447,3 @@ def a_result(*, index: int = 0) -> Result:
         cost_micros=150_000,
         link="https://am.example.org/audio.mp3?signature=abc",
     )
-
-
-def _no_probe(path: Path, wanted: tuple[str, int] | None) -> Probed:
-    raise NotImplementedError

@@ -1,5 +1,6 @@
 """What the steps need of the world, as protocols: implemented in the rooms above, joined in ``bootstrap``."""
 
+from receiver.lifecycle.ports.inputs import Inputs, TooManyInputsError
 from receiver.lifecycle.ports.insight import Ended, Insight, Lately, Said, SaidFilter
 from receiver.lifecycle.ports.outbox import (
     Backlog,
@@ -16,6 +17,7 @@ from receiver.lifecycle.ports.outbox import (
 )
 from receiver.lifecycle.ports.provider import (
     Answered,
+    FileWay,
     LogPage,
     Provider,
     ProviderEntry,
@@ -77,6 +79,8 @@ __all__ = [
     "EndpointTakenError",
     "Erasing",
     "Fetched",
+    "FileWay",
+    "Inputs",
     "Insight",
     "Lately",
     "Limits",
@@ -113,6 +117,7 @@ __all__ = [
     "TakenError",
     "TaskFilter",
     "TooManyEndpointsError",
+    "TooManyInputsError",
     "Unanswered",
     "UnderWay",
     "Vault",

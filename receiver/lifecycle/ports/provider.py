@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Protocol
 from uuid import UUID
 
@@ -57,6 +58,14 @@ class LogPage:
 
     found: Mapping[str, Found]
     has_more: bool
+
+
+class FileWay(StrEnum):
+    """How a provider that cannot reach us is given a file: in the submit, from its own storage, or not at all."""
+
+    INLINE = "inline"
+    STORED = "stored"
+    NONE = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +152,19 @@ class Provider(Protocol):
 
     def submit(self, task: Task, *, reference: str, callback_url: str | None) -> HttpRequest:
         """Build the submit. ``reference`` is the reference audio as it goes on the wire (a link, an id or base64)."""
+
+    @property
+    def files(self) -> FileWay:
+        """How a file of the caller's gets there when the provider cannot reach us."""
+
+    def upload(self, audio: str, media_type: str, upload_id: UUID) -> HttpRequest:
+        """Build what puts base64 audio into the provider's own storage (``files`` STORED only).
+
+        It must neither generate nor cost anything: it is sent again whenever it is not answered.
+        """
+
+    def read_upload(self, answer: HttpAnswer) -> str | SubmitOutcome:
+        """Return what a submit names the uploaded audio by, or the outcome of the submit that cannot be made."""
 
     def read_submit(self, task: Task, answer: HttpAnswer) -> SubmitOutcome:
         """Say what a complete answer to ``submit`` means."""

@@ -13,6 +13,7 @@ from receiver.domain.report import NewReport, StoredReport, Verdict, Via
 from receiver.domain.standing import Standing
 from receiver.domain.statistics import Statistics
 from receiver.domain.task import Change, Status, Task, Work
+from receiver.lifecycle.ports.inputs import Inputs
 from receiver.lifecycle.ports.insight import Insight
 from receiver.lifecycle.ports.outbox import Outbox
 
@@ -212,7 +213,7 @@ class Store(Protocol):
         """Insert a new task with its events, or return the id of the task that ``once`` already stands for.
 
         Raises TakenError when its provider task id is another task's, ReusedKeyError when ``once`` stands for a
-        request with another digest.
+        request with another digest, InvalidRequestError when it names an input that there is not.
         """
 
     async def apply(self, decisions: Sequence[Decision]) -> list[Change | None]:
@@ -383,6 +384,10 @@ class Store(Protocol):
     @property
     def outbox(self) -> Outbox:
         """Endpoints, and what is on its way to them."""
+
+    @property
+    def inputs(self) -> Inputs:
+        """What callers uploaded."""
 
     @property
     def trouble(self) -> str | None:

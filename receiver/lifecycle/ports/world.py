@@ -1,6 +1,6 @@
 """Time, network, files and measures, and ``Ports``, which hands all of them to a step."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -73,6 +73,12 @@ class Outbound(Protocol):
 
 class Objects(Protocol):
     """The artifact store: named byte strings, durable when a call returns."""
+
+    async def gather(self, chunks: AsyncIterable[bytes]) -> Fetched:
+        """Write what comes into a new scratch file, a piece at a time.
+
+        Raises UnavailableError, and whatever ``chunks`` raises; then no file stays.
+        """
 
     async def keep_file(self, path: Path, key: str) -> None:
         """Move a local file into the store. Raises MediaInterruptedError when the store cannot take it."""
@@ -167,6 +173,9 @@ class Limits:
     media_timeout_seconds: float = 300.0
     refusal_gap: timedelta = FIRST_REFUSAL_GAP
     max_brackets: int = 100_000
+    unused_input: timedelta = timedelta(days=1)
+    max_unused_inputs: int = 1000
+    max_unused_input_bytes: int = 4 * 1024**3
     poll_cost_seconds: float = 1.0
 
 

@@ -10,10 +10,10 @@ from receiver.domain.adoption import Adoptable
 from receiver.domain.attempt import SubmitOutcome
 from receiver.domain.exchange import HttpAnswer, HttpRequest
 from receiver.domain.report import Reading, Via
-from receiver.domain.request import Checked, InlineAudio, TaskRequest
+from receiver.domain.request import Checked, TaskRequest
 from receiver.domain.schedule import PollPlan
 from receiver.domain.task import Recovery, Task
-from receiver.lifecycle.ports.provider import Answered, LogPage, ProviderEntry, ProviderOption, Unanswered
+from receiver.lifecycle.ports.provider import Answered, FileWay, LogPage, ProviderEntry, ProviderOption, Unanswered
 from receiver.providers.aimlapi import answers, reading
 from receiver.providers.aimlapi.account import ACCOUNT
 from receiver.providers.aimlapi.request import adoptable, check, wire_body
@@ -40,6 +40,8 @@ _OPTIONS = (
     calls.PACE,
 )
 _SUBMIT_TIMEOUT_SECONDS = 60.0
+#: A reference without a scheme at its beginning is the audio itself.
+_SCHEME = 16
 #: 50 MB of audio, the most there may be, are 67 MB of base64.
 _INLINE_TIMEOUT_SECONDS = 300.0
 
@@ -108,15 +110,27 @@ class Aimlapi:
 
     def submit(self, task: Task, *, reference: str, callback_url: str | None) -> HttpRequest:
         """Build the submit, marked with our task's id, so that AIMLAPI's log can name it."""
-        inline = isinstance(task.request.reference_audio, InlineAudio)
         return calls.json_call(
             "POST",
             self.url + _GENERATIONS,
             key=self.key,
             payload=wire_body(task, reference=reference),
             headers={"X-Client-Request-Id": str(task.id)},
-            timeout_seconds=_INLINE_TIMEOUT_SECONDS if inline else _SUBMIT_TIMEOUT_SECONDS,
+            timeout_seconds=_SUBMIT_TIMEOUT_SECONDS if "://" in reference[:_SCHEME] else _INLINE_TIMEOUT_SECONDS,
         )
+
+    @property
+    def files(self) -> FileWay:
+        """``reference_audio_url`` is "a URL or a Base64-encoded" text."""
+        return FileWay.INLINE
+
+    def upload(self, audio: str, media_type: str, upload_id: UUID) -> HttpRequest:
+        """Refuse: a submit cannot name a file that was uploaded before."""
+        raise ValueError("AIMLAPI has no upload that a submit could name")
+
+    def read_upload(self, answer: HttpAnswer) -> str | SubmitOutcome:
+        """Refuse: nothing is uploaded."""
+        raise ValueError("AIMLAPI has no upload that a submit could name")
 
     def read_submit(self, task: Task, answer: HttpAnswer) -> SubmitOutcome:
         """Say what an answer to ``submit`` means."""

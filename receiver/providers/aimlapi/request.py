@@ -4,6 +4,7 @@ import re
 from dataclasses import replace
 
 from receiver.domain.adoption import Adoptable
+from receiver.domain.input import PREFIX, named
 from receiver.domain.request import Checked, InlineAudio, TaskRequest
 from receiver.domain.task import Task
 from receiver.providers.wire.checks import Findings
@@ -125,8 +126,10 @@ def _check_reference(reference: str | InlineAudio, findings: Findings) -> None:
         return
     if not reference:
         findings.refuse(field, "is required: the URL of an audio file, or the audio itself as base64 or data URI")
-    elif reference.startswith("input:"):
-        findings.refuse(field, "input:<id> is not available yet: give the URL of the audio file, or base64")
+    elif reference.startswith(PREFIX):
+        # The file itself was looked at when it was uploaded; that it is there is found when the task is made.
+        if named(reference) is None:
+            findings.refuse(field, "must be input: and the id that its upload was answered with")
     elif "://" in reference:
         findings.url(field, reference)
     else:

@@ -13,7 +13,7 @@ from receiver.domain.report import Reading, Via
 from receiver.domain.request import Checked, TaskRequest
 from receiver.domain.schedule import PollPlan
 from receiver.domain.task import Recovery, Task
-from receiver.lifecycle.ports.provider import Answered, LogPage, ProviderEntry, ProviderOption, Unanswered
+from receiver.lifecycle.ports.provider import Answered, FileWay, LogPage, ProviderEntry, ProviderOption, Unanswered
 from receiver.providers.runware import answers, reading
 from receiver.providers.runware.account import ACCOUNT
 from receiver.providers.runware.request import adoptable, check, wire_task
@@ -48,6 +48,8 @@ _LONGEST_GAP_SECONDS = 15.0
 _MISSED_GAP_SECONDS = 15.0
 _LONGEST_MISSED_GAP_SECONDS = 60.0
 _SUBMIT_TIMEOUT_SECONDS = 60.0
+#: Together with a submit no longer than a worker may hold a task twice over.
+_UPLOAD_TIMEOUT_SECONDS = 150.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,27 @@ class Runware:
         return calls.json_call(
             "POST", self.url, key=self.key, payload=payload, timeout_seconds=_SUBMIT_TIMEOUT_SECONDS
         )
+
+    @property
+    def files(self) -> FileWay:
+        """``inputs.audio`` is a URL or the UUID of what is stored there."""
+        return FileWay.STORED
+
+    def upload(self, audio: str, media_type: str, upload_id: UUID) -> HttpRequest:
+        """Build the upload of a file to our account's storage there: runware.ai/docs, "Media storage"."""
+        task = {
+            "taskType": "mediaStorage",
+            "taskUUID": str(upload_id),
+            "operation": "upload",
+            "media": f"data:{media_type};base64,{audio}",
+        }
+        return calls.json_call(
+            "POST", self.url, key=self.key, payload=[task], timeout_seconds=_UPLOAD_TIMEOUT_SECONDS
+        )
+
+    def read_upload(self, answer: HttpAnswer) -> str | SubmitOutcome:
+        """Return the UUID that the file goes by there."""
+        return answers.read_upload(answer)
 
     def read_submit(self, task: Task, answer: HttpAnswer) -> SubmitOutcome:
         """Say what an answer to ``submit`` means."""

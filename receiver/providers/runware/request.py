@@ -4,6 +4,7 @@ import re
 from dataclasses import replace
 
 from receiver.domain.adoption import Adoptable
+from receiver.domain.input import PREFIX, named
 from receiver.domain.request import Checked, InlineAudio, TaskRequest
 from receiver.domain.task import Task
 from receiver.providers.wire.checks import Findings
@@ -122,12 +123,15 @@ def _check_reference(reference: str | InlineAudio, findings: Findings) -> None:
     field = "reference_audio"
     if isinstance(reference, InlineAudio) or reference.casefold().startswith("data:"):
         findings.refuse(
-            field, "Runware takes no inline audio: put the file where Runware can fetch it and give its URL"
+            field,
+            "Runware takes no inline audio: upload the file with POST /v1/inputs and give input:<id>, or a URL",
         )
     elif not reference:
         findings.refuse(field, "is required: the URL of an audio file, or the UUID of one uploaded to Runware")
-    elif reference.startswith("input:"):
-        findings.refuse(field, "input:<id> is not available yet: give the URL of the audio file")
+    elif reference.startswith(PREFIX):
+        # The file itself was looked at when it was uploaded; that it is there is found when the task is made.
+        if named(reference) is None:
+            findings.refuse(field, "must be input: and the id that its upload was answered with")
     elif not _UUID.fullmatch(reference):
         if "://" in reference:
             findings.url(field, reference)

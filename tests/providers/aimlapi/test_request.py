@@ -75,7 +75,7 @@ def test_what_the_page_allows_is_accepted(fields: dict[str, object]) -> None:
         ({"include_cost": False}, "include_cost", "no such field"),
         ({"upload_endpoint": "https://x.example/y"}, "upload_endpoint", "no such field"),
         ({"reference_audio": ""}, "reference_audio", "is required"),
-        ({"reference_audio": "input:0f"}, "reference_audio", "not available yet"),
+        ({"reference_audio": "input:0f"}, "reference_audio", "input: and the id"),
         ({"reference_audio": "77da5f0e-2b1c-4d3e-8f4a-9b8c7d6e5f01"}, "reference_audio", "URL"),
         ({"reference_audio": "https://u@x.example/in.mp3"}, "reference_audio", "user name"),
         ({"model": "elevenlabs/eleven_music"}, "model", "only minimax/music-cover is known"),

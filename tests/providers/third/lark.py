@@ -22,7 +22,15 @@ from receiver.domain.report import Failure, Output, Reading, Via
 from receiver.domain.request import Checked, TaskRequest
 from receiver.domain.schedule import PollPlan
 from receiver.domain.task import Recovery, Task
-from receiver.lifecycle.ports.provider import Answered, LogPage, ProviderEntry, ProviderOption, Slice, Unanswered
+from receiver.lifecycle.ports.provider import (
+    Answered,
+    FileWay,
+    LogPage,
+    ProviderEntry,
+    ProviderOption,
+    Slice,
+    Unanswered,
+)
 from receiver.providers.wire import calls, links
 from receiver.providers.wire.checks import Findings
 from receiver.providers.wire.failures import judge, rule
@@ -177,6 +185,19 @@ class Lark:
         if pushed:
             return PollPlan(self.first_poll_seconds, min(_MISSED_GAP_SECONDS, self.first_poll_seconds))
         return PollPlan(self.poll_seconds, self.poll_seconds)
+
+    @property
+    def files(self) -> FileWay:
+        """Songs are fetched by Lark, or not at all."""
+        return FileWay.NONE
+
+    def upload(self, audio: str, media_type: str, upload_id: UUID) -> HttpRequest:
+        """Refuse: there is nothing to upload to."""
+        raise ValueError("Lark stores nothing")
+
+    def read_upload(self, answer: HttpAnswer) -> str | SubmitOutcome:
+        """Refuse, as ``upload`` does."""
+        raise ValueError("Lark stores nothing")
 
     def submit(self, task: Task, *, reference: str, callback_url: str | None) -> HttpRequest:
         """Build the submit, marked with our task's id, so that Lark's list can name it."""
