@@ -30,8 +30,8 @@ def submit(  # noqa: PLR0917 - typer fills them by name, from the options of the
         str,
         typer.Option(
             "--audio",
-            metavar="URL",
-            help="Reference audio: a URL, base64 or a data URI, or an id that the provider knows.",
+            metavar="FILE|URL",
+            help="Reference audio: a file on this disk, a URL, input:<id>, or an id that the provider knows.",
             rich_help_panel=_REQUEST,
             show_default=False,
         ),
@@ -135,10 +135,11 @@ def submit(  # noqa: PLR0917 - typer fills them by name, from the options of the
     folder: options.KeyFolder = options.DEFAULT_FOLDER,
 ) -> None:
     """Ask for a generation."""
+    file = _own_file(audio)
     given: dict[str, object | None] = {
         "provider": provider,
         "prompt": prompt,
-        "reference_audio": _reference(audio),
+        "reference_audio": _reference(audio) if file is None else None,
         "lyrics": lyrics,
         "model": model,
         "count": count,
@@ -159,7 +160,7 @@ def submit(  # noqa: PLR0917 - typer fills them by name, from the options of the
     from receiver.cli.service import service
     from receiver.cli.submitting import Plan, show, submitted
 
-    plan = Plan(pursuit(service(url, api_key, folder), timeout, out, wait=wait), request, idempotency_key)
+    plan = Plan(pursuit(service(url, api_key, folder), timeout, out, wait=wait), request, idempotency_key, file)
     outcome = run(lambda: submitted(plan))
     if as_json:
         screen.document(outcome.task.document)
@@ -170,27 +171,30 @@ def submit(  # noqa: PLR0917 - typer fills them by name, from the options of the
 
 
 def _reference(text: str) -> str:
-    """Return the reference audio; raises UsageError for what can only be meant as a file."""
+    """Return a reference audio that is no file; raises UsageError for what can only be meant as one."""
     if text.startswith(_LINKS):
         return text
-    if _is_file(text):
-        raise UsageError(
-            "--audio: uploading a file is not available yet",
-            "put it where the provider can fetch it and give its URL",
-        )
     if not _BASE64.fullmatch(text):
         raise UsageError(
             "--audio: this is no URL, no data URI, no base64, and there is no such file",
-            "put the audio where the provider can fetch it and give its https:// link",
+            "give a file on this disk, or a link that the provider can fetch",
         )
     return text
 
 
-def _is_file(text: str) -> bool:
+def _own_file(text: str) -> tuple[Path, int] | None:
+    """Return path and size of what is there by that name on this disk, judged; None for what is no path."""
+    if text.startswith(_LINKS):
+        return None
     try:
-        return Path(text).is_file()
+        path = Path(text)
+        if not path.exists():
+            return None
     except (OSError, ValueError):  # a base64 text is too long for a name
-        return False
+        return None
+    from receiver.cli.uploading import check_file
+
+    return path, check_file(path)
 
 
 def _provider_options(texts: list[str] | None) -> dict[str, object]:

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from receiver.cli import screen
 from receiver.cli.failures import CommandError
@@ -16,11 +17,12 @@ from receiver.system import RealSystem
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to ask for and how far to follow it."""
+    """What to ask for and how far to follow it. ``file`` is a reference audio on this disk, with its size."""
 
     pursuit: Pursuit
     request: Mapping[str, object]
     idempotency_key: str | None
+    file: tuple[Path, int] | None = None
 
 
 async def submitted(plan: Plan) -> Outcome:
@@ -29,6 +31,10 @@ async def submitted(plan: Plan) -> Outcome:
     if plan.pursuit.folder is not None:
         folder_for(plan.pursuit.folder)
     async with plan.pursuit.service.connect() as client:
+        if plan.file is not None:
+            from receiver.cli.uploading import upload
+
+            plan = replace(plan, request={**plan.request, "reference_audio": await upload(client, *plan.file)})
         task = await _asked(client, plan, plan.idempotency_key or str(system.new_id()))
         return await pursue(client, task, plan.pursuit, system)
 

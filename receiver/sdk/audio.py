@@ -6,7 +6,7 @@ import errno
 import hashlib
 import os
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -32,11 +32,11 @@ _ENDINGS = {
 class AudioCalls(Connection):
     """What a program sends and fetches."""
 
-    async def upload(self, audio: Path | bytes) -> Input:
+    async def upload(self, audio: Path | bytes, *, on_sent: Callable[[int], object] = lambda _: None) -> Input:
         """Hand a reference audio to the service, a file or bytes; its ``reference`` then goes into a request.
 
-        Raises InvalidRequestError for what is no audio, too short, too long or too large, and OSError for a file
-        that cannot be read.
+        ``on_sent`` is told the size of each piece of a file as it goes. Raises InvalidRequestError for what is no
+        audio, too short, too long or too large, and OSError for a file that cannot be read.
         """
         digest = hashlib.sha256()
         if isinstance(audio, bytes):
@@ -45,7 +45,7 @@ class AudioCalls(Connection):
         else:
             with await asyncio.to_thread(audio.open, "rb") as file:
                 headers = {**_BYTES, "Content-Length": str(os.fstat(file.fileno()).st_size)}
-                pieces = _pieces(file, digest)
+                pieces = _pieces(file, digest, on_sent)
                 taken = await self._read(input_of, "POST", "v1/inputs", headers=headers, content=pieces)
         if taken.sha256.lower() != digest.hexdigest():
             raise UnexpectedAnswerError("the service does not hold the audio that was sent")
@@ -103,10 +103,11 @@ def file_name(task: Task, result: Result) -> str:
 _BYTES = {"Content-Type": "application/octet-stream"}
 
 
-async def _pieces(file: BinaryIO, digest: "hashlib._Hash") -> AsyncIterator[bytes]:
+async def _pieces(file: BinaryIO, digest: "hashlib._Hash", on_sent: Callable[[int], object]) -> AsyncIterator[bytes]:
     while piece := await asyncio.to_thread(file.read, _PIECE_BYTES):
         digest.update(piece)
         yield piece
+        on_sent(len(piece))
 
 
 def _give_name(part: Path, path: Path) -> None:

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import signal
 import subprocess
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.audio import song
 from tests.cli.conftest import Said
 from tests.cli.fake_service import (
     AUDIO,
@@ -129,15 +131,45 @@ def test_reference_audio_goes_out_as_it_was_given(receiver: Typed, here: FakeSer
     assert asked(here)["reference_audio"] == audio
 
 
-@pytest.mark.parametrize("name", ["song.mp3", "song"])
-def test_a_file_is_refused_before_anything_is_sent(
-    receiver: Typed, here: FakeService, folder: Path, name: str
+def test_a_file_is_uploaded_and_then_asked_for_by_its_id(receiver: Typed, here: FakeService, folder: Path) -> None:
+    audio = song()
+    (folder / "song").write_bytes(audio)
+    taken = {
+        "id": RESULT_ID,
+        "sha256": hashlib.sha256(audio).hexdigest(),
+        "bytes": len(audio),
+        "duration_seconds": 7.0,
+    }
+    here.says("POST", "/v1/inputs", Answer(201, taken))
+    accepting(here)
+    said = receiver("submit", "runware", "--prompt", "bossa nova", "--audio", "song")
+    assert (said.code, said.err) == (0, "")
+    assert [one.path for one in here.asked] == ["/v1/inputs", "/v1/tasks"]
+    assert here.asked[0].body == audio
+    assert json.loads(here.asked[1].body)["reference_audio"] == f"input:{RESULT_ID}"
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "words"),
+    [
+        (None, 2, "song is a folder"),
+        (b"no song at all", 1, "song is no audio that can be used: looks like text, not audio"),
+        (song()[:50_000], 1, "song is no audio that can be used"),
+        (song(5.5), 1, "song plays for 5.50 seconds; 6 seconds to 6 minutes are taken"),
+        (bytes(50 * 1024 * 1024 + 1), 1, "song is too large: 52.4 MB"),
+    ],
+    ids=["folder", "text", "half", "short", "large"],
+)
+def test_a_file_that_is_not_fit_is_refused_before_anything_is_sent(
+    receiver: Typed, here: FakeService, folder: Path, content: bytes | None, code: int, words: str
 ) -> None:
-    (folder / name).write_bytes(AUDIO)
-    said = receiver("submit", "runware", "--prompt", "bossa nova", "--audio", name)
-    assert said.code == 2
-    assert "uploading a file is not available yet" in said.err
-    assert "give its URL" in said.err
+    if content is None:
+        (folder / "song").mkdir()
+    else:
+        (folder / "song").write_bytes(content)
+    said = receiver("submit", "runware", "--prompt", "bossa nova", "--audio", "song")
+    assert said.code == code
+    assert words in said.err
     assert here.asked == []
 
 
