@@ -1,6 +1,7 @@
 """What providers said of a task, verbatim, except that our own tokens and keys are cut out."""
 
 from collections.abc import AsyncIterator
+from uuid import UUID
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
@@ -69,7 +70,12 @@ async def of_task(context: Context, request: Request) -> Response:
 async def raw(context: Context, request: Request) -> Response:
     """Answer with the body of a report, to be saved and not shown."""
     read_query(request.query_params, ())
-    report = await context.ports.store.report(id_of(request, "id"))
+    return await saved(context, id_of(request, "id"))
+
+
+async def saved(context: Context, report_id: UUID) -> Response:
+    """Return an answer that a browser saves: the body of a report, our own tokens and keys cut out."""
+    report = await context.ports.store.report(report_id)
     if report is None:
         raise NotFoundError
     headers = {**FOREIGN_BYTES, "Content-Disposition": f'attachment; filename="report-{report.id}.bin"'}

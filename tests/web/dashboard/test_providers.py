@@ -1,0 +1,120 @@
+from dataclasses import replace
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+
+from receiver.domain.errors import ErrorCode, TaskError
+from receiver.domain.report import Via
+from receiver.domain.task import Change, Status
+from receiver.lifecycle.ports import Pause, Provider
+from receiver.providers import PROVIDERS
+from tests.web.dashboard.browsing import Browser, Element, browsing
+from tests.web.dashboard.test_overview import figure, made
+from tests.web.fakes import World, a_result
+
+
+def adapters() -> dict[str, Provider]:
+    """The real ones, with keys."""
+    return {
+        name: entry.build({option.name: option.default for option in entry.options}, "key")
+        for name, entry in PROVIDERS.items()
+    }
+
+
+@pytest.fixture
+async def world(world: World) -> World:
+    world.ports = replace(world.ports, providers=adapters())
+    return world
+
+
+async def songs(world: World, count: int, *, seconds: float = 30.0, callbacks: int = 1) -> None:
+    """Tasks that ended, each a little later than the one before."""
+    now = world.system.now()
+    for number in range(count):
+        begun = now - timedelta(minutes=60 - number)
+        result = replace(a_result(), via=Via.CALLBACK if callbacks else Via.POLL)
+        await made(
+            world,
+            status=Status.SUCCEEDED,
+            pushed=True,
+            submitted_at=begun,
+            settled_at=begun + timedelta(seconds=seconds + number / 10),
+            completed_at=begun + timedelta(seconds=seconds + 1 + number / 10),
+            polls=2,
+            callbacks=callbacks,
+            results=(result,),
+        )
+
+
+def of_runware(page: Element) -> Element:
+    [section] = page.find("section", aria_labelledby="of-runware")
+    return section
+
+
+async def test_a_provider_without_a_key_says_how_to_give_it_one(world: World) -> None:
+    entry = PROVIDERS["runware"]
+    built = entry.build({option.name: option.default for option in entry.options}, None)
+    world.ports = replace(world.ports, providers={"runware": built})
+    async with browsing(world) as browser:
+        await browser.sign_in()
+        page = await browser.page("/providers")
+    assert page.find("code", class_="command")[0].text == "export RUNWARE_API_KEY=…"
+
+
+async def test_why_and_until_when_a_provider_takes_nothing_is_told(world: World, browser: Browser) -> None:
+    until = world.system.now() + timedelta(seconds=90)
+    await world.ports.store.pause(Pause("runware", until, TaskError(ErrorCode.BALANCE, "no <money> left")))
+    page = await browser.page("/providers")
+    assert "paused: balance" in page.text
+    assert "It takes nothing from us until 12:01:30.000 (in 1 min): no <money> left" in page.text
+    world.system.passed += 100
+    assert "paused" not in (await browser.page("/providers")).text
+
+
+async def test_until_enough_has_ended_nothing_is_said_to_be_learned(world: World, browser: Browser) -> None:
+    await songs(world, 19)
+    page = await browser.page("/providers")
+    assert "that takes 20 tasks that ended. Until then the first look comes after 2 min 00 s" in page.text
+    assert figure(of_runware(page), "Ended") == "19"
+
+
+async def test_how_long_a_model_takes_is_drawn_and_told(world: World, browser: Browser) -> None:
+    await songs(world, 50)
+    page = await browser.page("/providers")
+    [drawing] = page.find("svg", class_="plot")
+    assert drawing.attributes["aria-label"].startswith("Half of the tasks have ended after 32")
+    assert len(drawing.find("rect", class_="wait")) > 5
+    assert [figure(of_runware(page), words) for words in ("Callbacks missed", "Looks at a task", "Cost")] == [
+        "0 %",
+        "2.0",
+        "$7.50",
+    ]
+    assert "$0.15" in page.text
+
+
+async def test_callbacks_that_fail_to_come_are_told(world: World, browser: Browser) -> None:
+    await songs(world, 20, callbacks=0)
+    page = await browser.page("/providers")
+    assert "Callbacks fail to come: of 100 % of its latest tasks none told." in page.text
+    assert figure(of_runware(page), "Callbacks missed") == "100 %"
+
+
+async def test_adopted_generations_have_a_line_without_a_model(world: World, browser: Browser) -> None:
+    now = world.system.now()
+    known = await made(world)
+    nameless = replace(
+        known, key=world.system.new_key(), id=uuid4(), model="", status=Status.FAILED, completed_at=now
+    )
+    await world.ports.store.create(Change(nameless))
+    page = await browser.page("/providers")
+    assert "not known (adopted)" in page.text
+    assert page.find("figure") == []
+
+
+async def test_what_a_page_learned_serves_all_who_ask_for_some_seconds(world: World, browser: Browser) -> None:
+    await browser.page("/providers")
+    await songs(world, 1)
+    assert figure(of_runware(await browser.page("/providers")), "Ended") == "0"
+    world.system.passed += 5
+    assert figure(of_runware(await browser.page("/providers")), "Ended") == "1"
