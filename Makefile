@@ -84,6 +84,10 @@ written: setup ## make anew what is written from the code: settings in README an
 	@$(bin)/python -m tests.infra.env_example
 	@$(bin)/python -m tests.picture
 
+.PHONY: screenshots
+screenshots: setup ## pictures of every page in build/screenshots, and README's; needs a Chromium
+	@$(bin)/python -m tests.browser.screenshots
+
 .PHONY: check
 check: setup ## every gate: format, lint, types, architecture
 	@$(bin)/ruff format --check .

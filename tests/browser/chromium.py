@@ -80,6 +80,13 @@ class Visitor:
         answer = self.page.goto(self.base + path, wait_until="load")
         return 0 if answer is None else answer.status
 
+    def sign_in(self, secret: str) -> None:
+        """Sign in as a person does."""
+        self.go("/login")
+        self.page.get_by_label("API key").fill(secret)
+        self.page.get_by_role("button", name="Sign in").click()
+        self.page.get_by_role("button", name="Sign out").wait_for()
+
     def width_beyond(self) -> int:
         """Return by how many pixels the page is wider than the window."""
         wide: int = self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
