@@ -1,16 +1,17 @@
 """Whether an installation is fit: looked at from outside, beside the service, changing nothing.
 
-`finding` is what a look brings, `machine` what lies on this machine, `reach` who can reach the service, `accounts`
-what the providers think of us.
+`finding` is what a look brings, `machine` what lies on this machine, `shared` a PostgreSQL server, `reach` who can
+reach the service, `accounts` what the providers think of us.
 """
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 
-from receiver.bootstrap import StartError, allowed_hosts, providers_of
-from receiver.doctor import accounts, machine, reach
+from receiver.bootstrap import StartError, allowed_hosts, providers_of, shares_database
+from receiver.doctor import accounts, machine, reach, shared
 from receiver.doctor.finding import Finding, Level, failed, ok
 from receiver.doctor.machine import Known
+from receiver.domain.token import SigningKey
 from receiver.lifecycle.ports import System
 from receiver.settings import Loaded
 
@@ -51,13 +52,13 @@ async def _examined(loaded: Loaded, url: str, system: System) -> AsyncIterator[F
     finding, keys = machine.signing_keys(loaded)
     yield finding
     known = Known(None, None)
-    for found in machine.database(loaded, keys, system):
+    async for found in _database(loaded, keys, system):
         if isinstance(found, Known):
             known = found
         else:
             yield found
     yield await machine.store(loaded, system)
-    yield await reach.service(url, known.process, known.tokens, system)
+    yield await reach.service(url, known.process, known.tokens, system, what=known.what)
     for finding in await reach.public_url(loaded.settings, known.process, known.tokens, system):
         yield finding
     findings, offsets = await accounts.accounts(loaded, system)
@@ -65,3 +66,12 @@ async def _examined(loaded: Loaded, url: str, system: System) -> AsyncIterator[F
         yield finding
     drift = (system.now() - wall).total_seconds() - (system.monotonic() - steady)
     yield accounts.clock(offsets, drift)
+
+
+async def _database(loaded: Loaded, keys: tuple[SigningKey, ...], system: System) -> AsyncIterator[Finding | Known]:
+    if shares_database(loaded):
+        async for found in shared.database(loaded, keys, system):
+            yield found
+        return
+    for found in machine.database(loaded, keys, system):
+        yield found

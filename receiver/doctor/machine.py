@@ -23,18 +23,22 @@ _MIB = 1024 * 1024
 _LEAST_FREE_BYTES = 256 * _MIB
 _FEW_FREE_BYTES = 2048 * _MIB
 #: Beyond this a commit, which every callback waits for, is slow; beyond the other it hurts.
-_SLOW_COMMIT_SECONDS = 0.05
+SLOW_COMMIT_SECONDS = 0.05
 #: Faster than any disk that keeps its word: what is "synced" so soon is not on it.
-_TOO_FAST_SECONDS = 0.00003
+TOO_FAST_SECONDS = 0.00003
 _SERVE = "`receiver serve` makes it on its first start"
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What further looks need: the signer of this installation, and the process that serves it; None for neither."""
+    """What further looks need: the signer of this installation, and the process that serves it; None for neither.
+
+    ``what`` is what a process serves.
+    """
 
     tokens: TokenSigner | None
     process: str | None
+    what: str = "data folder"
 
 
 def folder(loaded: Loaded) -> Finding:
@@ -111,12 +115,7 @@ def signing_keys(loaded: Loaded) -> tuple[Finding, tuple[SigningKey, ...]]:
 
 
 def database(loaded: Loaded, keys: tuple[SigningKey, ...], system: System) -> Iterator[Finding | Known]:
-    """Look at the database and at how commits end beside it; the last is what further looks need."""
-    url = loaded.settings.database_url
-    if url is not None and not url.startswith("sqlite:///"):
-        yield skipped("database", "only SQLite is looked at")
-        yield Known(None, None)
-        return
+    """Look at the file of the database and at how commits end beside it; the last is what further looks need."""
     path = loaded.settings.sqlite_path.absolute()
     tokens, process = None, holder(path)
     try:
@@ -178,24 +177,28 @@ def _durable(path: Path, system: System) -> Iterator[Finding]:
                 "commits are not synced to the disk",
                 "this Python's SQLite does not do what it is told: run it with another Python",
             )
-        elif tried.commit_seconds < _TOO_FAST_SECONDS:
+        elif tried.commit_seconds < TOO_FAST_SECONDS:
             yield warning(
                 "durability", f"{took}: this disk keeps nothing over a power cut", "use a disk, no memory file system"
             )
-        elif tried.commit_seconds > _SLOW_COMMIT_SECONDS:
+        elif tried.commit_seconds > SLOW_COMMIT_SECONDS:
             yield warning(
                 "durability", f"write-ahead log, synced; {took}", "every callback waits for one: a faster disk helps"
             )
         else:
             yield ok("durability", f"write-ahead log, every commit synced; {took}")
+    yield disk(path)
+
+
+def disk(path: Path) -> Finding:
+    """Look at how much room there is."""
     free = shutil.disk_usage(path).free
     told = f"{free / 1e9:.1f} GB free at {path}"
     if free < _LEAST_FREE_BYTES:
-        yield failed("disk", told, "free some, or move the data folder")
-    elif free < _FEW_FREE_BYTES:
-        yield warning("disk", told, "a cover is some MB: free some soon")
-    else:
-        yield ok("disk", told)
+        return failed("disk", told, "free some, or move the data folder")
+    if free < _FEW_FREE_BYTES:
+        return warning("disk", told, "a cover is some MB: free some soon")
+    return ok("disk", told)
 
 
 async def store(loaded: Loaded, system: System) -> Finding:

@@ -72,11 +72,13 @@ def allowed_for(base_url: str) -> AllowedHosts:
     return AllowedHosts((AllowedHost(None, network, link.port, None),))
 
 
-async def service(url: str, process: str | None, tokens: TokenSigner | None, system: System) -> Finding:
+async def service(
+    url: str, process: str | None, tokens: TokenSigner | None, system: System, *, what: str = "data folder"
+) -> Finding:
     """Look whether a process serves the database, and answers at the local address as this installation."""
     if process is None:
-        return failed("service", "no process serves this data folder", "start `receiver serve`")
-    told = f"process {process} serves this data folder" if process.isdigit() else "a process serves this data folder"
+        return failed("service", f"no process serves this {what}", "start `receiver serve`")
+    told = f"process {process} serves this {what}" if process.isdigit() else f"a process serves this {what}"
     if tokens is None:
         return skipped("service", f"{told}; without its keys it cannot be asked")
     try:
