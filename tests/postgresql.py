@@ -53,6 +53,12 @@ class Server:
         self._child: subprocess.Popen[bytes] | None = None
         self._names = count(1)
 
+    @property
+    def pid(self) -> int:
+        """The id of the process that all others of the server come from."""
+        assert self._child is not None
+        return self._child.pid
+
     def make(self) -> None:
         """Make its data, once."""
         if self._user is not None:
@@ -142,11 +148,13 @@ def aside(work: Callable[[], Coroutine[object, object, T]]) -> T:
 
 
 @contextmanager
-def serving(*, durable: bool = False, on_port: bool = False) -> Iterator[Server]:
+def serving(
+    *, durable: bool = False, on_port: bool = False, settings: Mapping[str, str] | None = None
+) -> Iterator[Server]:
     """Run a server of its own; ``durable``: it syncs, as where that is what is tested."""
     # A socket's path has room for 107 bytes, so not in the folder of the test.
     folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
-    server = Server(folder, {} if durable else _FAST, free_port() if on_port else 0)
+    server = Server(folder, {**({} if durable else _FAST), **(settings or {})}, free_port() if on_port else 0)
     try:
         server.make()
         server.start()

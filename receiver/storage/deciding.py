@@ -18,7 +18,7 @@ from receiver.storage.loading import load
 from receiver.storage.naming import Asked, Names
 from receiver.storage.rows import Held
 from receiver.storage.saving import Batch
-from receiver.storage.statements import Ready, lists, run
+from receiver.storage.statements import Ready, lists, run, takes_arrays
 from receiver.storage.tables import tasks
 from receiver.storage.writer import Finish, undone_if_it_fails
 
@@ -26,6 +26,8 @@ _log = logging.getLogger("receiver.storage")
 
 #: How many tasks are loaded, or decided on, between two breaths: some milliseconds.
 _BREATH = 32
+#: How many are loaded at once from a database that is not in this process.
+_FAR = 256
 
 _Prepared = tuple[list[Ready], list[Change | None]]
 
@@ -209,8 +211,10 @@ def _take(
 ) -> tuple[Batch, list[Change | None]]:
     keys = list({decision.task_key: None for decision in decisions})
     held: dict[UUID, Held] = {}
-    for start in range(0, len(keys), 2 * _BREATH):
-        held |= load(connection, keys[start : start + 2 * _BREATH], to_change=True)
+    # Where each question is a way there and back, others go on meanwhile by themselves.
+    part = _FAR if takes_arrays(connection.dialect) else 2 * _BREATH
+    for start in range(0, len(keys), part):
+        held |= load(connection, keys[start : start + part], to_change=True)
         breathe()
     taking = _Taking(connection, owner)
     changes: list[Change | None] = []

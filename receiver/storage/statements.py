@@ -1,5 +1,8 @@
 """Statements for many rows: compiled once for each engine, then fed with plain tuples.
 
+PostgreSQL takes an array for each column, so one text serves any number of rows, and one way there and back. SQLite
+knows no arrays and needs no way: it takes the values of some rows at a time.
+
 SQLAlchemy would build a dictionary for every row and look up a converter for every value, every time; on the paths
 that take thousands of rows a second that is most of the work. The statements stay SQLAlchemy's, and so do the types.
 """
@@ -11,6 +14,7 @@ from typing import Any, Self, TypeVar
 from uuid import UUID
 
 from sqlalchemy import (
+    ARRAY,
     Boolean,
     ColumnElement,
     Connection,
@@ -19,9 +23,12 @@ from sqlalchemy import (
     Float,
     Select,
     Table,
+    any_,
     bindparam,
     column,
+    func,
     literal_column,
+    select,
     tuple_,
     update,
     values,
@@ -29,7 +36,7 @@ from sqlalchemy import (
 from sqlalchemy import Update as UpdateStatement
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql import ClauseElement
+from sqlalchemy.sql import ClauseElement, FromClause, TableValuedAlias
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import KeyedColumnElement
@@ -48,6 +55,8 @@ Excluded = ReadOnlyColumnCollection[str, KeyedColumnElement[Any]]
 _SIZES = (64, 32, 16, 8, 4, 2, 1)
 #: Rows of one UPDATE: fewer sizes, for each set of columns has texts of its own.
 _UPDATE_SIZES = (64, 8, 1)
+#: Rows of one statement where a text takes any number: what it needs of memory is to have a bound.
+_MOST = 1000
 #: Keys of one IN list; a shorter list is filled up with its last key, for the same reason.
 _LISTS = (1, 8, 64, 256)
 
@@ -116,6 +125,9 @@ class Insert:
 
     def ready(self, dialect: Dialect, rows: Sequence[Row]) -> Iterator[Ready]:
         """Yield what inserts ``rows``, each a value for each column."""
+        if takes_arrays(dialect):
+            yield from _in_arrays(rows, *self._text(dialect, 0))
+            return
         start = 0
         for size in _SIZES:
             while len(rows) - start >= size:
@@ -131,19 +143,23 @@ class Insert:
         return known
 
     def _compile(self, dialect: Dialect, size: int) -> tuple[str, Converters]:
-        rows = [
-            {column.name: bindparam(f"{column.name}_{row}", type_=column.type) for column in self._columns}
-            for row in range(size)
-        ]
-        construct = postgresql.insert if dialect.name == "postgresql" else sqlite.insert
-        statement = construct(self._table).values(rows)
+        names = [column.name for column in self._columns]
+        statement: postgresql.Insert | sqlite.Insert
+        if takes_arrays(dialect):
+            statement = postgresql.insert(self._table).from_select(names, select(_arrays(self._columns)))
+        else:
+            rows = [
+                {column.name: bindparam(f"{column.name}_{row}", type_=column.type) for column in self._columns}
+                for row in range(size)
+            ]
+            statement = sqlite.insert(self._table).values(rows)
+            names = [f"{column.name}_{row}" for row in range(size) for column in self._columns]
         if self._overwrite is not None:
             statement = statement.on_conflict_do_update(
                 index_elements=list(self._table.primary_key.columns),
                 set_=self._overwrite(statement.excluded),
             )
-        names = [f"{column.name}_{row}" for row in range(size) for column in self._columns]
-        return _compiled(statement, dialect, names), _writers(self._columns, dialect, size)
+        return _compiled(statement, dialect, names), _writers(self._columns, dialect, max(1, size))
 
 
 class Update:
@@ -166,6 +182,9 @@ class Update:
             if changed:
                 alike.setdefault(changed, []).append((*key, *(is_now[place] for place in changed)))
         for changed, changes in alike.items():
+            if takes_arrays(dialect):
+                yield from _in_arrays(changes, *self._text(dialect, changed, 0))
+                continue
             start = 0
             for size in _UPDATE_SIZES:
                 while len(changes) - start >= size:
@@ -181,17 +200,22 @@ class Update:
 
     def _compile(self, dialect: Dialect, changed: tuple[int, ...], size: int) -> tuple[str, Converters]:
         columns = [*self._keys, *(self._columns[place] for place in changed)]
-        rows = [
-            tuple(bindparam(f"{column.name}_{row}", type_=column.type) for column in columns) for row in range(size)
-        ]
-        new = values(*(column(of.name, of.type) for of in columns), name="new").data(rows).cte("new")
+        new: FromClause
+        if takes_arrays(dialect):
+            new, names = _arrays(columns), [column.name for column in columns]
+        else:
+            rows = [
+                tuple(bindparam(f"{column.name}_{row}", type_=column.type) for column in columns)
+                for row in range(size)
+            ]
+            new = values(*(column(of.name, of.type) for of in columns), name="new").data(rows).cte("new")
+            names = [f"{column.name}_{row}" for row in range(size) for column in columns]
         statement = (
             update(self._table)
             .where(*(key == new.columns[key.name] for key in self._keys))
             .values({self._columns[place].name: new.columns[self._columns[place].name] for place in changed})
         )
-        names = [f"{column.name}_{row}" for row in range(size) for column in columns]
-        return _compiled(statement, dialect, names), _writers(columns, dialect, size)
+        return _compiled(statement, dialect, names), _writers(columns, dialect, max(1, size))
 
 
 class ForKeys:
@@ -206,31 +230,76 @@ class ForKeys:
 
     def ready(self, dialect: Dialect, keys: Sequence[UUID]) -> Iterator[Ready]:
         """Yield the statement for every few hundred of ``keys``."""
-        for part in lists(keys):
+        for part in _parts(dialect, keys):
             text, writers, _ = self._text(dialect, len(part))
-            yield Ready(text, _converted(part, writers))
+            yield Ready(text, _given(dialect, part, writers))
 
     def rows(self, connection: Connection, keys: Sequence[UUID]) -> Iterator[Sequence[Any]]:
         """Yield the rows that belong to ``keys``; the order of the statement holds within each 256 of them."""
-        for part in lists(keys):
+        for part in _parts(connection.dialect, keys):
             text, writers, readers = self._text(connection.dialect, len(part))
             # All at once: read one by one, each row would cost a call through every layer.
-            found = connection.exec_driver_sql(text, _converted(part, writers)).all()
+            found = connection.exec_driver_sql(text, _given(connection.dialect, part, writers)).all()
             for row in found:
                 yield _converted(row, readers)
 
     def _text(self, dialect: Dialect, size: int) -> tuple[str, Converters, Converters]:
+        size = 1 if takes_arrays(dialect) else size
         known = self._texts.get((dialect.name, size))
         if known is None:
             known = self._texts[dialect.name, size] = self._compile(dialect, size)
         return known
 
     def _compile(self, dialect: Dialect, size: int) -> tuple[str, Converters, Converters]:
-        names = [f"key_{number}" for number in range(size)]
-        statement = self._statement.where(self._by.in_([bindparam(name, type_=self._by.type) for name in names]))
+        if takes_arrays(dialect):
+            names = ["keys"]
+            is_one: ColumnElement[bool] = self._by == any_(bindparam("keys", type_=ARRAY(self._by.type)))
+        else:
+            names = [f"key_{number}" for number in range(size)]
+            is_one = self._by.in_([bindparam(name, type_=self._by.type) for name in names])
+        statement = self._statement.where(is_one)
         read = self._statement.selected_columns if isinstance(self._statement, Select) else ()
         readers = [_reader(column.type, dialect) for column in read]
         return _compiled(statement, dialect, names), _writers([self._by], dialect, size), _placed(readers)
+
+
+def takes_arrays(dialect: Dialect) -> bool:
+    """Tell whether an engine takes all values of a column at once."""
+    return dialect.name == "postgresql"
+
+
+def _arrays(columns: Sequence[ColumnElement[Any]]) -> TableValuedAlias:
+    """Return rows whose values are given by an array for each column."""
+    given = [bindparam(of.key, type_=ARRAY(of.type)) for of in columns]
+    rows = func.unnest(*given).table_valued(*(column(of.key or "", of.type) for of in columns))
+    return rows.render_derived(name="new")
+
+
+def _in_arrays(rows: Sequence[Row], text: str, converters: Converters) -> Iterator[Ready]:
+    for start in range(0, len(rows), _MOST):
+        arrays: list[list[Any]] = [list(values) for values in zip(*rows[start : start + _MOST], strict=True)]
+        for place, convert in converters:
+            arrays[place] = [None if value is None else convert(value) for value in arrays[place]]
+        yield Ready(text, tuple(arrays))
+
+
+def _parts(dialect: Dialect, keys: Sequence[UUID]) -> Iterator[Sequence[UUID]]:
+    if not takes_arrays(dialect):
+        yield from lists(keys)
+        return
+    once = list(dict.fromkeys(keys))
+    for start in range(0, len(once), _MOST):
+        yield once[start : start + _MOST]
+
+
+def _given(dialect: Dialect, part: Sequence[UUID], writers: Converters) -> tuple[object, ...]:
+    """Return the parameters that stand for keys."""
+    if not takes_arrays(dialect):
+        return _converted(part, writers)
+    # The one column there is, were its values to be converted.
+    for _, convert in writers:
+        return ([convert(key) for key in part],)
+    return ([*part],)
 
 
 def lists(keys: Sequence[Key]) -> Iterator[list[Key]]:

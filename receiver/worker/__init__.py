@@ -33,7 +33,8 @@ FAULT_REST = 0.5
 SWEEP_EVERY = 1.0
 #: How soon what new tasks teach is heeded, in seconds.
 LEARN_EVERY = 10.0
-SETTLE_BATCH = 256
+#: Reports settled at once; more where each statement is a way to another process and back.
+SETTLE_BATCH, SHARED_SETTLE_BATCH = 256, 1000
 #: After a batch that was not full, so many seconds are waited for more: a batch costs what 30 reports in it do.
 SETTLE_GATHERS = 0.01
 LOOKUP_BATCH = 500
@@ -246,7 +247,8 @@ class Worker:
         return -(-due // together)
 
     def _settling(self) -> Callable[[], Awaitable[bool]]:
-        most = SETTLE_BATCH
+        full = SETTLE_BATCH if self._alone else SHARED_SETTLE_BATCH
+        most = full
 
         async def once() -> bool:
             nonlocal most
@@ -255,7 +257,7 @@ class Worker:
             gathers = bool(reports) and len(reports) < most and not begun_before
             # What was begun before comes alone, and others of its batch come next: to claim more beside each of them,
             # only to give it back, would be most of the work.
-            most = 1 if begun_before else SETTLE_BATCH
+            most = 1 if begun_before else full
             if reports:
                 await settle.settle_reports(self._ports, reports)
             if gathers:

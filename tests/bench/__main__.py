@@ -8,7 +8,9 @@ from pathlib import Path
 from tests.bench.lines import GROUPS, Figure, Plan, database_settings
 from tests.bench.load import BenchError
 from tests.bench.report import document, machine, plot, table
+from tests.bench.shared import GROUPS as SHARED
 
+_GROUPS = {**GROUPS, **SHARED}
 _QUICK = Plan(seconds=3.0, rounds=2, settle_seconds=6.0, tasks=100_000, reports=200_000)
 
 
@@ -22,10 +24,10 @@ def main() -> int:
         told |= {"database": ", ".join(f"{name} {value}" for name, value in database_settings(Path(folder)).items())}
         for name, value in told.items():
             print(f"{name}: {value}")
-        for name in arguments.only or GROUPS:
-            print(f"\n{name}: {(GROUPS[name].__doc__ or '').splitlines()[0]}", flush=True)
+        for name in arguments.only or _GROUPS:
+            print(f"\n{name}: {(_GROUPS[name].__doc__ or '').splitlines()[0]}", flush=True)
             try:
-                measured = GROUPS[name](Path(folder), _QUICK if arguments.quick else Plan())
+                measured = _GROUPS[name](Path(folder), _QUICK if arguments.quick else Plan())
             except BenchError as error:
                 print(f"bench: {error}", file=sys.stderr)
                 return 2
@@ -44,7 +46,7 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="short runs: whether it works, not how fast")
-    parser.add_argument("--only", action="append", choices=list(GROUPS), help="measure these alone (repeatable)")
+    parser.add_argument("--only", action="append", choices=list(_GROUPS), help="measure these alone (repeatable)")
     parser.add_argument("--out", default="build/bench", help="folder for bench.json and bench.svg (build/bench)")
     parser.add_argument(
         "--disk", help="folder on the disk to measure on (default: the system's for what is temporary)"

@@ -1,6 +1,7 @@
 """What a run is made of: a data folder with tasks in flight, and a file with one callback for each."""
 
 import asyncio
+import base64
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -36,10 +37,21 @@ class Shot:
         return head.encode() + self.body
 
 
-def loaded_for(folder: Path) -> Loaded:
-    """Return the settings of a service in ``folder`` that nobody configured but the bench."""
+#: What processes that share a database have to be given; of no worth anywhere else.
+_SHARED_KEYS = {
+    "RECEIVER_SIGNING_KEYS": f"bench:{base64.b64encode(bytes(32)).decode()}",
+    "RECEIVER_API_KEYS": f"bench:{'0' * 32}",
+}
+
+
+def loaded_for(folder: Path, database: str | None = None) -> Loaded:
+    """Return the settings of a service in ``folder`` that nobody configured but the bench.
+
+    ``database`` is the URL of one on PostgreSQL; without it there is one in the folder.
+    """
     loaded = load_settings(
         {
+            **({} if database is None else {"RECEIVER_DATABASE_URL": database, **_SHARED_KEYS}),
             "RECEIVER_DATA_DIR": str(folder / "var"),
             "RECEIVER_PUBLIC_URL": "https://callbacks.example.org",
             # What is measured is receiving and settling: nothing falls due for a look meanwhile.
@@ -51,22 +63,22 @@ def loaded_for(folder: Path) -> Loaded:
     return replace(loaded, settings=loaded.settings.model_copy(update={"collect_concurrency": 0}))
 
 
-def shots_without_tasks(folder: Path, count: int) -> list[Shot]:
+def shots_without_tasks(folder: Path, count: int, *, database: str | None = None) -> list[Shot]:
     """Return callbacks whose tokens verify; their tasks are not there, which receiving never asks."""
 
     async def make() -> list[Shot]:
-        async with opened(loaded_for(folder)) as receiver:
+        async with opened(loaded_for(folder, database)) as receiver:
             system = receiver.ports.system
             return [_shot(receiver, system.new_key(), system.new_id()) for _ in range(count)]
 
     return asyncio.run(make())
 
 
-def shots_with_tasks(folder: Path, count: int) -> list[Shot]:
+def shots_with_tasks(folder: Path, count: int, *, database: str | None = None) -> list[Shot]:
     """Write ``count`` tasks in flight and return the one callback that settles each."""
 
     async def make() -> list[Shot]:
-        async with opened(loaded_for(folder)) as receiver:
+        async with opened(loaded_for(folder, database)) as receiver:
             now = receiver.ports.system.now()
             tasks = [_task(receiver, now, number) for number in range(count)]
             for start in range(0, count, _AT_ONCE):

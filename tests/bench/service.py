@@ -1,4 +1,4 @@
-"""The service under measure: `python -m tests.bench.service FOLDER PORT [--settle]`.
+"""The service under measure: `python -m tests.bench.service FOLDER PORT [--settle] [--database URL]`.
 
 Without `--settle` no worker runs: what is measured is receiving alone. Embedded, the command line knows
 one role only; here the same code is started with the role `callbacks`.
@@ -18,8 +18,11 @@ def main() -> None:
     """Serve until SIGTERM."""
     folder, port, *options = sys.argv[1:]
     roles = frozenset({"all"}) if "--settle" in options else frozenset({"callbacks"})
+    database = options[options.index("--database") + 1] if "--database" in options else None
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve(loaded_for(Path(folder)), host="127.0.0.1", port=int(port), roles=roles, ready=_say))
+        runner.run(
+            serve(loaded_for(Path(folder), database), host="127.0.0.1", port=int(port), roles=roles, ready=_say)
+        )
 
 
 def _say(url: str) -> None:

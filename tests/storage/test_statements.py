@@ -123,15 +123,24 @@ def test_lists_of_keys_come_in_few_lengths_and_hold_every_key() -> None:
         assert {each for part in cut for each in part} == set(keys)
 
 
-def test_the_same_statements_are_made_for_postgresql() -> None:
+def test_postgresql_is_given_an_array_for_each_column_and_one_text_for_any_number_of_rows() -> None:
     dialect = make_url("postgresql+asyncpg://").get_dialect()()
-    [insert] = Insert(notes, COLUMNS, lambda new: {"word": new["word"]}).ready(dialect, rows(1))
-    assert insert.text.endswith("ON CONFLICT (key) DO UPDATE SET word = excluded.word")
-    assert insert.parameters == (key(0), 0, "word 0")
+    insert = Insert(notes, COLUMNS, lambda new: {"word": new["word"]})
+    [two], [many, rest] = (list(insert.ready(dialect, rows(amount))) for amount in (2, 1001))
+    assert "FROM unnest($1::UUID[], $2::INTEGER[], $3::TEXT[])" in two.text
+    assert two.text.endswith("ON CONFLICT (key) DO UPDATE SET word = excluded.word")
+    assert two.parameters == ([key(0), key(1)], [0, 1], ["word 0", "word 1"])
+    assert two.text == many.text == rest.text
+    assert [len(part.parameters[0]) for part in (many, rest)] == [1000, 1]  # type: ignore[arg-type]
+    assert list(insert.ready(dialect, [])) == []
     [changed] = Update(notes, ("number", "word")).ready(dialect, [((key(0),), (0, "a"), (1, "a"))])
-    assert "(VALUES ($1::UUID, $2::INTEGER))" in changed.text
-    assert changed.text.endswith('SET number="new".number FROM "new" WHERE notes.key = "new".key')
-    assert changed.parameters == (key(0), 1)
+    assert changed.text.endswith(
+        'FROM unnest($1::UUID[], $2::INTEGER[]) AS "new"(key, number) WHERE notes.key = "new".key'
+    )
+    assert changed.parameters == ([key(0)], [1])
+    [found] = ForKeys(select(notes.c.number), notes.c.key).ready(dialect, [key(0), key(1), key(0)])
+    assert found.text.endswith("notes.key = ANY ($1::UUID[])")
+    assert found.parameters == ([key(0), key(1)],)
 
 
 def test_a_statement_with_parameters_of_its_own_is_refused() -> None:

@@ -1,0 +1,99 @@
+"""The lines of PostgreSQL, on a server of the run's own that syncs, on the core of whoever makes the load."""
+
+import os
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.bench.fixtures import shots_with_tasks, shots_without_tasks, write_requests
+from tests.bench.lines import Figure, Plan
+from tests.bench.load import LOAD_CORE, BenchError, Load, fire, free_port, serving
+from tests.postgresql import Server
+from tests.postgresql import serving as postgresql
+
+_OURS, _STARLETTE = "tests.bench.service", "tests.bench.peers.starlette_reads"
+_MOST_PER_SECOND, _MOST_SETTLED_PER_SECOND = 25_000, 6_000
+_DRAIN_SECONDS = 300.0
+
+
+def postgresql_lines(folder: Path, plan: Plan) -> list[Figure]:
+    """S2, S2b: receiving and settling on PostgreSQL, beside the framework alone."""
+    port = free_port()
+    with _server() as server:
+        received, settled = folder / "postgresql", folder / "postgresql-settling"
+        # Made once and copied: each round begins with what it has not seen.
+        nothing, tasks = server.database(), server.database()
+        requests, others = folder / "postgresql.requests", folder / "postgresql-settling.requests"
+        write_requests(
+            shots_without_tasks(received, int(_MOST_PER_SECOND * plan.seconds), database=nothing), port, requests
+        )
+        write_requests(
+            shots_with_tasks(settled, int(_MOST_SETTLED_PER_SECOND * plan.settle_seconds), database=tasks),
+            port,
+            others,
+        )
+        bare, ours, whole, p99 = [], [], [], []
+        for number in range(plan.rounds):
+            with serving(_STARLETTE, port, str(port)):
+                bare.append(_clean(fire(requests, port, plan.seconds)).rate)
+            with _copied(server, nothing) as url, serving(_OURS, port, str(received), str(port), "--database", url):
+                ours.append(_clean(fire(requests, port, plan.seconds)).rate)
+            if number % 2:
+                continue
+            with (
+                _copied(server, tasks) as url,
+                serving(_OURS, port, str(settled), str(port), "--database", url, "--settle"),
+            ):
+                begun = time.monotonic()
+                load = _clean(fire(others, port, plan.settle_seconds))
+                done = _drained(server, url)
+                whole.append(done / (time.monotonic() - begun))
+                p99.append(load.p99_ms)
+    middle = statistics.median(bare)
+    rates = {"receiver/s": statistics.median(ours), "starlette/s": middle}
+    beside = {"settled/s": statistics.median(whole), "acknowledged p99 ms": statistics.median(p99)}
+    return [
+        Figure("S2", "PostgreSQL: callbacks ÷ Starlette that reads the body", "ratio",
+               tuple(mine / other for mine, other in zip(ours, bare, strict=True)), 0.55, 0.90, rising=True,
+               beside=rates),
+        Figure("S2b", "PostgreSQL: received and settled ÷ Starlette that reads the body", "ratio",
+               tuple(rate / middle for rate in whole), 0.40, 0.60, rising=True, beside=beside),
+    ]  # fmt: skip
+
+
+GROUPS: Mapping[str, Callable[[Path, Plan], Sequence[Figure]]] = {"postgresql": postgresql_lines}
+
+
+@contextmanager
+def _server() -> Iterator[Server]:
+    """Run a server that syncs; it shares its core with whoever makes the load, as on a machine of two."""
+    with postgresql(durable=True, settings={"shared_buffers": "256MB", "max_wal_size": "4GB"}) as server:
+        if (os.cpu_count() or 1) > 1:
+            os.sched_setaffinity(server.pid, {LOAD_CORE})
+        yield server
+
+
+@contextmanager
+def _copied(server: Server, url: str) -> Iterator[str]:
+    copy = server.database(url.partition("?")[0].rpartition("/")[2])
+    yield copy
+    server.ask(f"DROP DATABASE {copy.partition('?')[0].rpartition('/')[2]} WITH (FORCE)")
+
+
+def _clean(load: Load) -> Load:
+    if load.refused or load.broken:
+        raise BenchError(f"{load.refused} refused and {load.broken} broken of {load.answers}: that is no measure")
+    return load
+
+
+def _drained(server: Server, url: str) -> float:
+    """Wait until the inbox is empty and return how many tasks have settled."""
+    end = time.monotonic() + _DRAIN_SECONDS
+    while server.ask("SELECT EXISTS (SELECT 1 FROM inbox)", of=url) == [(True,)]:
+        if time.monotonic() > end:
+            raise BenchError(f"callbacks were not settled within {_DRAIN_SECONDS:g} s")
+        time.sleep(0.1)
+    [(settled,)] = server.ask("SELECT count(*) FROM tasks WHERE settled_at IS NOT NULL", of=url)
+    return float(str(settled))
