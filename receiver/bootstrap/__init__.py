@@ -6,15 +6,24 @@ import gc
 import logging
 import os
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from ipaddress import ip_address
+from datetime import timedelta
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import uvicorn
 from starlette.types import ASGIApp
 
+from receiver.bootstrap.checks import (
+    allowed_hosts,
+    artifact_store,
+    bucket_access,
+    check_data_folder,
+    check_notify_url,
+    check_places,
+    check_shared_keys,
+    shares_database,
+)
 from receiver.bootstrap.failure import StartError
 from receiver.bootstrap.keys import (
     api_key,
@@ -28,21 +37,25 @@ from receiver.bootstrap.keys import (
     spelled,
 )
 from receiver.bootstrap.listening import is_loopback, listen, url_of
+from receiver.domain.delivery import TOLD_OF, read_secret
 from receiver.domain.errors import UnavailableError
+from receiver.domain.task import Change
+from receiver.domain.token import SigningKey
 from receiver.lifecycle import sweep
-from receiver.lifecycle.ports import Ports, Provider, Queue, System
-from receiver.outbound import AllowedHosts, HttpOutbound
+from receiver.lifecycle.ports import Notifying, Ports, Provider, Queue, System
+from receiver.outbound import HttpOutbound
 from receiver.providers import PROVIDERS
-from receiver.settings import Loaded, load
+from receiver.settings import Loaded, Settings, load
 from receiver.storage import keyfiles
-from receiver.storage.objects import BucketAccess, check_location, open_objects
+from receiver.storage.objects import open_objects
 from receiver.storage.places import is_shared
 from receiver.storage.probe import probe
 from receiver.storage.store import EVENTS, open_store
 from receiver.storage.store import migrate as migrate_store
+from receiver.storage.vault import FernetVault
 from receiver.system import KillAt, RealSystem
 from receiver.telemetry import PrometheusMetrics, Witness, configure_logs
-from receiver.web import WebConfig, create_app
+from receiver.web import WebConfig, create_app, presenter
 from receiver.web.config import ROLES
 from receiver.web.peers import trusting
 from receiver.web.server import Connections, DrainingServer, guarded
@@ -110,23 +123,31 @@ async def opened(
     # Nothing is made before all that is set is known to be good: a start that is refused leaves nothing behind.
     providers = providers_of(loaded)
     allowed = allowed_hosts(loaded)
-    _check_places(loaded)
-    _check_shared_keys(loaded)
+    check_places(loaded)
+    check_notify_url(settings.notify_url, allowed)
+    check_shared_keys(loaded)
     check_given_keys(loaded)
-    _check_data_folder(settings.data_dir)
+    check_data_folder(settings.data_dir)
     keys = signing_keys(loaded)
     opening = api_keys(loaded)
     secrets = (*loaded.secrets, *spelled(keys, opening))
     hints = Hints()
     bell = Bell()
     metrics = PrometheusMetrics(tuple(providers))
+    witness = Witness(metrics)
+
+    def changed(changes: Sequence[Change]) -> None:
+        witness(changes)
+        if any(event.type in TOLD_OF for change in changes for event in change.events):
+            wake(Queue.NOTIFY)
+
     async with contextlib.AsyncExitStack() as stack:
         try:
             store = await stack.enter_async_context(
                 open_store(
                     _database(loaded),
                     on_commit=lambda _: bell.ring(),
-                    on_change=Witness(metrics),
+                    on_change=changed,
                     on_hint=lambda word: bell.ring() if word == EVENTS else hints.wake(Queue(word)),
                 )
             )
@@ -152,11 +173,14 @@ async def opened(
             metrics=metrics,
             limits=settings.limits(),
             wake=wake,
+            notifying=_notifying(settings, keys),
         )
         concurrency = Concurrency(
-            settings.submit_concurrency, settings.poll_concurrency, settings.collect_concurrency
+            settings.submit_concurrency,
+            settings.poll_concurrency,
+            settings.collect_concurrency,
+            settings.notify_concurrency,
         )
-        worker = Worker(ports, hints, concurrency, alone=not store.shared)
         config = WebConfig(
             api_keys=opening,
             roles=ROLES if "all" in roles else roles,
@@ -178,6 +202,8 @@ async def opened(
             max_streams=settings.max_streams,
             bell=bell,
         )
+        show = presenter(ports, config).task
+        worker = Worker(ports, hints, concurrency, alone=not store.shared, show=show)
         yield Receiver(loaded, ports, create_app(ports, config), worker, metrics, secrets)
 
 
@@ -259,26 +285,6 @@ def migrate(loaded: Loaded) -> str:
         raise StartError(str(error)) from error
 
 
-def _check_data_folder(path: Path) -> None:
-    """Say what is wrong with the data folder in its own name, before one of the files in it is blamed."""
-    try:
-        keyfiles.private_folder(path)
-    except keyfiles.KeyFileError as error:
-        raise StartError(f"the data folder {error}") from error
-    if not path.is_dir():
-        raise StartError(f"the data folder {path} is not a folder")
-    if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
-        raise StartError(
-            f"the data folder {path} is not readable and writable for this user: give it to this user, mount its "
-            "disk writable, or choose another with --data-dir"
-        )
-    try:
-        if keyfiles.close_to_others(path, ours=("receiver.db", "signing_keys", "api_key", "artifacts")):
-            _log.info("data_folder_closed_to_others", extra={"path": str(path)})
-    except keyfiles.KeyFileError as error:
-        raise StartError(f"the data folder {error}") from error
-
-
 def providers_of(loaded: Loaded) -> dict[str, Provider]:
     """Return every provider made from its options. Raises StartError."""
     providers = {}
@@ -298,65 +304,21 @@ def _as_set(provider: str, message: str) -> str:
     return f"RECEIVER_{provider.upper()}_{named[0].upper()}{message[named.end() :]}"
 
 
-def allowed_hosts(loaded: Loaded) -> AllowedHosts:
-    """Return where http and addresses that are not public are allowed. Raises StartError, for the public URL too."""
-    try:
-        allowed = AllowedHosts.parse(loaded.settings.allowed_private_hosts)
-    except ValueError as error:
-        raise StartError(f"RECEIVER_ALLOWED_PRIVATE_HOSTS: {error}") from error
-    _check_public_url(loaded.settings.public_url, allowed)
-    return allowed
-
-
-def _check_public_url(url: str | None, allowed: AllowedHosts) -> None:
-    """Refuse plain http where tokens would travel in the open, except to hosts the operator allowed by name."""
-    if url is None or url.startswith("https://"):
-        return
-    parts = urlsplit(url)
-    host, port = parts.hostname or "", parts.port or 80
-    try:
-        address = ip_address(host)
-    except ValueError:
-        fits = any(entry.name == host and entry.may_cover(host, port) for entry in allowed.entries)
-    else:
-        fits = any(entry.covers(host, port, address) for entry in allowed.entries)
-    if not fits:
-        raise StartError(
-            "RECEIVER_PUBLIC_URL must be https: its paths carry tokens. For a host of your own network, name "
-            f"{host}:{port} in RECEIVER_ALLOWED_PRIVATE_HOSTS"
-        )
-
-
-def _check_shared_keys(loaded: Loaded) -> None:
-    """Refuse to make keys of our own where other processes need the same ones."""
-    settings = loaded.settings
-    wanted = {"RECEIVER_SIGNING_KEYS": settings.signing_keys, "RECEIVER_API_KEYS": settings.api_keys}
-    missing = [name for name, value in wanted.items() if value is None]
-    if missing and shares_database(loaded):
-        raise StartError(
-            f"{' and '.join(missing)} must be set where RECEIVER_DATABASE_URL is PostgreSQL, to the same for every "
-            "process that shares it: `receiver keys new` makes both"
-        )
-
-
-def _check_places(loaded: Loaded) -> None:
-    """Say what is wrong with where the database and the audio are to be, making neither. Raises StartError."""
-    url = loaded.settings.database_url
-    if url is not None and not is_shared(url) and not url.startswith("sqlite:///"):
-        raise StartError("RECEIVER_DATABASE_URL must be sqlite:///<path> or postgresql://<user>@<host>/<database>")
-    try:
-        check_location(artifact_store(loaded))
-    except ValueError as error:
-        raise StartError(f"RECEIVER_ARTIFACT_STORE_URL: {error}") from error
-
-
-def shares_database(loaded: Loaded) -> bool:
-    """Tell whether other processes may work on the same database."""
-    return is_shared(loaded.settings.database_url or "")
+def _notifying(settings: Settings, keys: Sequence[SigningKey]) -> Notifying:
+    """Return what notifications are sent by."""
+    secrets = (settings.notify_secret or "").split(",") if settings.notify_url else []
+    return Notifying(
+        url=settings.notify_url,
+        keys=tuple(read_secret(secret.strip()) for secret in secrets),
+        vault=FernetVault(keys),
+        timeout_seconds=settings.notify_timeout_seconds,
+        give_up=timedelta(seconds=settings.notify_give_up_seconds),
+        retention=timedelta(seconds=settings.delivery_retention_seconds),
+    )
 
 
 def _database(loaded: Loaded) -> str | Path:
-    _check_places(loaded)
+    check_places(loaded)
     url = loaded.settings.database_url
     if url is not None and is_shared(url):
         return url
@@ -366,16 +328,3 @@ def _database(loaded: Loaded) -> str | Path:
     except keyfiles.KeyFileError as error:
         raise StartError(str(error)) from error
     return path
-
-
-def artifact_store(loaded: Loaded) -> str:
-    """Return where audio is kept."""
-    return loaded.settings.artifact_store_url or str(loaded.settings.data_dir / "artifacts")
-
-
-def bucket_access(loaded: Loaded) -> BucketAccess:
-    """Return how a bucket is reached, were audio kept in one."""
-    settings = loaded.settings
-    return BucketAccess(
-        settings.s3_endpoint_url, settings.s3_region, settings.s3_access_key_id, settings.s3_secret_access_key
-    )

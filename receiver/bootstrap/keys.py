@@ -5,6 +5,7 @@ import logging
 from pathlib import Path
 
 from receiver.bootstrap.failure import StartError
+from receiver.domain.delivery import spell_secret
 from receiver.domain.token import SigningKey, TokenSigner
 from receiver.settings import LEAST_KEY_CHARACTERS, Loaded
 from receiver.storage import keyfiles
@@ -33,11 +34,12 @@ def api_key(loaded: Loaded) -> str:
 
 
 def new_keys() -> dict[str, str]:
-    """Return a fresh signing key and a fresh API key as they stand in settings."""
+    """Return a fresh signing key, a fresh API key and a fresh secret of notifications as they stand in settings."""
     name = f"k{new_secret(4).hex()}"
     return {
         "signing_key": keyfiles.format_signing_key(name, new_secret()),
         "api_key": f"{name}:{new_secret(24).hex()}",
+        "notify_secret": spell_secret(new_secret()),
     }
 
 

@@ -20,7 +20,7 @@ def family(*, pretty: bool) -> typer.Typer:
 
 
 def new(*, as_json: options.Json = False) -> None:
-    """Print a new signing key and a new API key. They are kept nowhere."""
+    """Print a new signing key, API key and secret of notifications. They are kept nowhere."""
     from receiver import bootstrap
 
     keys = bootstrap.new_keys()
@@ -30,6 +30,7 @@ def new(*, as_json: options.Json = False) -> None:
     screen.line("# Made just now and kept nowhere: this is the only time that they are shown.", error=True)
     screen.line(f"RECEIVER_SIGNING_KEYS={keys['signing_key']}")
     screen.line(f"RECEIVER_API_KEYS={keys['api_key']}")
+    screen.line(f"RECEIVER_NOTIFY_SECRET={keys['notify_secret']}")
 
 
 def rotate(*, folder: options.DataFolder = None, as_json: options.Json = False) -> None:

@@ -5,6 +5,7 @@ active ──▶ paused     it keeps failing (probed by one delivery now and the
   └─ a success ends a pause that failures began; a person ends any of them
 """
 
+import re
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -26,6 +27,7 @@ _LONGEST_PROBE = timedelta(minutes=15)
 #: Rest of an endpoint after failures in a row, before anything else is sent to it: doubled, up to the last.
 _FIRST_REST = timedelta(seconds=0.5)
 _LONGEST_REST = timedelta(seconds=5)
+_PLAIN_URL = re.compile(r"https?://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?(?:[/?][!-~]*)?", re.IGNORECASE)
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -129,7 +131,12 @@ def resumed(endpoint: Endpoint) -> Endpoint:
 
 
 def origin(url: str) -> tuple[str, str, int] | None:
-    """Return scheme, host and port of a URL, None for what is no http(s) URL."""
+    """Return scheme, host and port of a URL, None for what is no http(s) URL.
+
+    Nor for one that is not plainly written: parsers differ over what stands before an @ or behind a backslash.
+    """
+    if not _PLAIN_URL.fullmatch(url):
+        return None
     try:
         parts = urlsplit(url)
         port = parts.port

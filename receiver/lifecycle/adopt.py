@@ -3,13 +3,14 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from receiver.domain.adoption import adopt as adopted
 from receiver.domain.adoption import request_of
 from receiver.domain.errors import FieldProblem, InvalidRequestError, UnavailableError
 from receiver.domain.task import Task
 from receiver.lifecycle.ports import Caller, Once, Ports, Queue
+from receiver.lifecycle.posting import notify_url_problems
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,7 @@ class Adoption:
     count: int | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     deadline_seconds: float | None = None
+    notify_url: str | None = None
 
 
 async def adopt(ports: Ports, asked: Adoption, caller: Caller | None = None) -> tuple[Task, bool]:
@@ -40,12 +42,13 @@ async def adopt(ports: Ports, asked: Adoption, caller: Caller | None = None) -> 
         problems.append(
             FieldProblem("provider", f"no key is set for {provider.name}: set {provider.name.upper()}_API_KEY")
         )
+    problems += await notify_url_problems(ports, asked.notify_url)
     if problems:
         raise InvalidRequestError(tuple(problems))
     task = Task(
         key=ports.system.new_key(),
         id=ports.system.new_id(),
-        request=request_of(provider.name, checked.count),
+        request=replace(request_of(provider.name, checked.count), notify_url=asked.notify_url),
         model="",
         created_at=ports.system.now(),
         deadline_seconds=asked.deadline_seconds or ports.limits.deadline.total_seconds(),
@@ -73,5 +76,7 @@ def _once(caller: Caller | None, task: Task) -> Once | None:
         "metadata": dict(task.metadata),
         "deadline_seconds": task.deadline_seconds,
     }
+    if task.request.notify_url is not None:
+        said["notify_url"] = task.request.notify_url
     text = json.dumps(said, sort_keys=True)
     return Once(caller.id, caller.idempotency_key, hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest())

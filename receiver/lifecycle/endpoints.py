@@ -10,10 +10,9 @@ from receiver.domain.endpoint import Endpoint, origin, paused, resumed
 from receiver.domain.errors import FieldProblem, InvalidRequestError, NotFoundError, ReceiverError
 from receiver.domain.event import EventType
 from receiver.lifecycle.ports import DeliveryFilter, Ports, Queue
-from receiver.lifecycle.posting import notification, post
+from receiver.lifecycle.posting import LONGEST_URL, notification, post
 from receiver.lifecycle.sealing import MOST_SECRETS, Secret, keys_of, seal, unseal
 
-LONGEST_URL = 2048
 LONGEST_OVERLAP = timedelta(days=30)
 #: Sent again by one call; the caller is told when there may be more.
 MOST_REDRIVEN = 10_000
@@ -131,23 +130,11 @@ async def redrive(ports: Ports, wanted: DeliveryFilter) -> tuple[int, bool]:
     return count, count >= MOST_REDRIVEN
 
 
-async def url_problem_of_task(ports: Ports, url: str) -> str | None:
-    """Say why a task's own URL cannot be told: a signature of ours is for who holds the secret and nobody else."""
-    if len(url) > LONGEST_URL:
-        return f"must have at most {LONGEST_URL} characters"
-    wanted = origin(url)
-    if wanted is None:
-        return "must be an http(s) URL"
-    if wanted not in {origin(endpoint.url) for endpoint in await ports.store.outbox.endpoints()}:
-        return "must have the scheme, host and port of RECEIVER_NOTIFY_URL or of an endpoint of /v1/endpoints"
-    return None
-
-
 async def _url_problem(ports: Ports, url: str) -> str | None:
     if len(url) > LONGEST_URL:
         return f"must have at most {LONGEST_URL} characters"
     if "#" in url or origin(url) is None:
-        return "must be an http(s) URL without a fragment"
+        return "must be an http(s) URL without user name and fragment, in ASCII"
     refused = await ports.outbound.refusal_to_notify(url)
     return None if refused is None else f"cannot be called: {refused}"
 

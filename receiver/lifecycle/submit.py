@@ -41,6 +41,7 @@ from receiver.domain.task import Change, Status, Task, Work
 from receiver.domain.token import Purpose
 from receiver.lifecycle.lateness import observe_lateness
 from receiver.lifecycle.ports import Caller, Decision, FileWay, Once, Pause, Ports, Provider, Queue
+from receiver.lifecycle.posting import notify_url_problems
 from receiver.lifecycle.reception import Reception
 from receiver.lifecycle.record import record
 from receiver.lifecycle.reference import BY_LINK_ONLY, on_the_wire
@@ -78,7 +79,7 @@ async def intend(ports: Ports, asked: Asked, caller: Caller | None = None) -> tu
     task_id = ports.system.new_id()
     request, inline = await _take_aside(_spelt(asked.request), f"inputs/{task_id}")
     checked = provider.check(request)
-    problems = _problems(ports, provider, checked)
+    problems = (*_problems(ports, provider, checked), *await notify_url_problems(ports, request.notify_url))
     if problems:
         raise InvalidRequestError(problems)
     if inline is not None:
@@ -282,6 +283,9 @@ def _once(caller: Caller | None, task: Task) -> Once | None:
     request = {part.name: getattr(task.request, part.name) for part in fields(task.request)}
     if isinstance(task.request.reference_audio, InlineAudio):
         request["reference_audio"] = {"sha256": task.request.reference_audio.sha256}
+    if task.request.notify_url is None:
+        # As it was before there was such a field.
+        del request["notify_url"]
     said = {
         **request,
         "provider_options": dict(task.request.provider_options),

@@ -166,6 +166,14 @@ class HttpOutbound:
             told = notices.untold(fault)
         return replace(told, seconds=anyio.current_time() - began)
 
+    def refusal_of(self, url: str, purpose: Purpose) -> str | None:
+        """Say why a URL must not be called whatever the addresses of its host are, None when it may."""
+        try:
+            self._checked(url, purpose)
+        except ForbiddenError as refusal:
+            return str(refusal)
+        return None
+
     async def refusal_to_notify(self, url: str) -> str | None:
         """Say why nothing can be sent to a URL: what it is, where it leads now, or that its host has no address."""
         try:

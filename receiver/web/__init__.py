@@ -1,6 +1,6 @@
 """What others call: the callback door of the providers, the task interface of the user's application, health."""
 
-from receiver.web.app import create_app
+from receiver.web.app import create_app, presenter
 from receiver.web.config import WebConfig
 
-__all__ = ["WebConfig", "create_app"]
+__all__ = ["WebConfig", "create_app", "presenter"]

@@ -28,6 +28,7 @@ class AdoptedTask(BaseModel):
     provider: str
     provider_task_id: str
     count: int | None = None
+    notify_url: str | None = None
     metadata: dict[str, str] | None = None
     deadline_seconds: float | None = Field(
         None, ge=SHORTEST_DEADLINE_SECONDS, le=LONGEST_DEADLINE_SECONDS, allow_inf_nan=False
@@ -49,4 +50,6 @@ def read_adoption(document: Mapping[str, object]) -> Adoption:
         found += [problem_of(detail) for detail in details]
     if new is None or found:
         raise invalid_fields(found[:MOST_PROBLEMS])
-    return Adoption(new.provider, new.provider_task_id, new.count, new.metadata or {}, new.deadline_seconds)
+    return Adoption(
+        new.provider, new.provider_task_id, new.count, new.metadata or {}, new.deadline_seconds, new.notify_url
+    )

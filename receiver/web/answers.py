@@ -85,6 +85,7 @@ class TaskRequest(Shape):
     ttl_seconds: int | None
     include_cost: bool | None
     upload_endpoint: str | None = Field(description="Without what may be secret in it.")
+    notify_url: str | None = Field(description="The same.")
     provider_options: dict[str, object]
     deadline_seconds: float
 

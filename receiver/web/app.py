@@ -18,7 +18,9 @@ from receiver.lifecycle.ports import Ports
 from receiver.web import (
     audio,
     dashboard,
+    deliveries,
     docs,
+    endpoints,
     events,
     health,
     inputs,
@@ -44,7 +46,7 @@ from receiver.web.problems import BrokenOffError, refusal
 from receiver.web.redaction import Redactor
 from receiver.web.streams import News
 
-__all__ = ["WebConfig", "create_app"]
+__all__ = ["WebConfig", "create_app", "presenter"]
 
 _log = logging.getLogger("receiver.web")
 
@@ -54,10 +56,7 @@ def create_app(ports: Ports, config: WebConfig, *, lifespan: Lifespan[Starlette]
 
     Every role serves health and metrics; ``callbacks`` the public side, ``api`` the private one with its document.
     """
-    metrics_keys = [config.metrics_key] if config.metrics_key else []
-    opening_secrets = [part for key in (*config.api_keys, *metrics_keys) for part in (key, key.partition(":")[2])]
-    redactor = Redactor(ports.tokens, (*opening_secrets, *config.secrets))
-    present = Presenter(ports, redactor, (config.api_url or "").rstrip("/"))
+    present = presenter(ports, config)
     context = Context(
         ports=ports,
         config=config,
@@ -80,7 +79,7 @@ def create_app(ports: Ports, config: WebConfig, *, lifespan: Lifespan[Starlette]
         house = dashboard.opened(context)
         routes += dashboard.routes(house)
         routes += docs.routes(context, lambda: app.routes)
-        for room in (tasks, inputs, events, reports, replaying, statistics, audio):
+        for room in (tasks, inputs, events, reports, replaying, statistics, audio, endpoints, deliveries):
             routes += room.routes(context)
     if "callbacks" in config.roles:
         routes += inputs.public_routes(context)
@@ -89,6 +88,14 @@ def create_app(ports: Ports, config: WebConfig, *, lifespan: Lifespan[Starlette]
     )
     app = _Application(door, context, routes, lifespan, house)
     return app
+
+
+def presenter(ports: Ports, config: WebConfig) -> Presenter:
+    """Return what shows tasks, and everything about them, to callers and to those who are notified."""
+    metrics_keys = [config.metrics_key] if config.metrics_key else []
+    opening_secrets = [part for key in (*config.api_keys, *metrics_keys) for part in (key, key.partition(":")[2])]
+    redactor = Redactor(ports.tokens, (*opening_secrets, *config.secrets))
+    return Presenter(ports, redactor, (config.api_url or "").rstrip("/"))
 
 
 class _Application(Starlette):

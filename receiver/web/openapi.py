@@ -27,6 +27,7 @@ _ROOMS = {
     "events": "What happened, in order: as lists and as streams.",
     "audio": "The audio that we hold.",
     "reports": "What providers said, verbatim.",
+    "notifications": "Where your application is told what happens, and what is on its way there.",
     "callbacks": "Where providers call us.",
     "numbers": "What was counted.",
     "service": "Whether this process lives, what it counts, what it can do.",

@@ -198,6 +198,7 @@ def request(asked: TaskRequest, deadline_seconds: float) -> dict[str, object]:
         "ttl_seconds": asked.ttl_seconds,
         "include_cost": asked.include_cost,
         "upload_endpoint": masked(asked.upload_endpoint),
+        "notify_url": masked(asked.notify_url),
         "provider_options": dict(asked.provider_options),
         "deadline_seconds": deadline_seconds,
     }

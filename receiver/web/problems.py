@@ -18,7 +18,8 @@ from receiver.domain.errors import (
     StorageReadOnlyError,
     UnavailableError,
 )
-from receiver.lifecycle.ports import TakenError
+from receiver.lifecycle.endpoints import ConfiguredEndpointError
+from receiver.lifecycle.ports import EndpointTakenError, TakenError, TooManyEndpointsError
 
 MEDIA_TYPE = "application/problem+json"
 #: Seconds after which to come again when the fault is ours.
@@ -43,6 +44,9 @@ class Kind:
 INVALID_JSON = Kind("invalid-json", 400, "The body is not JSON")
 UNAUTHORIZED = Kind("unauthorized", 401, "A valid API key is needed")
 NOT_FOUND = Kind("not-found", 404, "There is nothing here")
+CONFIGURED = Kind("endpoint-configured", 409, "This endpoint is changed by RECEIVER_NOTIFY_URL alone")
+ENDPOINT_TAKEN = Kind("endpoint-taken", 409, "There is an endpoint with this URL already")
+TOO_MANY_ENDPOINTS = Kind("too-many-endpoints", 409, "There are as many endpoints as are kept")
 NOT_STORED = Kind("not-stored", 404, "The audio is not in our storage")
 METHOD_NOT_ALLOWED = Kind("method-not-allowed", 405, "This address does not take that method")
 TOO_SLOW = Kind("body-too-slow", 408, "The body did not arrive in time")
@@ -53,7 +57,6 @@ UNSUPPORTED_TYPE = Kind("unsupported-media-type", 415, "The body must be applica
 NOT_AUDIO = Kind("not-audio", 415, "The body is not an audio file of a kind that is taken")
 RANGE_NOT_SATISFIABLE = Kind("range-not-satisfiable", 416, "The audio has no such range")
 INVALID_REQUEST = Kind("invalid-request", 422, "The request cannot be accepted as it is")
-NOT_AVAILABLE = Kind("not-available", 422, "The request asks for something that is not available yet")
 REUSED_KEY = Kind("idempotency-key-reused", 422, "This Idempotency-Key was used for another request")
 TOO_MANY_ATTEMPTS = Kind("too-many-attempts", 429, "Too many wrong API keys came from your address")
 TOO_MANY_BODIES = Kind("too-many-bodies", 429, "This task has received more different callbacks than are kept")
@@ -67,7 +70,13 @@ UNAVAILABLE = Kind("unavailable", 503, "We cannot do this now; try again")
 
 KINDS = tuple(value for value in list(vars().values()) if isinstance(value, Kind))
 _BY_STATUS = {kind.status: kind for kind in (NOT_FOUND, METHOD_NOT_ALLOWED)}
-_BY_ERROR = {NotFoundError: NOT_FOUND, AlreadyTerminalError: ALREADY_TERMINAL, ReusedKeyError: REUSED_KEY}
+_BY_ERROR = {
+    NotFoundError: NOT_FOUND,
+    AlreadyTerminalError: ALREADY_TERMINAL,
+    ReusedKeyError: REUSED_KEY,
+    ConfiguredEndpointError: CONFIGURED,
+    TooManyEndpointsError: TOO_MANY_ENDPOINTS,
+}
 
 
 class ProblemError(Exception):
@@ -122,8 +131,8 @@ def refusal(error: Exception) -> Refusal:
         return Refusal(error.kind, error.detail, error.errors, error.headers, unread=error.unread)
     if isinstance(error, InvalidRequestError):
         return Refusal(INVALID_REQUEST, _summary(error.problems), error.problems)
-    if isinstance(error, TakenError):
-        return Refusal(TAKEN, str(error), (FieldProblem("provider_task_id", f"is that of task {error.task_id}"),))
+    if isinstance(error, TakenError | EndpointTakenError):
+        return _taken(error)
     if isinstance(error, UnavailableError):
         return Refusal(UNAVAILABLE, _ours_to_mend(error), headers=LATER, fault=True)
     if isinstance(error, HTTPException) and error.status_code in _BY_STATUS:
@@ -131,6 +140,12 @@ def refusal(error: Exception) -> Refusal:
         return Refusal(_BY_STATUS[error.status_code], headers=headers)
     kind = next((kind for known, kind in _BY_ERROR.items() if isinstance(error, known)), None)
     return Refusal(kind) if kind is not None else Refusal(INTERNAL, fault=True)
+
+
+def _taken(error: TakenError | EndpointTakenError) -> Refusal:
+    if isinstance(error, TakenError):
+        return Refusal(TAKEN, str(error), (FieldProblem("provider_task_id", f"is that of task {error.task_id}"),))
+    return Refusal(ENDPOINT_TAKEN, str(error), (FieldProblem("url", f"is that of {error.endpoint_id}"),))
 
 
 def _ours_to_mend(error: UnavailableError) -> str | None:

@@ -9,17 +9,14 @@ from pydantic_core import ErrorDetails
 from receiver.domain.errors import FieldProblem
 from receiver.domain.request import TaskRequest
 from receiver.lifecycle.submit import Asked
-from receiver.web import problems
 from receiver.web.documents import MOST_PROBLEMS, shown_name
-from receiver.web.problems import ProblemError, invalid_fields
+from receiver.web.problems import invalid_fields
 
 MOST_METADATA = 50
 LONGEST_METADATA_KEY = 40
 LONGEST_METADATA_VALUE = 500
 SHORTEST_DEADLINE_SECONDS = 60
 LONGEST_DEADLINE_SECONDS = 7 * 24 * 3600
-#: Promised, and not to be taken for a misspelling.
-NOT_YET = ("notify_url",)
 
 
 class NewTask(BaseModel):
@@ -44,6 +41,10 @@ class NewTask(BaseModel):
     ttl_seconds: int | None = Field(None, description="Runware, with URL: how long its link lives, at least 60.")
     include_cost: bool | None = Field(None, description="Runware: whether to tell the cost; true when null.")
     upload_endpoint: str | None = Field(None, description="Runware: where it shall also put the audio.")
+    notify_url: str | None = Field(
+        None,
+        description="Where this task is told of; has the origin of an endpoint, whose secret signs.",
+    )
     provider_options: dict[str, object] | None = Field(
         None, description="Merged into what the provider is sent; keys that are ours are refused by name."
     )
@@ -80,6 +81,7 @@ class NewTask(BaseModel):
                 ttl_seconds=self.ttl_seconds,
                 include_cost=self.include_cost,
                 upload_endpoint=self.upload_endpoint,
+                notify_url=self.notify_url,
                 provider_options=self.provider_options or {},
             ),
             metadata=self.metadata or {},
@@ -101,18 +103,15 @@ _WORDS = {
 
 def read_task(document: Mapping[str, object]) -> Asked:
     """Return what a document asks for. Raises ProblemError naming every field at fault."""
-    later = [FieldProblem(name, "is not available yet") for name in NOT_YET if name in document]
-    found = [*later, *metadata_problems(document.get("metadata"))]
+    found = [*metadata_problems(document.get("metadata"))]
     new = None
     try:
-        new = NewTask.model_validate({name: value for name, value in document.items() if name not in NOT_YET})
+        new = NewTask.model_validate(dict(document))
     except ValidationError as error:
         # Cut before it is put into words: to look for a likely spelling takes long.
         details = error.errors(include_url=False, include_input=False)[:MOST_PROBLEMS]
         found += [problem_of(detail) for detail in details]
     if new is None or found:
-        if len(later) == len(found):
-            raise ProblemError(problems.NOT_AVAILABLE, f"{later[0].field} is not available yet", later)
         raise invalid_fields(found[:MOST_PROBLEMS])
     return new.asked()
 

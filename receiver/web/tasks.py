@@ -92,7 +92,6 @@ def routes(context: Context) -> list[Route]:
         problems=(
             problems.TAKEN,
             problems.INVALID_REQUEST,
-            problems.NOT_AVAILABLE,
             problems.REUSED_KEY,
         ),
     )

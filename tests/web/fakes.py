@@ -13,6 +13,8 @@ from typing import Any, cast
 from uuid import UUID, uuid4
 
 from receiver.domain.adoption import Adoptable
+from receiver.domain.delivery import Delivery, Told
+from receiver.domain.endpoint import Endpoint
 from receiver.domain.errors import (
     FieldProblem,
     FieldWarning,
@@ -21,6 +23,7 @@ from receiver.domain.errors import (
     TooManyBodiesError,
     UnavailableError,
 )
+from receiver.domain.exchange import HttpRequest
 from receiver.domain.learning import Known
 from receiver.domain.report import NewReport, StoredReport, Via
 from receiver.domain.request import Checked, TaskRequest
@@ -29,12 +32,16 @@ from receiver.domain.task import Change, Task
 from receiver.domain.token import Purpose, SigningKey, TokenSigner
 from receiver.lifecycle.ports import (
     Appended,
+    Backlog,
     BodyLimits,
+    DeliveryFilter,
     Fetched,
     Limits,
+    Notifying,
     Objects,
     Once,
     Outbound,
+    Outbox,
     Pause,
     Ports,
     Provider,
@@ -46,6 +53,7 @@ from receiver.lifecycle.ports import (
     UnderWay,
 )
 from receiver.storage.probe import probe
+from receiver.storage.vault import FernetVault
 
 NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 KEY = "the-key-of-the-tests-0123456789abcdef"
@@ -116,6 +124,12 @@ class Calls:
 
     def trouble(self, provider: str) -> str | None:
         return None
+
+    async def refusal_to_notify(self, url: str) -> str | None:
+        return None if url.startswith("https://") else "only https is allowed"
+
+    async def notify(self, request: HttpRequest) -> Told:
+        return Told(None, 200)
 
 
 class MemoryObjects:
@@ -289,6 +303,11 @@ class MemoryStore:
         self.pings += 1
         self._check()
 
+    @property
+    def outbox(self) -> Outbox:
+        """Endpoints are looked at over the real store; here there are none."""
+        return cast("Outbox", NoEndpoints(self))
+
     def put(self, task: Task) -> Task:
         """Keep a task as it is."""
         self.by_id[task.id] = task
@@ -319,6 +338,42 @@ class MemoryStore:
     def _check(self) -> None:
         if self.fault is not None:
             raise self.fault
+
+
+@dataclass
+class NoEndpoints:
+    """An outbox without endpoints."""
+
+    store: MemoryStore
+
+    async def endpoints(self) -> list[Endpoint]:
+        self.store._check()
+        return []
+
+    async def endpoint(self, endpoint_id: UUID) -> None:
+        self.store._check()
+
+    async def change_endpoint(self, endpoint_id: UUID, change: object) -> None:
+        self.store._check()
+
+    async def remove_endpoint(self, endpoint_id: UUID, now: datetime) -> bool:
+        self.store._check()
+        return False
+
+    async def backlogs(self, endpoint_ids: Collection[UUID]) -> dict[UUID, Backlog]:
+        self.store._check()
+        return {}
+
+    async def add_endpoint(self, endpoint: Endpoint) -> None:
+        self.store._check()
+
+    async def deliveries(self, wanted: DeliveryFilter) -> list[Delivery]:
+        self.store._check()
+        return []
+
+    async def redrive(self, wanted: DeliveryFilter) -> int:
+        self.store._check()
+        return 0
 
 
 def _fits(task: Task, wanted: TaskFilter) -> bool:
@@ -387,6 +442,7 @@ class World:
             metrics=self.metrics,
             limits=Limits(public_url="https://hooks.example.org"),
             wake=self.woken.append,
+            notifying=Notifying(vault=FernetVault([SigningKey("first", b"k" * 32)])),
         )
 
     def token(

@@ -115,7 +115,7 @@ async def test_inline_audio_is_shown_by_its_hash(world: World) -> None:
         ({"promt": "x"}, {"promt": "is not a field of a task; did you mean prompt?"}),
         ({"outputFormat": "x"}, {"outputFormat": "is not a field of a task; did you mean output_format?"}),
         ({"zzzzz": "x"}, {"zzzzz": "is not a field of a task"}),
-        ({"notify_url": "https://x"}, {"notify_url": "is not available yet"}),
+        ({"notify_url": 1}, {"notify_url": "must be a string"}),
         (
             {"provider_task_id": "x", "seed": 1},
             dict.fromkeys(("prompt", "reference_audio", "seed"), "does not go with provider_task_id"),

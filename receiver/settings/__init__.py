@@ -1,28 +1,26 @@
 """Every setting, its meaning and its default; read once: environment, ``.env`` file, secrets folder."""
 
-import difflib
-import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from ipaddress import ip_network
 from pathlib import Path
+from typing import Self
 from urllib.parse import urlsplit
 
-from dotenv import dotenv_values
-from pydantic import Field, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from receiver.domain.delivery import read_secret
+from receiver.domain.endpoint import origin
 from receiver.lifecycle.ports import Limits, ProviderEntry
+from receiver.settings.sources import PREFIX, SettingsError, key_of, misspelt, nearly_keys, sources
 
-_PREFIX = "RECEIVER_"
 #: A shorter secret could be guessed by asking.
 LEAST_KEY_CHARACTERS = 32
-#: What Kubernetes puts into the environment of a pod beside a Service named "receiver".
-_INJECTED = re.compile(
-    r"RECEIVER(_[A-Z0-9_]+)?_(SERVICE_(HOST|PORT(_[A-Z0-9_]+)?)|PORT(_[0-9]+_(TCP|UDP)(_[A-Z]+)?)?)"
-)
+__all__ = ["Described", "Loaded", "Settings", "SettingsError", "load", "without_passwords"]
+
 _USER_INFO = re.compile(r"(://).*@")
 _QUERY = re.compile(r"(://[^?]*\?).+")
 _SECRETS = frozenset(
@@ -32,21 +30,16 @@ _SECRETS = frozenset(
         "RECEIVER_API_KEY",
         "RECEIVER_METRICS_KEY",
         "RECEIVER_S3_SECRET_ACCESS_KEY",
+        "RECEIVER_NOTIFY_SECRET",
     }
 )
-#: Read by the commands that speak HTTP and by the fault harness, not by the service's settings.
-_BESIDES = frozenset({"RECEIVER_URL", "RECEIVER_API_KEY", "RECEIVER_KILL_AT"})
-
-
-class SettingsError(Exception):
-    """The configuration cannot be used; the message names each setting and what to do."""
 
 
 class Settings(BaseSettings):
     """The settings that are not one provider's. Field names are the variables' names without ``RECEIVER_``."""
 
     model_config = SettingsConfigDict(
-        env_prefix=_PREFIX, extra="ignore", hide_input_in_errors=True, frozen=True, env_ignore_empty=True
+        env_prefix=PREFIX, extra="ignore", hide_input_in_errors=True, frozen=True, env_ignore_empty=True
     )
 
     public_url: str | None = Field(
@@ -105,6 +98,22 @@ class Settings(BaseSettings):
     submit_concurrency: int = Field(8, ge=1, le=256, description="submits under way at once, per provider")
     poll_concurrency: int = Field(8, ge=1, le=256, description="polls under way at once, per provider")
     collect_concurrency: int = Field(8, ge=1, le=256, description="audio files fetched at once")
+    notify_url: str | None = Field(
+        None, description="where your application is told what happens; further ones: /v1/endpoints"
+    )
+    notify_secret: str | None = Field(
+        None,
+        description="whsec_ and base64: signs what RECEIVER_NOTIFY_URL is told. Several, comma separated: all sign, "
+        "while one takes the place of another",
+    )
+    notify_timeout_seconds: float = Field(15.0, ge=1, le=60, description="time for an endpoint to answer")
+    notify_concurrency: int = Field(8, ge=1, le=64, description="notifications under way at once, per endpoint")
+    notify_give_up_seconds: float = Field(
+        259200.0, ge=3600, le=2592000, description="what waits so long for a paused endpoint is dead"
+    )
+    delivery_retention_seconds: float = Field(
+        2592000.0, ge=3600, le=31536000, description="how long ended deliveries are listed and can be sent again"
+    )
     stop_seconds: float = Field(8.0, gt=0, le=60, description="time for work under way to end at a stop")
     max_connections: int = Field(2000, ge=10, description="connections open at once in this process")
     max_waits: int = Field(64, ge=1, description="callers that may wait for a task at once (?wait=); 429 beyond")
@@ -135,6 +144,30 @@ class Settings(BaseSettings):
         if parts.username is not None or parts.password is not None:
             raise ValueError("must not hold a user name or a password")
         return value.rstrip("/")
+
+    @field_validator("notify_url")
+    @classmethod
+    def _is_where_to_post(cls, value: str | None) -> str | None:
+        if value is not None and (origin(value) is None or "#" in value):
+            raise ValueError("must be an http(s) URL without a fragment, such as https://app.example.org/hooks")
+        return value
+
+    @field_validator("notify_secret")
+    @classmethod
+    def _signs(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is None:
+            return None
+        if info.data.get("notify_url") is None:
+            raise ValueError("signs what RECEIVER_NOTIFY_URL is told, which is not set")
+        for secret in value.split(","):
+            read_secret(secret.strip())
+        return value
+
+    @model_validator(mode="after")
+    def _has_what_signs(self) -> Self:
+        if self.notify_url is not None and self.notify_secret is None:
+            raise ValueError("RECEIVER_NOTIFY_URL needs RECEIVER_NOTIFY_SECRET; `receiver keys new` makes one")
+        return self
 
     @field_validator("trusted_proxies")
     @classmethod
@@ -171,7 +204,7 @@ class Settings(BaseSettings):
         return value.lower()
 
     @classmethod
-    def settings_customise_sources(
+    def settings_customisesources(
         cls,
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
@@ -236,9 +269,10 @@ class Loaded:
     @property
     def secrets(self) -> tuple[str, ...]:
         """What nothing we write may show: the keys we were given, ours without the names before them."""
-        given = (self.settings.api_keys, self.settings.signing_keys, self.settings.metrics_key)
+        settings = self.settings
+        given = (settings.api_keys, settings.signing_keys, settings.metrics_key, settings.notify_secret)
         ours = ",".join(key or "" for key in given).replace("\n", ",").split(",")
-        bucket = self.settings.s3_secret_access_key
+        bucket = settings.s3_secret_access_key
         others = (*self.keys.values(), *self.option_secrets, *([bucket] if bucket else []))
         return (*others, *(key.strip().rpartition(":")[2] for key in ours))
 
@@ -256,17 +290,17 @@ def load(
     the nearest one that does.
     """
     entries = tuple(entries)
-    sources = _sources(environ, env_file, overrides or {})
-    values = {name: (value, origin) for origin, found in sources for name, value in found.items() if value}
+    origins = sources(environ, env_file, overrides or {})
+    values = {name: (value, origin) for origin, found in origins for name, value in found.items() if value}
     known = _known(entries)
-    problems = _misspelt(sources, known) + _nearly_keys(sources, entries)
-    ours = {name: values[key][0] for name in Settings.model_fields if (key := _PREFIX + name.upper()) in values}
+    problems = misspelt(origins, known) + nearly_keys(origins, entries)
+    ours = {name: values[key][0] for name in Settings.model_fields if (key := PREFIX + name.upper()) in values}
     settings = None
     try:
         settings = Settings.model_validate(ours)
     except ValidationError as error:
         problems += [
-            f"{_PREFIX}{'_'.join(str(part) for part in item['loc']).upper()}: {_plain(item['type'], item['msg'])}"
+            f"{_variable_at(item['loc'])}{_plain(item['type'], item['msg'])}"
             for item in error.errors(include_input=False, include_url=False)
         ]
     if settings is None or problems:
@@ -278,9 +312,9 @@ def load(
         }
         for entry in entries
     }
-    keys = {entry.name: values[_key(entry)][0] for entry in entries if _key(entry) in values}
+    keys = {entry.name: values[key_of(entry)][0] for entry in entries if key_of(entry) in values}
     hidden = {_variable(entry, option.name) for entry in entries for option in entry.options if option.secret}
-    secrets = _SECRETS | hidden | {_key(entry) for entry in entries}
+    secrets = _SECRETS | hidden | {key_of(entry) for entry in entries}
     described = tuple(
         _describe(name, meaning, default, values, secret=name in secrets)
         for name, (meaning, default) in known.items()
@@ -291,11 +325,7 @@ def load(
 
 
 def _variable(entry: ProviderEntry, option: str) -> str:
-    return f"{_PREFIX}{entry.name}_{option}".upper()
-
-
-def _key(entry: ProviderEntry) -> str:
-    return f"{entry.name}_API_KEY".upper()
+    return f"{PREFIX}{entry.name}_{option}".upper()
 
 
 def _known(entries: Sequence[ProviderEntry]) -> dict[str, tuple[str, str]]:
@@ -303,75 +333,18 @@ def _known(entries: Sequence[ProviderEntry]) -> dict[str, tuple[str, str]]:
     known: dict[str, tuple[str, str]] = {}
     for name, info in Settings.model_fields.items():
         default = "" if info.default is None else str(info.default)
-        known[_PREFIX + name.upper()] = (info.description or "", default)
+        known[PREFIX + name.upper()] = (info.description or "", default)
     for entry in entries:
-        known[_key(entry)] = (f"key of your {entry.name} account; without it {entry.name} takes no tasks", "")
+        known[key_of(entry)] = (f"key of your {entry.name} account; without it {entry.name} takes no tasks", "")
         for option in entry.options:
             known[_variable(entry, option.name)] = (option.meaning, option.default)
     known["RECEIVER_SECRETS_DIR"] = ("folder with one file per secret, named like its variable", "/run/secrets")
     return known
 
 
-def _sources(
-    environ: Mapping[str, str] | None, env_file: Path | None, overrides: Mapping[str, str]
-) -> list[tuple[str, Mapping[str, str]]]:
-    environment = dict(os.environ if environ is None else environ)
-    dotenv: dict[str, str] = {}
-    if env_file is not None and env_file.is_file():
-        dotenv = {name: value for name, value in dotenv_values(env_file).items() if value is not None}
-    folder = Path(environment.get("RECEIVER_SECRETS_DIR") or dotenv.get("RECEIVER_SECRETS_DIR") or "/run/secrets")
-    return [
-        ("secrets folder", _secret_files(folder)),
-        (str(env_file), dotenv),
-        ("environment", environment),
-        ("command line", overrides),
-    ]
-
-
-def _secret_files(folder: Path) -> dict[str, str]:
-    found: dict[str, str] = {}
-    if not folder.is_dir():
-        return found
-    for path in sorted(folder.iterdir()):
-        name = path.name.upper()
-        if path.is_file() and (name.startswith(_PREFIX) or name.endswith("_API_KEY")):
-            try:
-                found[name] = path.read_text("utf-8").strip()
-            except (OSError, UnicodeDecodeError) as error:
-                raise SettingsError(f"{path}: cannot be read ({type(error).__name__})") from None
-    return found
-
-
-def _misspelt(sources: Sequence[tuple[str, Mapping[str, str]]], known: Mapping[str, object]) -> list[str]:
-    problems = []
-    allowed = {*known, *_BESIDES}
-    for origin, found in sources:
-        for name in found:
-            if not name.startswith(_PREFIX) or name in allowed or _INJECTED.fullmatch(name):
-                continue
-            nearest = difflib.get_close_matches(name, allowed, n=1, cutoff=0.0)
-            problems.append(f"{name} ({origin}) is no setting; did you mean {nearest[0]}?")
-    return problems
-
-
-def _nearly_keys(sources: Sequence[tuple[str, Mapping[str, str]]], entries: Sequence[ProviderEntry]) -> list[str]:
-    """Name variables that can only be meant as a provider's key: without it that provider takes nothing.
-
-    With them those that begin nearly like ours, letters swapped: nobody else's name does.
-    """
-    problems = []
-    for origin, found in sources:
-        for entry in entries:
-            beginning, right = f"{entry.name}_".upper(), _key(entry)
-            for name in found:
-                is_near = name.startswith(beginning) and name != right
-                if is_near and difflib.get_close_matches(name, [right], cutoff=0.75):
-                    problems.append(f"{name} ({origin}) is no setting; did you mean {right}?")
-        for name in found:
-            beginning, line, rest = name.partition("_")
-            if line and beginning + line != _PREFIX and sorted(beginning + line) == sorted(_PREFIX):
-                problems.append(f"{name} ({origin}) is no setting; did you mean {_PREFIX}{rest}?")
-    return problems
+def _variable_at(place: Sequence[object]) -> str:
+    """Return how a message about a setting begins; one about several names them itself."""
+    return f"{PREFIX}{'_'.join(str(part) for part in place).upper()}: " if place else ""
 
 
 def _plain(kind: str, message: str) -> str:
