@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from receiver.domain.attempt import Accepted, NotSent, Paused, Refused, SubmitOutcome, Unclear
 from receiver.domain.errors import ErrorCode, TaskError, UnreadableError
@@ -64,11 +65,12 @@ def read_upload(answer: HttpAnswer) -> str | SubmitOutcome:
     """
     if leaves_open(answer.status):
         return NotSent(f"Runware answered the upload with HTTP {answer.status}")
-    try:
+    envelope: Mapping[str, object] = {}
+    complaints: list[Complaint] = []
+    # What cannot be read leaves the HTTP code to go by.
+    with suppress(UnreadableError):
         envelope = mapping(parse_body(answer.body))
-    except UnreadableError:
-        envelope = {}
-    complaints = [complaint(part.value) for part in parts_of(envelope) if _is_failure(part)]
+        complaints = [complaint(part.value) for part in parts_of(envelope) if _is_failure(part)]
     name = _stored_name(envelope)
     if name is not None:
         return name
