@@ -7,6 +7,7 @@ Rooms:
     doctor completion                          the same: is it fit; a script for the shell
     submit tasks task watch operate            what speaks with a service over HTTP
     adopt replay erase stats                   the same
+    endpoints deliveries                       the same: where your application is told, and what of
     options, service                           shared options; which service, which key, what its refusals mean
     naming, awaited                            which task is meant; what it waits for, in words
     following, waiting, saving                 following a task to its end; audio files on this disk

@@ -17,8 +17,10 @@ import typer.main
 from receiver.cli import (
     adopt,
     completion,
+    deliveries,
     doctor,
     drill,
+    endpoints,
     erase,
     keys,
     migrate,
@@ -68,6 +70,9 @@ def application(*, pretty: bool) -> typer.Typer:
     app.command("replay", rich_help_panel=_WORK)(replay.replay)
     app.command("erase", rich_help_panel=_WORK)(erase.erase)
     app.command("stats", rich_help_panel=_WORK)(stats.stats)
+    app.command("deliveries", rich_help_panel=_WORK)(deliveries.deliveries)
+    app.command("redrive", rich_help_panel=_WORK)(deliveries.redrive)
+    app.add_typer(endpoints.family(pretty=pretty), rich_help_panel=_WORK)
     app.command("doctor", rich_help_panel=_CARE)(doctor.doctor)
     app.command("drill", rich_help_panel=_CARE)(drill.drill)
     app.command("settings", rich_help_panel=_CARE)(settings.settings)
@@ -105,11 +110,17 @@ def _command(*, pretty: bool) -> typer.core.TyperGroup:
     command = typer.main.get_command(application(pretty=pretty))
     if not isinstance(command, typer.core.TyperGroup):
         raise TypeError("several commands make a group")
-    for each in command.commands.values():
+    _show_arguments_plainly(command)
+    return command
+
+
+def _show_arguments_plainly(group: typer.core.TyperGroup) -> None:
+    for each in group.commands.values():
+        if isinstance(each, typer.core.TyperGroup):
+            _show_arguments_plainly(each)
         for parameter in each.params:
             if isinstance(parameter, typer.core.TyperArgument):
                 parameter.__class__ = _PlainArgument
-    return command
 
 
 class _PlainArgument(typer.core.TyperArgument):

@@ -87,11 +87,13 @@ def _commands(command: typer.core.TyperGroup | typer.core.TyperCommand, path: st
 
 def _values_of(option: typer.core.TyperOption) -> tuple[str, ...]:
     """Return what an option may be, where there are not many such words."""
+    from receiver.domain.delivery import DeliveryError
     from receiver.domain.task import Status
     from receiver.providers import PROVIDERS
 
     closed = tuple(str(choice) for choice in getattr(option.type_descriptor, "choices", None) or ())
-    return closed or {"status": tuple(Status), "provider": tuple(PROVIDERS)}.get(option.name or "", ())
+    known = {"status": tuple(Status), "provider": tuple(PROVIDERS), "error": tuple(DeliveryError)}
+    return closed or known.get(option.name or "", ())
 
 
 def _bash(commands: list[_Command], *, zsh: bool) -> str:

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from uuid import UUID
 
 from receiver.cli.failures import CommandError
-from receiver.sdk import Client, NotFoundError
+from receiver.sdk import Client, Endpoint, NotFoundError
 
 _BEGINNING = re.compile(r"[0-9a-f-]{8,35}")
 _LOOKED_THROUGH = 200
@@ -44,4 +44,18 @@ async def _begun(client: Client, text: str) -> str:
     if not found:
         older = f"looked through the newest {seen}; for an older one give the whole id"
         raise CommandError(f"no task {text}", *([] if cursor is None else [older]))
+    return found[0]
+
+
+async def named_endpoint(client: Client, text: str) -> Endpoint:
+    """Return the endpoint that is meant: by its id, the beginning of one, or its URL. Raises CommandError."""
+    beginning = text.lower().rstrip("…")
+    endpoints = await client.endpoints()
+    found = [each for each in endpoints if text == each.url or beginning == each.id] or [
+        each for each in endpoints if _BEGINNING.fullmatch(beginning) and each.id.startswith(beginning)
+    ]
+    if len(found) > 1:
+        raise CommandError(f"{len(found)} endpoints begin with {text}", *(each.id for each in found[:5]))
+    if not found:
+        raise CommandError(f"no endpoint {text}", "`receiver endpoints list` shows them")
     return found[0]

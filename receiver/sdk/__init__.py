@@ -6,10 +6,10 @@
         for result in task.results:
             await client.save(task, result, Path("covers"))
 
-Imports httpx and nothing of the receiver. `client` is all the calls together: `tasks`, `timelines`, `audio` and
-`care`, each over a `connection`. `values` and `upkeep` are what the service says, `watching` is how a stream of
-events is read, `notifications` tells whether what arrives at your application is genuine, `errors` is what can go
-wrong.
+Imports httpx and nothing of the receiver. `client` is all the calls together: `tasks`, `timelines`, `audio`,
+`endpoints` and `care`, each over a `connection`. `values`, `upkeep` and `outbox` are what the service says,
+`watching` is how a stream of events is read, `notifications` tells whether what arrives at your application is
+genuine, `errors` is what can go wrong.
 """
 
 from receiver.sdk.audio import file_name
@@ -40,6 +40,7 @@ from receiver.sdk.notifications import (
     UnusableSecretError,
     verify_notification,
 )
+from receiver.sdk.outbox import Deliveries, Delivery, Endpoint, Redriven, Secret, Trial
 from receiver.sdk.upkeep import Outcome, Replay, Replayed, Report, Statistics
 from receiver.sdk.values import ENDED, Artifact, Event, Input, Page, Remark, Result, Task, TaskError, Waiting
 
@@ -52,7 +53,10 @@ __all__ = [
     "Client",
     "ClientError",
     "ConflictError",
+    "Deliveries",
+    "Delivery",
     "DownloadError",
+    "Endpoint",
     "Event",
     "ForgedNotificationError",
     "Input",
@@ -64,16 +68,19 @@ __all__ = [
     "Outcome",
     "Page",
     "ProblemError",
+    "Redriven",
     "Remark",
     "Replay",
     "Replayed",
     "Report",
     "Result",
+    "Secret",
     "StaleNotificationError",
     "Statistics",
     "Task",
     "TaskError",
     "TooManyRequestsError",
+    "Trial",
     "UnauthorizedError",
     "UnavailableError",
     "UnexpectedAnswerError",
