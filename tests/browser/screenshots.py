@@ -34,6 +34,7 @@ PAGES = {
     "tasks-failed": "/tasks?status=failed",
     "callbacks": "/reports",
     "callbacks-aside": "/reports?show=aside",
+    "deliveries": "/deliveries",
     "providers": "/providers",
     "missing": "/nowhere",
 }

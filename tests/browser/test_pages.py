@@ -22,10 +22,12 @@ PAGES = {
     "overview of a week": "/?over=week",
     "callbacks": "/reports",
     "callbacks set aside": "/reports?show=aside",
+    "deliveries": "/deliveries",
     "providers": "/providers",
 }
 #: Where the first link of a kind leads.
 LINKED = {
+    "a new secret": ("/deliveries", 'main a[href*="/rotate"]'),
     "a callback": ("/reports?show=aside", 'main a[href*="/reports/"]'),
 }
 Kind = Literal["light", "dark", "narrow", "plain"]
@@ -51,6 +53,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         for task_id in (told, *failed, other["id"]):
             stack.wait_for(task_id)
         _call_back_as_a_stranger(stack)
+        stack.post(
+            "/v1/endpoints", {"url": f"{stack.service.url}/{'w' * 200}?key='><script>window.hacked=1</script>"}
+        )
         yield stack
 
 

@@ -116,6 +116,10 @@ class Gone:
     def insight(self) -> "Gone":
         return self
 
+    @property
+    def outbox(self) -> "Gone":
+        return self
+
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - stands for every method
         async def fail(*_: object, **__: object) -> None:
             raise UnavailableError("receiver.db: disk I/O error")

@@ -1,0 +1,196 @@
+"""Deliveries: who is told, what has arrived, what has not and why, and having it sent again."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from uuid import UUID
+
+from starlette.responses import Response
+from starlette.routing import Route
+
+from receiver.domain.delivery import DeliveryError, DeliveryStatus
+from receiver.domain.endpoint import BY_HAND, NOT_CONFIGURED, Endpoint
+from receiver.domain.errors import NotFoundError
+from receiver.lifecycle import endpoints
+from receiver.lifecycle.endpoints import ConfiguredEndpointError
+from receiver.lifecycle.ports import Backlog, DeliveryFilter
+from receiver.web.context import id_of
+from receiver.web.dashboard.errors import PageError
+from receiver.web.dashboard.pages import House, Visit, page
+from receiver.web.present import masked
+
+_SHOWN = 50
+#: How long a secret that was replaced here goes on signing beside the new one.
+OVERLAP = timedelta(days=1)
+#: The listings to choose from: the word in the address, the words on the page.
+_LISTINGS: Mapping[str, str] = {"all": "All", "dead": "Dead", "pending": "On their way", "sent": "Arrived"}
+#: Why an attempt failed, for people.
+WORDS: Mapping[str, str] = {
+    DeliveryError.STATUS: "the endpoint answered, and not with a 2xx",
+    DeliveryError.REDIRECT: "the endpoint answered with a redirect, which is never followed",
+    DeliveryError.GONE: "the endpoint answered 410: it wants nothing any more",
+    DeliveryError.TIMEOUT: "the endpoint did not answer in time",
+    DeliveryError.CONNECTION: "no connection to the endpoint",
+    DeliveryError.NAME: "the name of its host has no address",
+    DeliveryError.TLS: "no secure connection: its certificate was not accepted",
+    DeliveryError.ANSWER: "the answer broke off, or was no HTTP",
+    DeliveryError.FORBIDDEN: "an address that we do not call",
+    DeliveryError.SECRET: "its secret cannot be read with the signing keys that there are: give it a new one",
+    DeliveryError.RESULT_GONE: "another result has taken the place of what it was to tell of",
+    DeliveryError.EXPIRED: "it waited too long for a paused endpoint",
+    DeliveryError.STOPPED: "its endpoint was stopped",
+    BY_HAND: "somebody paused it",
+    NOT_CONFIGURED: "RECEIVER_NOTIFY_URL names it no more",
+}
+_DONE: Mapping[str, str] = {
+    "paused": "Nothing is sent to it until somebody resumes it; what happens meanwhile waits.",
+    "resumed": "It is sent to again, beginning with what waits for it.",
+    "none": "There was none to be sent again; those of a stopped endpoint stay as they are.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """An endpoint as the page shows it: what its address may hold of a secret is masked."""
+
+    endpoint: Endpoint
+    backlog: Backlog
+    url: str
+
+
+def routes(house: House) -> list[Route]:
+    """Return the routes of this room."""
+    return [
+        page(house, "/deliveries", GET=listing),
+        page(house, "/deliveries/redrive", GET=ask_to_redrive, POST=redrive),
+        page(house, "/deliveries/endpoints/{id}/pause", POST=pause),
+        page(house, "/deliveries/endpoints/{id}/resume", POST=resume),
+        page(house, "/deliveries/endpoints/{id}/test", POST=test),
+        page(house, "/deliveries/endpoints/{id}/rotate", GET=ask_to_rotate, POST=rotate),
+    ]
+
+
+async def listing(visit: Visit) -> Response:
+    """Show the endpoints and what went, goes or should have gone to them."""
+    query = visit.request.query_params
+    chosen = query.get("show", "all")
+    if chosen not in _LISTINGS:
+        raise NotFoundError
+    shown = await _endpoints(visit)
+    endpoint_id = _id(query.get("endpoint"))
+    if endpoint_id not in {each.endpoint.id for each in shown}:
+        endpoint_id = None
+    wanted = DeliveryFilter(
+        endpoint_id=endpoint_id,
+        status=None if chosen == "all" else DeliveryStatus(chosen),
+        before_id=_id(query.get("before")),
+        limit=_SHOWN + 1,
+    )
+    found = await visit.ports.store.outbox.deliveries(wanted)
+    sent = query.get("sent", "")
+    return visit.render(
+        "deliveries.html",
+        endpoints=shown,
+        addresses={each.endpoint.id: each.url for each in shown},
+        deliveries=found[:_SHOWN],
+        following=found[_SHOWN - 1].id if len(found) > _SHOWN else None,
+        before=wanted.before_id,
+        chosen=chosen,
+        of_endpoint=endpoint_id,
+        listings=_LISTINGS,
+        words=WORDS,
+        done=_DONE.get(query.get("done", "")),
+        sent=int(sent) if sent.isascii() and sent.isdigit() and len(sent) < 7 else None,  # noqa: PLR2004 - digits of a count
+    )
+
+
+async def pause(visit: Visit) -> Response:
+    """Send nothing to an endpoint for now."""
+    await endpoints.pause(visit.ports, id_of(visit.request, "id"))
+    return visit.go("/deliveries", done="paused")
+
+
+async def resume(visit: Visit) -> Response:
+    """Send to an endpoint again."""
+    await endpoints.resume(visit.ports, id_of(visit.request, "id"))
+    return visit.go("/deliveries", done="resumed")
+
+
+async def test(visit: Visit) -> Response:
+    """Try an endpoint, and show what came of it."""
+    shown = await _one(visit)
+    told = await endpoints.test(visit.ports, shown.endpoint.id)
+    return visit.render("endpoint_test.html", of=shown, told=told, words=WORDS)
+
+
+async def ask_to_rotate(visit: Visit) -> Response:
+    """Say what a new secret means before there is one."""
+    return visit.render("endpoint_rotate.html", of=await _one(visit), secret=None, overlap=OVERLAP)
+
+
+async def rotate(visit: Visit) -> Response:
+    """Give an endpoint a new secret, and show it this once."""
+    shown = await _one(visit)
+    try:
+        _, secret = await endpoints.rotate(visit.ports, shown.endpoint.id, None, OVERLAP)
+    except ConfiguredEndpointError:
+        raise PageError(
+            409,
+            "Its secret is a setting",
+            "Give it a new one with RECEIVER_NOTIFY_SECRET: several sign, the first is new.",
+        ) from None
+    return visit.render("endpoint_rotate.html", of=shown, secret=secret, overlap=OVERLAP)
+
+
+async def ask_to_redrive(visit: Visit) -> Response:
+    """Say what sending all dead ones again means before it is done."""
+    of = await _chosen(visit, visit.request.query_params.get("endpoint"))
+    return visit.render("redrive.html", of=of, dead=await _dead(visit, of))
+
+
+async def redrive(visit: Visit) -> Response:
+    """Have one delivery sent again, or all that are dead."""
+    wanted = DeliveryFilter(status=DeliveryStatus.DEAD)
+    one, of = _id(visit.form.get("id")), await _chosen(visit, visit.form.get("endpoint"))
+    if one is not None:
+        wanted = DeliveryFilter(delivery_id=one)
+    elif of is not None:
+        wanted = replace(wanted, endpoint_id=of.endpoint.id)
+    count, _ = await endpoints.redrive(visit.ports, wanted)
+    return visit.go("/deliveries", sent=str(count)) if count else visit.go("/deliveries", done="none")
+
+
+async def _endpoints(visit: Visit) -> list[Shown]:
+    outbox = visit.ports.store.outbox
+    known = await outbox.endpoints()
+    backlogs = await outbox.backlogs([endpoint.id for endpoint in known])
+    return [Shown(endpoint, backlogs[endpoint.id], masked(endpoint.url) or "") for endpoint in known]
+
+
+async def _one(visit: Visit) -> Shown:
+    endpoint_id = id_of(visit.request, "id")
+    found = next((each for each in await _endpoints(visit) if each.endpoint.id == endpoint_id), None)
+    if found is None:
+        raise NotFoundError
+    return found
+
+
+async def _chosen(visit: Visit, text: str | None) -> Shown | None:
+    """Return the endpoint that is named, None where none is. Raises NotFoundError for one that is not there."""
+    if not text:
+        return None
+    found = next((each for each in await _endpoints(visit) if str(each.endpoint.id) == text), None)
+    if found is None:
+        raise NotFoundError
+    return found
+
+
+async def _dead(visit: Visit, of: Shown | None) -> int:
+    return sum(each.backlog.dead for each in ([of] if of else await _endpoints(visit)))
+
+
+def _id(text: str | None) -> UUID | None:
+    try:
+        return UUID(text or "")
+    except ValueError:
+        return None
