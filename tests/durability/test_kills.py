@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from tests.audio import song
+from tests.flows.listener import application
 from tests.harness import balance, running, wait_until
 
 #: Every checkpoint, and what makes a run come by it.
@@ -35,12 +36,14 @@ CHECKPOINTS = {
 
 #: Come by only when somebody asks for it; the test of its kill stands below.
 ASKED_FOR = {"erase.after_rows", "upload.after_promise", "upload.after_object"}
+#: Come by only when somebody is told; what was on its way may have arrived when they are reached, or not.
+TOLD = ("notify.before_send", "notify.after_send", "notify.after_record")
 
 
 def test_every_checkpoint_in_the_code_is_killed_at() -> None:
     root = Path(__file__).parents[2] / "receiver"
     text = "\n".join(path.read_text("utf-8") for path in (root / "lifecycle").rglob("*.py"))
-    assert set(re.findall(r'checkpoint\("([^"]+)"\)', text)) == {*CHECKPOINTS, *ASKED_FOR}
+    assert set(re.findall(r'checkpoint\("([^"]+)"\)', text)) == {*CHECKPOINTS, *ASKED_FOR, *TOLD}
 
 
 @pytest.mark.parametrize("name", CHECKPOINTS)
@@ -68,6 +71,35 @@ def test_after_a_kill_at_a_checkpoint_the_balance_is_exact(tmp_path: Path, name:
         assert set(exact.statuses) <= {"succeeded", "lost"}
         lost = [task for task in tasks if task["status"] == "lost"]
         assert all(task["provider"] == "aimlapi" for task in lost), "only an unfindable AIMLAPI submit may be lost"
+
+
+@pytest.mark.parametrize("name", TOLD)
+def test_after_a_kill_amid_notifying_everything_is_told_under_the_same_ids(tmp_path: Path, name: str) -> None:
+    secret = "whsec_" + "AAECAwQFBgcICQoLDA0ODxAREhMUFRYX"
+    with application() as app:
+        settings = {"RECEIVER_NOTIFY_URL": app.url, "RECEIVER_NOTIFY_SECRET": secret, "RECEIVER_KILL_AT": f"{name}:2"}
+        with running(tmp_path, settings={**settings, "RECEIVER_ALLOWED_PRIVATE_HOSTS": "127.0.0.1"}) as stack:
+            accepted = stack.submit_until_dead(["runware", "aimlapi", "runware"])
+            wait_until(lambda: stack.service.dead, 60, f"killed at {name}")
+            before = [post.id for post in app.posts]
+            stack.service.environment = {**stack.service.environment, "RECEIVER_KILL_AT": ""}
+            stack.service.start()
+            stack.wait_for_all()
+            wait_until(lambda: not stack.get("/v1/deliveries?status=pending").json()["data"], 60, "all is told")
+            sent = stack.get("/v1/deliveries?limit=200").json()["data"]
+            assert {delivery["status"] for delivery in sent} == {"sent"}
+            assert {(each["task_id"], each["type"]) for each in sent} == {
+                (task_id, kind) for task_id in accepted for kind in ("result.stored", "task.succeeded")
+            }
+            told = {post.id: post.verified(secret) for post in app.posts}
+            assert told.keys() == {delivery["id"] for delivery in sent}
+            assert {told[each["id"]].type for each in sent if each["task_id"] == accepted[0]} == {
+                "result.stored",
+                "task.succeeded",
+            }
+            # At least once: what had arrived and was not on record came again.
+            again = {post.id for post in app.posts[len(before) :]} & set(before)
+            assert again or name != "notify.after_send"
 
 
 def test_after_a_kill_amid_erasing_the_next_start_removes_the_audio(tmp_path: Path) -> None:
