@@ -59,11 +59,14 @@ async def test_what_is_there_already_is_not_fetched_again(
     assert len(service.asked) == asked
 
 
-async def test_a_file_that_holds_something_else_stays_as_it_is(client: Client, tmp_path: Path) -> None:
+async def test_a_file_that_holds_something_else_stays_as_it_is(
+    client: Client, service: FakeService, tmp_path: Path
+) -> None:
     task = await client.task(TASK_ID)
     (tmp_path / NAME).write_text("mine")
     with pytest.raises(FileExistsError):
         await client.save(task, task.results[0], tmp_path)
+    assert len(service.asked) == 1
     assert (tmp_path / NAME).read_text() == "mine"
     assert len(list(tmp_path.iterdir())) == 1
 
