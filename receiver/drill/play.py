@@ -13,7 +13,7 @@ from receiver.drill.ground import Stage
 from receiver.drill.load import Load
 from receiver.drill.loiterers import Loiterers, opened, said
 from receiver.drill.processes import DrillError, NotInTimeError
-from receiver.drill.sides import Sides, wait_for_rest
+from receiver.drill.sides import KNOWN, Sides, wait_for_rest
 
 #: Everything at once, each often enough to meet every kind of work.
 FAULTS: Mapping[str, object] = {
@@ -42,7 +42,8 @@ class Plan:
 
     ``kills`` None: at random moments as long as the load goes on. ``callbacks`` counts what the submitted tasks are
     due. ``loiterers`` is how many half-open and how many slow callers there are at a time. After the load everything
-    is given ``rest_seconds`` to end, and has to within ``most_seconds_to_end``.
+    is given ``rest_seconds`` to end, and has to within ``most_seconds_to_end``. Submits whose answer was lost are
+    given ``doubt_seconds`` more: where none may be sent twice, only the last look-up tells that one never arrived.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Plan:
     kill_gap_seconds: tuple[float, float] = (0.05, 5.0)
     loiterers: int = 6
     rest_seconds: float = 120.0
+    doubt_seconds: float = 600.0
     most_seconds_to_end: float = 60.0
 
 
@@ -114,12 +116,15 @@ def play(stage: Stage, plan: Plan, watch: Watch | None = None, *, troubles: Sequ
     with _under_way([load, loiterers, *troubles]) as running:
         _disturb(stage, plan, state, chance, running, tell)
     last = time.monotonic()
+    ended: float | None = None
     hanging: tuple[str, ...] = ()
     try:
-        wait_for_rest(stage.sides, plan.rest_seconds, tell)
+        wait_for_rest(stage.sides, plan.rest_seconds, tell, states=KNOWN)
+        ended = time.monotonic()
+        wait_for_rest(stage.sides, plan.doubt_seconds, tell)
     except NotInTimeError as error:
         hanging = (str(error),)
-    found = conclude(plan.name, load, state.began, last, time.monotonic())
+    found = conclude(plan.name, load, state.began, last, ended or time.monotonic())
     notes = (f"kill -9: {state.kills}", f"callers that hang about: {said(loiterers.met)}", *hanging)
     return replace(found, notes=notes, most_seconds_to_end=plan.most_seconds_to_end)
 

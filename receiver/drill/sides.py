@@ -12,7 +12,9 @@ import httpx
 from receiver.drill.balance import TERMINAL, Books, reckon, stored_audio
 from receiver.drill.processes import DrillError, NotInTimeError, wait_until
 
-OPEN = ("queued", "submitted", "unknown", "collecting")
+#: Whatever has not ended and whose submit was answered, or is yet to be made; and with it what is in doubt.
+KNOWN = ("queued", "submitted", "collecting")
+OPEN = (*KNOWN, "unknown")
 #: For so long a reader asks again where a service is away for a moment.
 _PATIENCE_SECONDS = 30.0
 #: A process that died has claimed callbacks for as long as its lease lasts, two minutes unless set otherwise; until
@@ -133,14 +135,16 @@ def with_audio(sides: Sides, books: Books) -> Books:
     )
 
 
-def wait_for_rest(sides: Sides, seconds: float, watch: Callable[[int], None] | None = None) -> None:
-    """Wait until every task of ours has ended and the sandbox has nothing left to send.
+def wait_for_rest(
+    sides: Sides, seconds: float, watch: Callable[[int], None] | None = None, *, states: Sequence[str] = OPEN
+) -> None:
+    """Wait until no task of ours is in these states any more and the sandbox has nothing left to send.
 
     ``watch`` hears how many are open. Raises NotInTimeError, which tells what hangs.
     """
 
     def ended() -> bool:
-        still_open = sides.count_open()
+        still_open = sides.count_open(*states)
         if watch is not None:
             watch(still_open)
         return not still_open

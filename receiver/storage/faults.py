@@ -32,6 +32,7 @@ _PRIMARY = 0xFF
 #: (https://www.postgresql.org/docs/current/errcodes-appendix.html). Its own words quote values, so are not repeated.
 _STATES = {
     "08": "the connection was lost",
+    "08P01": "it, or a pooler before it, refuses our settings: name the server itself",
     "25006": "it is read-only",
     "25P03": "a transaction waited for too long",
     "25P04": "a transaction took too long",
@@ -50,6 +51,10 @@ _STATES = {
     "XX": "it failed inside",
     "XX001": "its data is damaged",
     "XX002": "an index of it is damaged",
+}
+#: What the driver complains of by itself, where more is to be said than that the connection is of no use.
+_DRIVER = {
+    "TargetServerAttributeNotMatched": "no host of its URL is what target_session_attrs asks for; primary is needed",
 }
 _STATE_FULL = "53100"
 _STATE_TAKEN = "23505"
@@ -83,7 +88,9 @@ def fault(error: BaseException) -> str | None:
         return "it does not answer"
     if isinstance(below, OSError):
         return f"it cannot be reached: {os.strerror(below.errno) if below.errno else type(below).__name__}"
-    return "the connection was lost" if is_lost(error) else None
+    said = (type(part).__name__ for part in (below, getattr(below, "__cause__", None)))
+    lost = "the connection was lost" if is_lost(error) else None
+    return next((_DRIVER[name] for name in said if name in _DRIVER), lost)
 
 
 def _fault_of_sqlite(below: sqlite3.Error) -> str | None:
@@ -119,7 +126,7 @@ def is_lost(error: BaseException) -> bool:
     said = (below, getattr(below, "__cause__", None))
     if any(isinstance(part, ValueError) for part in said):
         return False
-    return any(type(part).__name__ in {"InterfaceError", "InternalClientError"} for part in said)
+    return any(type(part).__name__ in {"InterfaceError", "InternalClientError", *_DRIVER} for part in said)
 
 
 def is_conflict(error: BaseException) -> bool:

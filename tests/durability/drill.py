@@ -8,6 +8,7 @@ database runs at full size; with any of them, only those that are named:
     make drill ARGS="--silent 50"                every callback dropped, settings as shipped
     make drill ARGS="--database postgresql"      kills of any of several processes, and restarts of the database
     make drill ARGS="--database postgresql --restarts 5"
+    make drill ARGS="--database postgresql --callbacks 2000"
 """
 
 import argparse
@@ -19,7 +20,7 @@ from pathlib import Path
 from receiver.drill.account import Account
 from receiver.drill.balance import BalanceError
 from tests.durability.kills import random_kills
-from tests.durability.shared import kills_of_replicas, restarts_of_the_database
+from tests.durability.shared import kills_of_replicas, restarts_of_the_database, storm_on_postgresql
 from tests.durability.silence import silence
 from tests.durability.storm import storm
 
@@ -31,19 +32,13 @@ def main() -> None:
     options = _options()
     chosen = options.parse_args()
     seed, held = chosen.seed, True
-    sizes = (chosen.callbacks, chosen.kills, chosen.silent, chosen.restarts)
     if chosen.database == "postgresql":
-        if chosen.callbacks or chosen.silent:
-            options.error("--callbacks and --silent are drills on SQLite")
-        kills, restarts = (KILLS, RESTARTS) if sizes == (None,) * 4 else (chosen.kills, chosen.restarts)
-        if kills:
-            held &= _held(lambda folder: kills_of_replicas(folder, kills=kills, seed=seed, say=_say))
-        if restarts:
-            held &= _held(lambda folder: restarts_of_the_database(folder, restarts=restarts, seed=seed, say=_say))
-        sys.exit(0 if held else 1)
+        if chosen.silent:
+            options.error("--silent is a drill on SQLite")
+        sys.exit(0 if _on_postgresql(chosen) else 1)
     if chosen.restarts:
         options.error("--restarts needs --database postgresql")
-    if sizes == (None,) * 4:
+    if not (chosen.callbacks or chosen.kills or chosen.silent):
         chosen.callbacks, chosen.kills, chosen.silent = CALLBACKS, KILLS, SILENT
     if chosen.callbacks:
         held &= _held(lambda folder: storm(folder, callbacks=chosen.callbacks, seed=seed, say=_say))
@@ -52,6 +47,19 @@ def main() -> None:
     if chosen.kills:
         held &= _held(lambda folder: random_kills(folder, kills=chosen.kills, seed=seed, say=_say))
     sys.exit(0 if held else 1)
+
+
+def _on_postgresql(chosen: argparse.Namespace) -> bool:
+    seed, held = chosen.seed, True
+    if not (chosen.callbacks or chosen.kills or chosen.restarts):
+        chosen.kills, chosen.restarts = KILLS, RESTARTS
+    if chosen.callbacks:
+        held &= _held(lambda folder: storm_on_postgresql(folder, callbacks=chosen.callbacks, seed=seed, say=_say))
+    if chosen.kills:
+        held &= _held(lambda folder: kills_of_replicas(folder, kills=chosen.kills, seed=seed, say=_say))
+    if chosen.restarts:
+        held &= _held(lambda folder: restarts_of_the_database(folder, restarts=chosen.restarts, seed=seed, say=_say))
+    return held
 
 
 def _options() -> argparse.ArgumentParser:

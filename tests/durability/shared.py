@@ -8,11 +8,13 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
+from receiver.bootstrap import new_keys
 from receiver.drill.account import Account
 from receiver.drill.ground import clear, lay, staged
 from receiver.drill.play import Plan, Progress, Trouble, play
 from receiver.providers import PROVIDERS
 from receiver.settings import load
+from tests.durability.storm import storm
 from tests.postgresql import Server, serving
 
 #: The issue asks for this much between two restarts, in seconds.
@@ -40,6 +42,18 @@ def kills_of_replicas(
     )
     with serve() as server:
         return _played(folder, server, plan, say)
+
+
+def storm_on_postgresql(
+    folder: Path, *, callbacks: int, seed: int, say: Say | None = None, serve: Serving = syncing
+) -> Account:
+    """Many callbacks under every fault at once, with tasks in PostgreSQL."""
+    with serve() as server:
+        settings = {
+            "RECEIVER_DATABASE_URL": server.database(),
+            "RECEIVER_SIGNING_KEYS": new_keys()["signing_key"],
+        }
+        return storm(folder, callbacks=callbacks, seed=seed, say=say, settings=settings)
 
 
 def restarts_of_the_database(

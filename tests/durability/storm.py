@@ -60,11 +60,20 @@ SETTINGS = {
 
 
 def storm(
-    folder: Path, *, callbacks: int, seed: int, threads: int = 4, say: Callable[[str], None] | None = None
+    folder: Path,
+    *,
+    callbacks: int,
+    seed: int,
+    threads: int = 4,
+    say: Callable[[str], None] | None = None,
+    settings: Mapping[str, str] | None = None,
 ) -> Account:
-    """Submit tasks that are due so many callbacks, and return the account once every task has ended."""
+    """Submit tasks that are due so many callbacks, and return the account once every task has ended.
+
+    ``settings`` are set beside those of every storm: where the database is, if not in the folder.
+    """
     tasks = max(len(WEATHER), round(callbacks * 6 / _CALLBACKS_OF_SIX_TASKS))
-    with running(folder, settings=SETTINGS, seed=seed) as stack:
+    with running(folder, settings={**SETTINGS, **(settings or {})}, seed=seed) as stack:
         began = time.monotonic()
         load = Load(stack.sides, _requests(stack, tasks, say), threads)
         load.run()

@@ -318,3 +318,28 @@ async def test_a_url_that_leads_nowhere_is_refused_without_being_repeated(
         async with open_postgres(url):
             pass
     assert "hush" not in str(refused.value)
+
+
+async def test_a_pooler_that_takes_no_settings_of_ours_is_named_as_what_is_wrong() -> None:
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # No TLS, then the error that a pooler answers settings with that it does not pass on.
+        await reader.readexactly(8)
+        writer.write(b"N")
+        await reader.readexactly(int.from_bytes(await reader.readexactly(4)) - 4)
+        told = b"SFATAL\0C08P01\0Munsupported startup parameter: synchronous_commit\0\0"
+        writer.write(b"E" + (len(told) + 4).to_bytes(4) + told)
+        writer.close()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as pooler:
+        port = pooler.sockets[0].getsockname()[1]
+        with pytest.raises(UnavailableError, match="a pooler before it, refuses our settings"):
+            async with open_postgres(f"postgresql://u:hush@127.0.0.1:{port}/x"):
+                pass
+
+
+async def test_hosts_none_of_which_is_as_asked_for_are_said_to_be_that(url: str) -> None:
+    with pytest.raises(UnavailableError, match="target_session_attrs"):
+        async with open_postgres(f"{url}&target_session_attrs=standby"):
+            pass
+    async with open_postgres(f"{url}&target_session_attrs=primary") as engine:
+        assert await engine.write(note("a")) == "a"
