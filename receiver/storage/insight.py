@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, Select, bindparam, func, literal_column,
 from receiver.domain.report import Verdict, Via
 from receiver.domain.task import Status
 from receiver.lifecycle.ports.insight import Ended, Lately, Said, SaidFilter
-from receiver.storage import overlooking
+from receiver.storage import finding, overlooking
 from receiver.storage.engine import Engine
 from receiver.storage.statements import ForKeys
 from receiver.storage.statistics import ENDED
@@ -78,6 +78,9 @@ class SqlInsight:
                 overlooking.ended(connection, since=since, slot=slot, slots=slots, providers=providers)
             )
         )
+
+    async def named(self, text: str, providers: Collection[str]) -> list[UUID]:
+        return await self._engine.read(lambda connection: finding.named(connection, text, providers))
 
     async def lately(self, providers: Collection[str]) -> list[Lately]:
         return await self._engine.read(lambda connection: lately(connection, providers))

@@ -39,6 +39,11 @@ FREE_AT = "CASE WHEN lease_until > due_at THEN lease_until ELSE due_at END"
 SET_ASIDE = "verdict IN ('quarantined', 'conflict')"
 
 
+def _index(name: str, *columns: str, where: str, unique: bool = False) -> Index:
+    """Return an index of the rows alone for which a condition is true, on either engine."""
+    return Index(name, *columns, unique=unique, sqlite_where=text(where), postgresql_where=text(where))
+
+
 def _of_task(*, primary: bool = True) -> Column[object]:
     """The column of a table whose rows go when their task goes."""
     return Column("task_key", Key, ForeignKey("tasks.key", ondelete="CASCADE"), primary_key=primary, nullable=False)
@@ -92,38 +97,19 @@ tasks = Table(
     Column("lease_owner", Key),
     Column("free_at", Moment, Computed(FREE_AT, persisted=True)),
     Index("tasks_id", "id", unique=True),
-    Index(
+    _index(
         "tasks_provider_task_id",
         "provider",
         "provider_task_id",
         unique=True,
-        sqlite_where=text("provider_task_id IS NOT NULL"),
-        postgresql_where=text("provider_task_id IS NOT NULL"),
+        where="provider_task_id IS NOT NULL",
     ),
-    Index(
-        "tasks_work",
-        "work",
-        "provider",
-        "free_at",
-        sqlite_where=text("work IS NOT NULL"),
-        postgresql_where=text("work IS NOT NULL"),
-    ),
-    Index(
-        "tasks_waiting",
-        "overdue",
-        "deadline_at",
-        sqlite_where=text("status IN ('submitted', 'unknown')"),
-        postgresql_where=text("status IN ('submitted', 'unknown')"),
-    ),
-    Index(
-        "tasks_attempt_open",
-        "attempt_open_since",
-        sqlite_where=text("attempt_open_since IS NOT NULL"),
-        postgresql_where=text("attempt_open_since IS NOT NULL"),
-    ),
+    _index("tasks_work", "work", "provider", "free_at", where="work IS NOT NULL"),
+    _index("tasks_waiting", "overdue", "deadline_at", where="status IN ('submitted', 'unknown')"),
+    _index("tasks_attempt_open", "attempt_open_since", where="attempt_open_since IS NOT NULL"),
     # Holds all that statistics ask of ended tasks. A task enters it when it ends, and is moved in it by what little
     # still changes then: a result that was replaced, a lost task that was found, a cost that was told late.
-    Index(
+    _index(
         "tasks_ended",
         "provider",
         "model",
@@ -133,8 +119,7 @@ tasks = Table(
         "polls",
         "missed",
         "cost_micros",
-        sqlite_where=text("completed_at IS NOT NULL"),
-        postgresql_where=text("completed_at IS NOT NULL"),
+        where="completed_at IS NOT NULL",
     ),
     Index("tasks_status", "status", "key"),
     Index("tasks_provider", "provider", "key"),
@@ -190,6 +175,9 @@ results = Table(
     Column("seed", BigInteger),
     Column("cost_micros", BigInteger),
     Column("link", Text),
+    # For a person who has nothing but the id of one result, ours or the provider's.
+    Index("results_id", "id"),
+    _index("results_provider_result_id", "provider_result_id", where="provider_result_id IS NOT NULL"),
     sqlite_with_rowid=False,
 )
 
@@ -215,19 +203,8 @@ artifacts = Table(
     Column("lease_owner", Key),
     Column("free_at", Moment, Computed(FREE_AT, persisted=True)),
     # The second column lets the most urgent of the due be found without a look at the rows themselves.
-    Index(
-        "artifacts_work",
-        "free_at",
-        "link_expires_at",
-        sqlite_where=text("free_at IS NOT NULL"),
-        postgresql_where=text("free_at IS NOT NULL"),
-    ),
-    Index(
-        "artifacts_leased",
-        "result_id",
-        sqlite_where=text("lease_until IS NOT NULL"),
-        postgresql_where=text("lease_until IS NOT NULL"),
-    ),
+    _index("artifacts_work", "free_at", "link_expires_at", where="free_at IS NOT NULL"),
+    _index("artifacts_leased", "result_id", where="lease_until IS NOT NULL"),
     sqlite_with_rowid=False,
 )
 

@@ -12,7 +12,7 @@ from receiver.domain.request import InlineAudio, TaskRequest
 from receiver.domain.result import ArtifactStatus, Result
 from receiver.domain.task import Task
 from receiver.domain.token import Purpose
-from receiver.domain.waiting import Resting, waiting
+from receiver.domain.waiting import Resting, Waiting, waiting
 from receiver.lifecycle.ports import Pause, Ports, RecordedEvent, ReportSummary
 from receiver.web.redaction import MASK, Redactor
 
@@ -84,9 +84,16 @@ class Presenter:
         return clean
 
     def _waiting(self, task: Task, pause: Pause | None) -> dict[str, object] | None:
+        found = self.waiting_for(task, pause)
+        if found is None:
+            return None
+        return {"for": found.what.value, "message": found.message, "until": time(found.until)}
+
+    def waiting_for(self, task: Task, pause: Pause | None) -> Waiting | None:
+        """Return what a task waits for, as far as this process knows; a provider's words are as they came."""
         provider = self.ports.providers.get(task.provider)
         learned = self.ports.schedules.learned.get((task.provider, task.model))
-        found = waiting(
+        return waiting(
             task,
             self.ports.system.now(),
             resting=None if pause is None else Resting(pause.until, pause.error),
@@ -96,9 +103,6 @@ class Presenter:
             learned_from=0 if learned is None else learned.tasks,
             unheard=task.provider in self.ports.schedules.unheard,
         )
-        if found is None:
-            return None
-        return {"for": found.what.value, "message": found.message, "until": time(found.until)}
 
     def result(self, task: Task, result: Result) -> dict[str, object]:
         """Return one result of a task."""

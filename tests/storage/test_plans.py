@@ -10,6 +10,7 @@ from receiver.lifecycle.ports import RuledFilter, SaidFilter, TaskFilter
 from receiver.storage import (
     deciding,
     erasing,
+    finding,
     inputs,
     insight,
     leases,
@@ -62,6 +63,10 @@ STATEMENTS: dict[str, ClauseElement] = {
     "what was set aside": insight.scan(SaidFilter(set_aside=True)),
     "what was set aside before": insight.scan(SaidFilter(set_aside=True, before=ONE)),
     "what ended over time": overlooking.ENDED_IN,
+    "by the provider's id": finding.BY_PROVIDER_ID,
+    "by the id of a result": finding.BY_RESULT,
+    "by the provider's id of a result": finding.BY_PROVIDER_RESULT,
+    "by the id of a report": finding.BY_REPORT,
     "next model": waits.NEXT_MODEL,
     "how long the latest were waited for": waits.LATEST_ENDED,
     "how long those under way are waited for": waits.UNDER_WAY,

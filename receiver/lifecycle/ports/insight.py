@@ -104,3 +104,9 @@ class Insight(Protocol):
 
         The cost grows with the tasks that ended in that time.
         """
+
+    async def named(self, text: str, providers: Collection[str]) -> list[UUID]:
+        """Return the public ids of the tasks that an id belongs to, at most ten, the newest first.
+
+        It may be ours, the provider's, or that of a result (ours or the provider's) or of a report.
+        """

@@ -24,7 +24,7 @@ Nothing is read but through ``visit.ports``; nothing is changed but by a verb of
 from starlette.routing import Route
 
 from receiver.web.context import Context
-from receiver.web.dashboard import assets, deliveries, login, overview, providers, said
+from receiver.web.dashboard import assets, deliveries, login, overview, providers, said, task, tasks
 from receiver.web.dashboard.pages import House
 from receiver.web.dashboard.session import Sessions
 
@@ -33,12 +33,13 @@ __all__ = ["NAVIGATION", "House", "opened", "routes"]
 #: What the bar on top leads to: the words, and the path that every page of that room begins with.
 NAVIGATION = (
     ("Overview", "/"),
+    ("Tasks", "/tasks"),
     ("Callbacks", "/reports"),
     ("Deliveries", "/deliveries"),
     ("Providers", "/providers"),
 )
 #: The rooms, each with its routes.
-ROOMS = (login, overview, said, deliveries, providers)
+ROOMS = (login, overview, tasks, task, said, deliveries, providers)
 
 
 def opened(context: Context) -> House:

@@ -1,12 +1,12 @@
 """What every page goes through: who is signed in, where a form comes from, the policy, and errors as pages."""
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from types import MappingProxyType
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
+from starlette.datastructures import ImmutableMultiDict
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -31,7 +31,8 @@ _LIVE = "hx-request"
 #: The field of every form that names the session it was made in.
 CSRF_FIELD = "csrf"
 
-Form = Mapping[str, str]
+#: What a form holds; a name may come several times.
+Form = ImmutableMultiDict[str, str]
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Visit:
     request: Request
     visitor: Visitor | None
     nonce: str
-    form: Form = field(default_factory=lambda: MappingProxyType({}))
+    form: Form = field(default_factory=ImmutableMultiDict)
 
     @property
     def context(self) -> Context:
@@ -175,7 +176,7 @@ async def _with_form(visit: Visit, *, needs_token: bool) -> Visit:
     form = await _form(visit)
     if needs_token and (visit.visitor is None or not visit.visitor.sent(form.get(CSRF_FIELD, ""))):
         raise STALE_FORM
-    return Visit(visit.house, visit.request, visit.visitor, visit.nonce, MappingProxyType(form))
+    return Visit(visit.house, visit.request, visit.visitor, visit.nonce, form)
 
 
 def _is_from_here(request: Request, api_url: str | None) -> bool:
@@ -187,7 +188,7 @@ def _is_from_here(request: Request, api_url: str | None) -> bool:
     return origin.scheme in {"http", "https"} and origin.netloc.lower() in ours - {""}
 
 
-async def _form(visit: Visit) -> dict[str, str]:
+async def _form(visit: Visit) -> Form:
     request = visit.request
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/x-www-form-urlencoded":
@@ -200,7 +201,9 @@ async def _form(visit: Visit) -> dict[str, str]:
     if body is None:
         raise BrokenOffError
     try:
-        return dict(parse_qsl(body.decode("utf-8"), keep_blank_values=True, max_num_fields=_MOST_FIELDS))
+        return ImmutableMultiDict(
+            parse_qsl(body.decode("utf-8"), keep_blank_values=True, max_num_fields=_MOST_FIELDS)
+        )
     except ValueError:
         raise STRANGE_FORM from None
 

@@ -13,7 +13,7 @@ from receiver.domain.task import Change, Task
 from receiver.lifecycle import endpoints, notify
 from receiver.lifecycle.ports import Decision, Notifying, Outbound, Room
 from tests.web.dashboard.browsing import Browser, tree
-from tests.web.dashboard.test_overview import made
+from tests.web.dashboard.making import made
 from tests.web.fakes import World
 
 URL = "https://app.example.org/hooks?key=s3cret"

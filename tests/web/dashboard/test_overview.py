@@ -1,30 +1,12 @@
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import uuid4
 
 from receiver.domain.errors import ErrorCode, TaskError
-from receiver.domain.request import TaskRequest
-from receiver.domain.task import Change, Status, Task, Work
-from receiver.lifecycle.ports import Decision, Pause
+from receiver.domain.task import Status, Work
+from receiver.lifecycle.ports import Pause
 from tests.web.dashboard.browsing import Browser, Element
+from tests.web.dashboard.making import made
 from tests.web.fakes import World
-
-
-async def made(world: World, **fields: Any) -> Task:  # noqa: ANN401 - fields of a Task
-    """Keep a task in the store as it is."""
-    task = Task(
-        key=world.system.new_key(),
-        id=uuid4(),
-        request=TaskRequest("runware", "bossa nova, nylon guitar", "https://files.example.org/in.mp3", "m"),
-        model="m",
-        created_at=world.system.now(),
-        deadline_seconds=1800,
-    )
-    await world.ports.store.create(Change(task))
-    changed = replace(task, **fields)
-    await world.ports.store.apply([Decision(task.key, lambda _: Change(changed))])
-    return changed
 
 
 async def ended(world: World, status: Status, at: datetime, count: int = 1, **fields: Any) -> None:  # noqa: ANN401 - fields of a Task

@@ -10,7 +10,8 @@ from receiver.domain.task import Change, Status
 from receiver.lifecycle.ports import Pause, Provider
 from receiver.providers import PROVIDERS
 from tests.web.dashboard.browsing import Browser, Element, browsing
-from tests.web.dashboard.test_overview import figure, made
+from tests.web.dashboard.making import made
+from tests.web.dashboard.test_overview import figure
 from tests.web.fakes import World, a_result
 
 

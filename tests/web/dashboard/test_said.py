@@ -7,7 +7,8 @@ from receiver.domain.report import NewReport, Verdict, Via
 from receiver.domain.task import Change, Ruling, Task
 from receiver.lifecycle.ports import BodyLimits, Decision
 from tests.web.dashboard.browsing import Browser, Element, browsing
-from tests.web.dashboard.test_overview import figure, made
+from tests.web.dashboard.making import made
+from tests.web.dashboard.test_overview import figure
 from tests.web.fakes import World
 
 

@@ -18,7 +18,8 @@
     const marked = document.getSelection();
     const marks = marked && !marked.isCollapsed && marked.anchorNode && marked.anchorNode.parentElement
       && marked.anchorNode.parentElement.closest(".live");
-    return writes || marks;
+    // What is marked in a list would be lost.
+    return writes || marks || document.querySelector(".live input:checked");
   };
   const tick = () => {
     if (document.visibilityState === "visible" && !busy()) {

@@ -1,0 +1,192 @@
+"""One task on one page: what happened, why, what came of it, and what can be done about it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from starlette.responses import Response
+from starlette.routing import Route
+
+from receiver.domain.errors import InvalidRequestError, NotFoundError, UnavailableError
+from receiver.domain.request import InlineAudio
+from receiver.domain.result import ArtifactStatus, Result
+from receiver.domain.task import Task
+from receiver.lifecycle import operate
+from receiver.lifecycle.ports import Caller, RuledFilter
+from receiver.lifecycle.replay import replay_reports
+from receiver.lifecycle.submit import Asked, intend
+from receiver.web.audio import audio
+from receiver.web.context import id_of
+from receiver.web.dashboard.errors import PageError
+from receiver.web.dashboard.pages import House, Visit, page
+from receiver.web.dashboard.score import LINES, score
+from receiver.web.dashboard.told import story, timeline
+from receiver.web.present import request as request_shown
+
+#: The newest events of a task that are shown; a task has a few dozen, unless its provider is very wrong.
+_MOST_EVENTS = 1000
+_MOST_REPLAYED = 200
+#: What was done by the form that led here.
+_DONE = {
+    "refreshed": "It is looked at now.",
+    "cancelled": "Nobody waits for it any more.",
+    "again": "This is a new task for the same request; it waits to be sent.",
+    "replayed": "Its reports were read again, and what that changed is written down.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A result as the page shows it: ``audio`` is where its bytes are, None when they are not ours to give."""
+
+    result: Result
+    audio: str | None
+    link: str | None
+
+
+def routes(house: House) -> list[Route]:
+    """Return the routes of this room."""
+    return [
+        page(house, "/tasks/{id}", GET=show),
+        page(house, "/tasks/{id}/results/{result_id}/audio", GET=listen),
+        page(house, "/tasks/{id}/refresh", POST=refresh),
+        page(house, "/tasks/{id}/cancel", GET=ask_to_cancel, POST=cancel),
+        page(house, "/tasks/{id}/again", GET=ask_for_another, POST=another),
+        page(house, "/tasks/{id}/replay", GET=ask_to_replay, POST=replay),
+    ]
+
+
+async def show(visit: Visit) -> Response:
+    """Show what happened to a task."""
+    task = await _task(visit)
+    store, now = visit.ports.store, visit.ports.system.now()
+    events = await store.events(task.id, limit=_MOST_EVENTS)
+    reports = await store.reports(task.id)
+    pauses = await store.pauses()
+    return visit.render(
+        "task.html",
+        task=task,
+        story=story(task),
+        waits=visit.context.present.waiting_for(task, pauses.get(task.provider)),
+        score=score(task, events, now),
+        lines=LINES,
+        timeline=timeline(task, events, reports),
+        results=[_shown(visit, task, result) for result in sorted(task.results, key=lambda one: one.index)],
+        asked=_asked(visit, task),
+        reference=_reference(visit, task),
+        reports=reports,
+        done=_DONE.get(visit.request.query_params.get("done", "")),
+    )
+
+
+async def listen(visit: Visit) -> Response:
+    """Answer with the audio of a result, for the player on the page: the session is its key."""
+    return await audio(visit.context, visit.request)
+
+
+async def refresh(visit: Visit) -> Response:
+    """Have a task looked at now."""
+    task = await operate.refresh(visit.ports, id_of(visit.request, "id"))
+    return visit.go(f"/tasks/{task.id}", done="refreshed")
+
+
+async def ask_to_cancel(visit: Visit) -> Response:
+    """Say what cancelling means before it is done."""
+    return visit.render("cancel.html", task=await _task(visit))
+
+
+async def cancel(visit: Visit) -> Response:
+    """Stop waiting for a task."""
+    task = await operate.cancel(visit.ports, id_of(visit.request, "id"))
+    return visit.go(f"/tasks/{task.id}", done="cancelled")
+
+
+async def ask_for_another(visit: Visit) -> Response:
+    """Say what asking again costs before it is done."""
+    return visit.render("again.html", task=await _repeatable(visit), once=visit.nonce)
+
+
+async def another(visit: Visit) -> Response:
+    """Ask for the same again, as a new task. The same form twice is one task."""
+    task = await _repeatable(visit)
+    reference = task.request.reference_audio
+    if isinstance(reference, InlineAudio):
+        try:
+            reference = (await visit.ports.objects.read(reference.object_key)).decode("ascii")
+        except NotFoundError:
+            raise PageError(409, "Its reference audio is not kept any more", "Ask for it with the audio.") from None
+    key_id = visit.visitor.key_id if visit.visitor else ""
+    caller = Caller(key_id, f"again {task.id} {visit.form.get('once', '')[:64]}")
+    asked = Asked(replace(task.request, reference_audio=reference), dict(task.metadata), task.deadline_seconds)
+    try:
+        made, _ = await intend(visit.ports, asked, caller)
+    except InvalidRequestError as error:
+        raise PageError(422, "It cannot be asked for again as it was", str(error)) from None
+    return visit.go(f"/tasks/{made.id}", done="again")
+
+
+async def ask_to_replay(visit: Visit) -> Response:
+    """Show what the stored reports of a task mean today, beside what they meant then."""
+    task = await _task(visit)
+    wanted = RuledFilter(task_id=task.id, limit=_MOST_REPLAYED)
+    with visit.context.replays.enter():
+        lines, _ = await replay_reports(visit.ports, wanted, apply=False)
+    return visit.render("replay.html", task=task, lines=lines)
+
+
+async def replay(visit: Visit) -> Response:
+    """Let the stored reports of a task mean what they mean today."""
+    task = await _task(visit)
+    with visit.context.replays.enter():
+        await replay_reports(visit.ports, RuledFilter(task_id=task.id, limit=_MOST_REPLAYED), apply=True)
+    return visit.go(f"/tasks/{task.id}", done="replayed")
+
+
+async def _task(visit: Visit) -> Task:
+    task = await visit.ports.store.task(id_of(visit.request, "id"))
+    if task is None:
+        raise NotFoundError
+    return task
+
+
+async def _repeatable(visit: Visit) -> Task:
+    task = await _task(visit)
+    if task.request.adopted or task.erased_at is not None:
+        raise PageError(409, "What was asked for is not known", "It was started elsewhere, or it has been erased.")
+    return task
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:g}"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=1)
+
+
+def _shown(visit: Visit, task: Task, result: Result) -> Shown:
+    stored = result.artifact.status is ArtifactStatus.STORED
+    audio = visit.url(f"/tasks/{task.id}/results/{result.id}/audio") if stored else None
+    return Shown(result, audio, _outward(visit, result.link))
+
+
+def _reference(visit: Visit, task: Task) -> str | None:
+    reference = task.request.reference_audio
+    return None if isinstance(reference, InlineAudio) else _outward(visit, reference)
+
+
+def _outward(visit: Visit, link: str | None) -> str | None:
+    """Return a link to elsewhere that may be followed; None for what is no plain https link."""
+    if link is None or not link.startswith("https://") or not link.isprintable() or " " in link:
+        return None
+    return visit.clean(link)
+
+
+def _asked(visit: Visit, task: Task) -> Mapping[str, str]:
+    """Return what was asked for, name by name, as text."""
+    shown = visit.context.present.redactor.value(request_shown(task.request, task.deadline_seconds))
+    if not isinstance(shown, dict):
+        raise UnavailableError("a request cannot be shown")
+    return {
+        str(name).replace("_", " "): _plain(value)
+        for name, value in shown.items()
+        if value is not None and value != {}
+    }

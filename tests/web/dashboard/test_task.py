@@ -1,0 +1,267 @@
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from receiver.domain.errors import ErrorCode, TaskError
+from receiver.domain.event import Event, EventType
+from receiver.domain.request import InlineAudio
+from receiver.domain.task import Status, Task, Work
+from receiver.lifecycle.ports import TaskFilter
+from tests.web.dashboard.browsing import Browser, Element, tree
+from tests.web.dashboard.making import HOSTILE, a_result, called_back, hostile, made, request
+from tests.web.fakes import KEY, World
+
+
+async def succeeded(world: World, **fields: Any) -> Task:  # noqa: ANN401 - fields of a Task
+    """A task that went the usual way: sent, called back, stored."""
+    start = world.system.now()
+    result = a_result(world, audio=b"ID3 not really music")
+
+    def at(seconds: float) -> Any:  # noqa: ANN401 - a moment
+        return start + timedelta(seconds=seconds)
+
+    events = (
+        Event(
+            EventType.ATTEMPT_MADE, at(0.5), {"attempt": 1, "outcome": "accepted", "http_status": 200, "seconds": 0.3}
+        ),
+        Event(EventType.TASK_SUBMITTED, at(0.5), {"provider_task_id": "theirs"}),
+        Event(EventType.POLL_ANSWERED, at(10), {"outputs": 0, "failures": 0, "pending": True}),
+        Event(EventType.RESULT_RECEIVED, at(30), {"result_id": str(result.id), "index": 0, "via": "callback"}),
+        Event(EventType.TASK_SETTLED, at(30), {"results": 1, "failed": 0}),
+        Event(EventType.RESULT_STORED, at(31), {"result_id": str(result.id), "bytes": 20, "duration_seconds": 12.3}),
+        Event(EventType.TASK_SUCCEEDED, at(31), {"stored": 1, "expected": 1}),
+    )
+    return await made(
+        world,
+        *events,
+        status=Status.SUCCEEDED,
+        submitted_at=at(0.5),
+        settled_at=at(30),
+        completed_at=at(31),
+        results=(result,),
+        **fields,
+    )
+
+
+def measures(page: Element) -> list[str]:
+    [shown] = page.find("ol", class_="measures")
+    return [each.text for each in shown.find("li")]
+
+
+async def test_the_page_tells_what_happened_in_one_sentence_and_step_by_step(world: World, browser: Browser) -> None:
+    task = await succeeded(world)
+    page = await browser.page(f"/tasks/{task.id}")
+    assert (
+        page.find("p", class_="story")[0].text == "It is done after 31.0 s: 1 of 1 result stored, told by callback."
+    )
+    assert measures(page) == ["queueing 0.2 s", "sending 0.3 s", "generating 29.5 s", "storing 1.0 s"]
+    [steps] = page.find("ol", class_="steps")
+    titles = [each.text for each in steps.find("strong")]
+    assert titles == [
+        "You asked for it",
+        "Sent to runware, attempt 1: taken (HTTP 200, 0.3 s)",
+        "runware has it",
+        "We asked runware",
+        "Result 0 became known",
+        "The outcome is known",
+        "The audio of result 0 is stored",
+        "Done",
+    ]
+    assert "still being made" in steps.text
+    assert "9.5 s later" in steps.text
+    [drawing] = [each for each in page.find("svg", role="img") if each.attributes.get("aria-label", "")]
+    assert "generating 29.5 s" in drawing.attributes["aria-label"]
+    assert len(drawing.find("ellipse")) == 5
+
+
+async def test_a_task_under_way_shows_what_it_waits_for_and_how_long_it_has_so_far(
+    world: World, browser: Browser
+) -> None:
+    now = world.system.now()
+    task = await made(
+        world, status=Status.SUBMITTED, submitted_at=now, work=Work.POLL, due_at=now + timedelta(minutes=2)
+    )
+    world.system.passed += 20
+    page = await browser.page(f"/tasks/{task.id}")
+    assert measures(page)[-1] == "generating 20.0 s so far"
+    assert "Now waiting for our next look at runware" in page.text
+    assert "in 1 min" in page.text
+
+
+async def test_a_failure_says_whose_words_it_is(world: World, browser: Browser) -> None:
+    error = TaskError(ErrorCode.MODERATION, "not this song", provider_code="contentPolicyViolation")
+    task = await made(world, status=Status.FAILED, completed_at=world.system.now(), errors=(error,))
+    page = await browser.page(f"/tasks/{task.id}")
+    assert "moderation: not this song (runware says contentPolicyViolation)" in page.text
+
+
+@pytest.mark.parametrize("status", list(Status))
+async def test_every_state_has_a_sentence_and_a_drawing(world: World, browser: Browser, status: Status) -> None:
+    done = {"completed_at": world.system.now()} if status.terminal else {}
+    task = await made(world, status=status, **done)
+    page = await browser.page(f"/tasks/{task.id}")
+    assert page.find("p", class_="story")[0].text
+    assert measures(page)
+    acts = {each.text for each in [*page.find("a", class_="button"), *page.find("button")]}
+    assert {"Look now", "Cancel…"} <= acts or status.terminal
+    assert {"Look now", "Cancel…"}.isdisjoint(acts) or not status.terminal
+
+
+async def test_the_audio_is_played_and_saved_with_the_session_alone(world: World, browser: Browser) -> None:
+    task = await succeeded(world)
+    page = await browser.page(f"/tasks/{task.id}")
+    [player] = page.find("audio")
+    address = player.attributes["src"]
+    assert "token" not in address
+    answer = await browser.get(address, Range="bytes=0-2")
+    assert (answer.status_code, answer.content) == (206, b"ID3")
+    assert answer.headers["content-security-policy"] == "sandbox; default-src 'none'"
+    assert answer.headers["cache-control"] == "private, no-cache"
+    browser.http.cookies.clear()
+    assert (await browser.get(address)).status_code == 303
+    # The interface for programs takes no session, and the page no key.
+    assert (await browser.get(f"/v1{address}")).status_code == 401
+
+
+async def test_what_a_provider_said_is_one_click_away(world: World, browser: Browser) -> None:
+    task = await made(world, status=Status.SUBMITTED)
+    report_id = await called_back(world, task, b'{"a":1}')
+    page = await browser.page(f"/tasks/{task.id}")
+    assert page.find("a", href=f"/reports/{report_id}")
+    assert "runware called back" in page.text
+
+
+async def test_what_was_asked_for_is_shown_as_it_was_sent(world: World, browser: Browser) -> None:
+    asked = request(lyrics="one\ntwo", upload_endpoint="https://up.example.org/x?key=secret", seed=7)
+    task = await made(world, request=asked, metadata={"song": "42 & more"})
+    page = await browser.page(f"/tasks/{task.id}")
+    assert "one two" in page.text
+    assert "secret" not in page.text
+    [link] = [each for each in page.find("a") if each.text == "42 & more"]
+    assert (await browser.get(link.attributes["href"])).text.count(f"/tasks/{task.id}") == 1
+    [reference] = page.find("a", href="https://files.example.org/in.mp3")
+    assert reference.attributes["rel"] == "noreferrer noopener"
+
+
+async def test_looking_now_makes_the_task_due(world: World, browser: Browser) -> None:
+    task = await made(world, status=Status.SUBMITTED, work=Work.POLL, due_at=world.system.now() + timedelta(hours=1))
+    answer = await browser.act(f"/tasks/{task.id}/refresh")
+    assert answer.headers["location"] == f"/tasks/{task.id}?done=refreshed"
+    assert "It is looked at now." in (await browser.page(answer.headers["location"])).text
+    found = await world.ports.store.task(task.id)
+    assert found is not None
+    assert found.due_at == world.system.now()
+
+
+async def test_cancelling_is_asked_twice_and_says_what_it_does_not_do(world: World, browser: Browser) -> None:
+    task = await made(world, status=Status.SUBMITTED)
+    page = await browser.page(f"/tasks/{task.id}/cancel")
+    assert "runware is not told" in page.text
+    assert "bills" in page.text
+    answer = await browser.act(f"/tasks/{task.id}/cancel")
+    assert answer.headers["location"] == f"/tasks/{task.id}?done=cancelled"
+    found = await world.ports.store.task(task.id)
+    assert found is not None
+    assert found.status is Status.CANCELLED
+
+
+async def test_a_task_that_has_ended_cannot_be_cancelled_any_more(world: World, browser: Browser) -> None:
+    task = await succeeded(world)
+    for action in ("cancel", "refresh"):
+        answer = await browser.act(f"/tasks/{task.id}/{action}")
+        assert answer.status_code == 409
+        assert "already ended" in tree(answer).text
+
+
+async def test_asking_again_says_that_it_is_billed_and_makes_one_new_task(world: World, browser: Browser) -> None:
+    task = await succeeded(world, metadata={"song": "42"}, told_cost_micros=150_000)
+    page = await browser.page(f"/tasks/{task.id}/again")
+    assert "will bill a new generation; this one cost $0.15" in page.text
+    [form] = [each for each in page.find("form") if each.attributes["action"].endswith("/again")]
+    fields = {each.attributes["name"]: each.attributes["value"] for each in form.find("input")}
+    first = await browser.post(form.attributes["action"], fields)
+    # Sent twice by an impatient hand.
+    second = await browser.post(form.attributes["action"], fields)
+    assert first.headers["location"] == second.headers["location"]
+    tasks = await world.ports.store.tasks(TaskFilter())
+    assert len(tasks) == 2
+    assert first.headers["location"] == f"/tasks/{tasks[0].id}?done=again"
+    assert replace(tasks[0].request, model=None) == replace(task.request, model=None)
+    assert (tasks[0].status, tasks[0].metadata) == (Status.QUEUED, {"song": "42"})
+
+
+async def test_asking_again_takes_the_reference_along_that_lies_here(world: World, browser: Browser) -> None:
+    sent = b"aGVsbG8gd29ybGQh" * 100
+    world.objects.kept["inputs/x"] = sent
+    asked = request(reference_audio=InlineAudio("inputs/x", "ab" * 32, 11))
+    task = await made(world, request=asked)
+    answer = await browser.act(f"/tasks/{task.id}/again", once="1")
+    assert answer.status_code == 303
+    [made_again] = await world.ports.store.tasks(TaskFilter(limit=1))
+    reference = made_again.request.reference_audio
+    assert isinstance(reference, InlineAudio)
+    assert reference.object_key != "inputs/x"
+    assert world.objects.kept[reference.object_key] == sent
+    del world.objects.kept["inputs/x"]
+    answer = await browser.act(f"/tasks/{task.id}/again", once="2")
+    assert answer.status_code == 409
+    assert "not kept any more" in tree(answer).text
+
+
+async def test_what_the_provider_would_refuse_today_is_told(world: World, browser: Browser) -> None:
+    task = await made(world, request=request(prompt="short"))
+    answer = await browser.act(f"/tasks/{task.id}/again")
+    assert answer.status_code == 422
+    assert "prompt: must have 10 to 300 characters" in tree(answer).text
+
+
+async def test_an_adopted_generation_cannot_be_asked_for_again(world: World, browser: Browser) -> None:
+    task = await made(world, request=request(prompt="", reference_audio="", model=""), model="")
+    page = await browser.page(f"/tasks/{task.id}")
+    assert "An adopted generation" in page.find("h1")[0].text
+    assert (await browser.get(f"/tasks/{task.id}/again")).status_code == 409
+
+
+async def test_a_task_that_is_not_there_is_a_page_that_says_so(browser: Browser) -> None:
+    for path in (
+        f"/tasks/{uuid4()}",
+        "/tasks/nonsense",
+        f"/tasks/{uuid4()}/cancel",
+        f"/tasks/{uuid4()}/results/x/audio",
+    ):
+        answer = await browser.get(path)
+        assert (answer.status_code, "There is nothing here" in answer.text) == (404, True), path
+
+
+@pytest.mark.parametrize("words", HOSTILE, ids=["script", "quote", "template", "bidi", "long", "entity"])
+async def test_what_strangers_write_is_text_and_nothing_else(world: World, browser: Browser, words: str) -> None:
+    task = await hostile(world, words)
+    harmless = await hostile(world, "harmless")
+    again = {"/again", "/replay"}
+    for path in ("/", "/tasks", *(f"/tasks/{task.id}{more}" for more in ("", *again))):
+        answer = await browser.get(path)
+        page = tree(answer)
+        assert page.find("img") == []
+        assert page.find("b") == []
+        assert [each for each in page.find("script") if "src" not in each.attributes] == []
+        assert [link for each in page.find("a") if (link := each.attributes["href"]).startswith("javascript")] == []
+        assert "49" not in page.find("title")[0].text
+        assert len(answer.content) < 100_000, path
+    shape = [each.tag for each in (await browser.page(f"/tasks/{task.id}")).walk() if each.tag not in {"a", "wbr"}]
+    usual = [
+        each.tag for each in (await browser.page(f"/tasks/{harmless.id}")).walk() if each.tag not in {"a", "wbr"}
+    ]
+    assert shape == usual
+
+
+async def test_our_own_tokens_and_keys_are_cut_out_of_every_page(world: World, browser: Browser) -> None:
+    token = world.token(uuid4())
+    url = f"https://hooks.example.org/callbacks/runware/{token}"
+    for words in (KEY, url, f"{token} and {KEY}"):
+        task = await hostile(world, words)
+        for path in ("/", "/tasks", f"/tasks/{task.id}", f"/tasks/{task.id}/again", f"/tasks/{task.id}/cancel"):
+            text = (await browser.get(path)).text
+            assert (KEY in text, token in text) == (False, False), path
