@@ -24,6 +24,11 @@ compile := pip compile --universal --generate-hashes --python-version 3.11 --no-
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
+# What a start of the service or of the sandbox imports; an import leaves its bytecode behind.
+started := import alembic.command, anyio._backends._asyncio, receiver.cli.application, receiver.cli.local, \
+	receiver.cli.serve, receiver.bootstrap, receiver.sandbox.server, receiver.sdk, sqlalchemy.dialects.sqlite, \
+	uvicorn.lifespan.off, uvicorn.loops.auto, uvicorn.middleware.proxy_headers, uvicorn.protocols.http.httptools_impl
+
 .PHONY: setup
 setup: $(stamp) ## install everything into .venv, pinned by hash; instant when nothing changed
 
@@ -47,6 +52,9 @@ $(stamp): pyproject.toml $(locks)
 	@$(find_index); $(uv) pip sync --python $(bin)/python --require-hashes $(locks)
 	@# The project itself, built by the hatchling that the lock just installed: nothing is fetched here.
 	@$(uv) pip install --python $(bin)/python --offline --no-deps --no-build-isolation --editable .
+	@# Compiled here, also where Python is told to write no bytecode: to compile at every start took half of it.
+	@env -u PYTHONDONTWRITEBYTECODE $(bin)/python -m compileall -q receiver
+	@env -u PYTHONDONTWRITEBYTECODE $(bin)/python -c '$(started)'
 	@touch $@
 
 .PHONY: demo
