@@ -18,6 +18,7 @@ from receiver.lifecycle.ports import BodyLimits
 from receiver.storage.store import open_store
 from receiver.system import RealSystem
 from tests.bench.load import BenchError
+from tests.postgresql import Server
 
 #: How often each database takes its turn.
 ROUNDS = 3
@@ -37,6 +38,26 @@ _REQUEST = '{"prompt":"bossa nova with nylon guitar","reference_audio":"https://
 _REPORTS = (
     "INSERT INTO reports (id, task_key, provider, via, received_at, size, sha256, sliced, body)"
     " VALUES (?, ?, 'runware', 'callback', ?, ?, ?, 0, ?)"
+)
+#: The same rows, made where they are kept: sending millions would be most of the time.
+_KEY = "(lpad(to_hex(n), 16, '0') || substr(md5(n::text), 1, 16))::uuid"
+_TASKS_SHARED = (
+    "INSERT INTO tasks (key, id, provider, model, created_at, deadline_seconds, status, overdue, provider_task_id,"
+    " pushed, submitted_at, completed_at, deadline_at, polls, callbacks, work, due_at, tries, attempts, missed,"
+    " last_seq) SELECT {key}, gen_random_uuid(), 'runware', 'minimax:music@cover', created, 60,"
+    " CASE WHEN way THEN 'submitted' ELSE 'succeeded' END, false, n::text, true, created,"
+    " CASE WHEN NOT way THEN created + interval '1 min' END, now() + interval '1 min', 1, 1,"
+    " CASE WHEN way THEN 'poll' END,"
+    " CASE WHEN due THEN now() - n * interval '1 us' WHEN way THEN now() + interval '1 h' END, 0, 1, false, 3"
+    " FROM (SELECT n, due, due OR n % 50 = 1 AS way, now() - ({count} - n) * interval '1 s' AS created FROM"
+    " (SELECT n, n % {due_every} = 0 AND n / {due_every} < {due} AS due FROM generate_series(0, {count} - 1) AS n)"
+    " AS numbered) AS made"
+)
+_REPORTS_SHARED = (
+    "INSERT INTO reports (id, task_key, provider, via, received_at, size, sha256, sliced, body)"
+    " SELECT {key}, {key}, 'runware', 'callback', now(), {size},"
+    " decode(md5(n::text) || md5(n::text), 'hex'), false, decode('{body}', 'hex')"
+    " FROM generate_series(0, {count} - 1) AS n"
 )
 
 
@@ -61,7 +82,7 @@ def with_reports(folder: Path, reports: int) -> Path:
     return path
 
 
-def claims(path: Path) -> float:
+def claims(path: Path | str) -> float:
     """Return the milliseconds that claiming 500 due tasks takes, in the middle of a third of those due."""
 
     async def measure() -> float:
@@ -80,7 +101,7 @@ def claims(path: Path) -> float:
     return asyncio.run(measure())
 
 
-def ingests(path: Path) -> float:
+def ingests(path: Path | str) -> float:
     """Return how many callbacks a second are kept."""
 
     async def measure() -> float:
@@ -100,7 +121,27 @@ def ingests(path: Path) -> float:
     return asyncio.run(measure())
 
 
-async def _made(path: Path) -> None:
+def with_tasks_shared(server: Server, tasks: int) -> str:
+    """Return a database on PostgreSQL like that of ``with_tasks``, by its URL."""
+    url = server.database()
+    asyncio.run(_made(url))
+    due_every = tasks // (_CLAIM * _CLAIMS)
+    server.ask(_TASKS_SHARED.format(key=_KEY, count=tasks, due_every=due_every, due=_CLAIM * _CLAIMS), of=url)
+    server.ask(_REQUESTS.replace("?", f"'{_REQUEST}'"), of=url)
+    server.ask("VACUUM ANALYZE", of=url)
+    return url
+
+
+def with_reports_shared(server: Server, reports: int) -> str:
+    """Return a database on PostgreSQL like that of ``with_reports``, by its URL."""
+    url = server.database()
+    asyncio.run(_made(url))
+    server.ask(_REPORTS_SHARED.format(key=_KEY, count=reports, body=_BODY.hex(), size=len(_BODY)), of=url)
+    server.ask("VACUUM ANALYZE", of=url)
+    return url
+
+
+async def _made(path: Path | str) -> None:
     async with open_store(path):
         pass
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.bench.fixtures import shots_with_tasks, shots_without_tasks, write_requests
+from tests.bench.growing import ROUNDS, claims, ingests, with_reports_shared, with_tasks_shared
 from tests.bench.lines import Figure, Plan
 from tests.bench.load import LOAD_CORE, BenchError, Load, fire, free_port, serving
 from tests.postgresql import Server
@@ -63,7 +64,28 @@ def postgresql_lines(folder: Path, plan: Plan) -> list[Figure]:
     ]  # fmt: skip
 
 
-GROUPS: Mapping[str, Callable[[Path, Plan], Sequence[Figure]]] = {"postgresql": postgresql_lines}
+def growing_on_postgresql(_: Path, plan: Plan) -> list[Figure]:
+    """S12 on PostgreSQL: claims and callbacks in a database that has grown, beside a small one."""
+    few = 10_000
+    with _server() as server:
+        small, large = with_tasks_shared(server, few), with_tasks_shared(server, plan.tasks)
+        took = [(claims(small), claims(large)) for _ in range(ROUNDS)]
+        empty, full = with_reports_shared(server, 0), with_reports_shared(server, plan.reports)
+        kept = [(ingests(empty), ingests(full)) for _ in range(ROUNDS)]
+    return [
+        Figure("S12", f"PostgreSQL: claiming among {plan.tasks:,} tasks ÷ {few:,}", "times",
+               tuple(many / few for few, many in took), 2.0, 1.3, rising=False,
+               beside={"ms": min(many for _, many in took), "ms among few": min(few for few, _ in took)}),
+        Figure("S12", f"PostgreSQL: keeping callbacks beside {plan.reports:,} reports ÷ none", "ratio",
+               tuple(many / none for none, many in kept), 0.7, 0.9, rising=True,
+               beside={"callbacks/s": max(many for _, many in kept), "beside none": max(none for none, _ in kept)}),
+    ]  # fmt: skip
+
+
+GROUPS: Mapping[str, Callable[[Path, Plan], Sequence[Figure]]] = {
+    "postgresql": postgresql_lines,
+    "growing-postgresql": growing_on_postgresql,
+}
 
 
 @contextmanager
