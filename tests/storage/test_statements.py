@@ -12,11 +12,12 @@ from sqlalchemy import (
     create_engine,
     delete,
     event,
+    literal_column,
     make_url,
     select,
 )
 
-from receiver.storage.statements import ForKeys, Insert, Update, lists, run
+from receiver.storage.statements import Excluded, ForKeys, Insert, Update, lists, run
 from receiver.storage.types import Key
 
 notes = Table(
@@ -147,3 +148,27 @@ def test_a_statement_with_parameters_of_its_own_is_refused() -> None:
     broken = Insert(notes, COLUMNS, lambda _: {"word": "a constant"})
     with pytest.raises(AssertionError, match="not those of its rows"):
         list(broken.ready(make_url("sqlite+pysqlite://").get_dialect()(), rows(1)))
+
+
+@pytest.mark.parametrize("size", [1, 2, 8, 64])
+def test_the_text_for_many_rows_is_the_one_that_would_be_compiled(connection: Connection, size: int) -> None:
+    dialect = connection.dialect
+    insert = Insert(notes, COLUMNS, lambda new: {"number": notes.c.number + new["number"]})
+    assert insert._text(dialect, size) == insert._compile(dialect, size)
+    update = Update(notes, COLUMNS)
+    assert update._text(dialect, (1, 2), size) == update._compile(dialect, (1, 2), size)
+    for_keys = ForKeys(select(notes.c.word).where(notes.c.number > literal_column("3")), notes.c.key)
+    assert for_keys._text(dialect, size) == for_keys._compile(dialect, size)
+
+
+def test_no_more_than_two_rows_are_compiled_for_any_number_of_them(connection: Connection) -> None:
+    compiled = []
+
+    def overwrite(new: Excluded) -> dict[str, object]:
+        compiled.append(new)
+        return {"number": new["number"]}
+
+    insert = Insert(notes, COLUMNS, overwrite)
+    for amount in (64, 32, 3):
+        run(connection, insert.ready(connection.dialect, rows(amount)))
+    assert len(compiled) == 2
