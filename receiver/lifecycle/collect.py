@@ -26,7 +26,7 @@ from receiver.domain.errors import (
     UnavailableError,
 )
 from receiver.domain.result import Result
-from receiver.domain.task import Change, Task
+from receiver.domain.task import Task
 from receiver.lifecycle.lateness import observe_lateness
 from receiver.lifecycle.ports import ArtifactWork, Decide, Decision, Fetched, Ports, Queue
 from receiver.lifecycle.record import record
@@ -133,23 +133,15 @@ async def _collect(
 
 
 async def _keep(ports: Ports, task: Task, result: Result, kept: Kept, claim: Hold) -> None:
-    """Record audio that lies in the store; take it away again when no result of the task names it afterwards.
+    """Record audio that lies in the store.
 
-    Meanwhile another result may have come into its place, or it may have been given up.
+    Meanwhile another result may have come into its place, or it may have been given up: then it is removed, unless
+    others have the same.
     """
     now = ports.system.now()
-    unnamed = False
-
-    def decide(current: Task) -> Change | None:
-        nonlocal unnamed
-        change = collected(current, result.id, kept, now)
-        names = [known.artifact.object_key for known in (change.task if change else current).results]
-        unnamed = kept.object_key not in names
-        return change
-
-    await _record(ports, task, claim, decide, kept.object_key)
-    if unnamed:
-        await ports.objects.remove(kept.object_key)
+    await _record(
+        ports, task, claim, lambda current: collected(current, result.id, kept, now), kept.object_key, of=result.id
+    )
 
 
 async def _take_in(
@@ -174,11 +166,15 @@ async def _take_in(
         raise MediaRefusedError("the provider named neither a link nor inline audio")
     ports.system.checkpoint("collect.after_fetch")
     probed = await to_thread.run_sync(ports.probe, fetched.path, _wanted(task))
-    object_key = f"audio/{task.id}/{result.id}.{probed.extension}"
-    _left(ports, claim)
-    # A kill between keeping and recording leaves a file that nothing names; the store never overwrites other bytes.
-    await ports.objects.remove(object_key)
-    await ports.objects.keep_file(fetched.path, object_key)
+    # Two results with the same bytes share an object.
+    object_key = f"audio/{fetched.sha256[:2]}/{fetched.sha256}.{probed.extension}"
+    left = _left(ports, claim)
+    # Written down before it is made: whatever happens to us then, somebody knows of it.
+    if not await ports.store.claim_object(object_key, result.id, now=ports.system.now(), lease=left):
+        raise MediaInterruptedError("the same audio is being removed just now")
+    ports.system.checkpoint("collect.after_claim")
+    # What else may lie under the name of these bytes was damaged.
+    await ports.objects.keep_file(fetched.path, object_key, replace=True)
     return Kept(object_key, fetched.size, fetched.sha256, probed.media_type, probed.duration_seconds)
 
 
@@ -210,9 +206,11 @@ def _write(text: str, path: Path) -> Fetched:
     return Fetched(path, len(audio), hashlib.sha256(audio).hexdigest())
 
 
-async def _record(ports: Ports, task: Task, claim: Hold, decide: Decide, *objects: str) -> None:
+async def _record(
+    ports: Ports, task: Task, claim: Hold, decide: Decide, *objects: str, of: UUID | None = None
+) -> None:
     # Within the claim: later, somebody else may be replacing the file that this would speak of.
-    await record(ports, [Decision(task.key, decide, objects=objects)], within=_left(ports, claim))
+    await record(ports, [Decision(task.key, decide, objects=objects, holder=of)], within=_left(ports, claim))
 
 
 def _left(ports: Ports, claim: Hold) -> timedelta:

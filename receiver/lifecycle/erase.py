@@ -1,7 +1,7 @@
 """Erase: take away for good what a task holds of a person, in the database and in the artifact store.
 
 The names of the objects go into the transaction that erases the task, so that whatever happens then, nothing is left
-that nobody knows of: this call removes them, and what it could not remove the sweep does.
+that nobody knows of: this call removes them, and what it could not remove the sweep does. What others share stays.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,8 +25,8 @@ SWEPT = 200
 AGAIN = timedelta(minutes=1)
 #: After so many of them in a row nothing more is tried: the artifact store is away.
 MOST_FAULTS = 5
-#: What the audio check may call a file: whoever collects while we erase may keep one that no row names yet.
-EXTENSIONS = ("mp3", "wav", "flac", "ogg", "m4a", "pcm")
+#: For so long objects are ours to remove; nobody makes them anew meanwhile. Nothing is begun in its second half.
+REMOVING = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ async def erase_task(ports: Ports, task_id: UUID) -> Erased:
         raise NotFoundError
     now = ports.system.now()
     count, names = await _erase(ports, [task], now)
-    fault = await _remove(ports, names, now)
+    fault = (await _remove(ports, names)).fault
     if fault is not None:
         raise fault
     return Erased(count)
@@ -78,69 +78,68 @@ async def erase_matching(ports: Ports, metadata: Mapping[str, str]) -> Erased:
         # Those that somebody else has erased meanwhile are none of ours, but not the last ones either.
         count, more = count + erased, bool(tasks)
         # A file that stays keeps no task from being erased; it and all after it are left to the sweep.
-        fault = fault or await _remove(ports, names, now)
+        fault = fault or (await _remove(ports, names)).fault
     if fault is not None:
         raise fault
     return Erased(count, more=more)
 
 
 async def sweep(ports: Ports) -> Swept:
-    """Remove what erased tasks left, and uploads that no task used in time.
+    """Remove objects that nothing names any more, or nobody came to name, and uploads that no task used in time.
 
     Raises UnavailableError for the database.
     """
-    now = ports.system.now()
-    await ports.store.inputs.erase_unused(now, SWEPT)
-    names = await ports.store.doomed(now, SWEPT)
-    return Swept(len(names), await _remove(ports, names, now))
+    await ports.store.inputs.erase_unused(ports.system.now(), SWEPT)
+    return await _remove(ports, None)
 
 
 async def _erase(ports: Ports, tasks: Sequence[Task], now: datetime) -> tuple[int, Sequence[str]]:
-    # Longer than anybody who works on one of them now can go on doing so.
-    until = now + ports.limits.lease + timedelta(seconds=ports.limits.media_timeout_seconds)
-
-    def plan(task: Task) -> Erasing:
-        return Erasing(erase(task, now), _objects(task, now, until))
-
-    count, names = await ports.store.erase([task.key for task in tasks], plan)
+    count, names = await ports.store.erase(
+        [task.key for task in tasks], lambda task: Erasing(erase(task, now), _objects(task, now))
+    )
     if count:
         ports.metrics.count("tasks_erased", count)
     ports.system.checkpoint("erase.after_rows")
     return count, names
 
 
-def _objects(task: Task, now: datetime, until: datetime) -> dict[str, datetime]:
-    """Name what lies in the store for a task, or may do so shortly; and until when each name is to be kept."""
-    found: dict[str, datetime] = {}
-    for result in task.results:
-        found |= {f"audio/{task.id}/{result.id}.{extension}": until for extension in EXTENSIONS}
-        if result.artifact.object_key is not None:
-            found[result.artifact.object_key] = now
+def _objects(task: Task, now: datetime) -> dict[str, datetime]:
+    """Name what lies in the store for a task; each is to go from ``now`` on.
+
+    What somebody is making for it just now is claimed by them, and goes when they come to name it.
+    """
+    keys = [result.artifact.object_key for result in task.results]
     reference = task.request.reference_audio
     if isinstance(reference, InlineAudio):
-        found[reference.object_key] = now
-    return found
+        keys.append(reference.object_key)
+    return {key: now for key in keys if key is not None}
 
 
-async def _remove(ports: Ports, names: Sequence[str], now: datetime) -> UnavailableError | None:
-    """Remove objects, each by itself, and forget those that are gone; return the last fault of those that stay."""
+async def _remove(ports: Ports, only: Sequence[str] | None) -> Swept:
+    """Remove objects that are to be removed, each by itself, and forget those that are gone."""
+    if only is not None and not only:
+        return Swept(0)
+    now, began = ports.system.now(), ports.system.monotonic()
+    names = await ports.store.condemn(now, SWEPT if only is None else len(only), lease=REMOVING, only=only)
+    ports.system.checkpoint("erase.after_condemn")
     gone: list[str] = []
-    stay: list[str] = []
     fault, in_a_row = None, 0
     for name in names:
+        if ports.system.monotonic() - began > REMOVING.total_seconds() / 2:
+            break
         try:
             await ports.objects.remove(name)
         except UnavailableError as error:
             fault, in_a_row = error, in_a_row + 1
-            stay.append(name)
             if in_a_row == MOST_FAULTS:
                 break
         else:
             gone.append(name)
             in_a_row = 0
     if gone:
-        await ports.store.forget_objects(gone, now)
+        await ports.store.forget_objects(gone)
+    stay = set(names).difference(gone)
     if stay:
         # Else the same ones, being the oldest, would be all that every later sweep comes to.
-        await ports.store.put_off_objects(stay, ports.system.now() + AGAIN)
-    return fault
+        await ports.store.put_off_objects(sorted(stay), ports.system.now() + AGAIN)
+    return Swept(len(names), fault)

@@ -45,15 +45,15 @@ class BucketObjects:
         """Write what comes into a new file in a folder of this process."""
         return await gather(chunks, self.scratch())
 
-    async def keep_file(self, path: Path, key: str) -> None:
+    async def keep_file(self, path: Path, key: str, *, replace: bool = False) -> None:
         """Put a file under a key and delete it; on failure it stays. Raises MediaInterruptedError."""
         checked_key(key)
         try:
             size = (await to_thread.run_sync(path.stat)).st_size
             if size <= _PART:
-                await self.keep_bytes(await to_thread.run_sync(path.read_bytes), key)
+                await self._keep(await to_thread.run_sync(path.read_bytes), key, replace=replace)
             else:
-                await self._keep_in_parts(path, size, key)
+                await self._keep_in_parts(path, size, key, replace=replace)
             await to_thread.run_sync(path.unlink)
         except UnavailableError as error:
             raise MediaInterruptedError(str(error)) from None
@@ -62,13 +62,7 @@ class BucketObjects:
 
     async def keep_bytes(self, data: bytes, key: str) -> None:
         """Put bytes under a key where nothing lies, or the same. Raises UnavailableError."""
-        checked_key(key)
-        try:
-            with _told(key):
-                await obstore.put_async(self._store, key, data, mode="create", use_multipart=False)
-        except AlreadyExistsError:
-            if await self.read(key) != data:
-                raise _occupied(key) from None
+        await self._keep(data, checked_key(key), replace=False)
 
     async def read(self, key: str) -> bytes:
         """Return an object whole."""
@@ -104,7 +98,19 @@ class BucketObjects:
                 found = heapq.nlargest(most, [*found, *(meta["path"] for meta in page)])
         return found
 
-    async def _keep_in_parts(self, path: Path, size: int, key: str) -> None:
+    async def _keep(self, data: bytes, key: str, *, replace: bool) -> None:
+        try:
+            with _told(key):
+                await obstore.put_async(self._store, key, data, mode="create", use_multipart=False)
+        except AlreadyExistsError:
+            if await self.read(key) == data:
+                return
+            if not replace:
+                raise _occupied(key) from None
+            with _told(key):
+                await obstore.put_async(self._store, key, data, use_multipart=False)
+
+    async def _keep_in_parts(self, path: Path, size: int, key: str, *, replace: bool) -> None:
         """Put a large file where nothing lies. Whoever keeps under one key at the same time brings the same bytes.
 
         A bucket takes a condition for a put in one piece only. obstore gives an upload up that it cannot end.
@@ -113,12 +119,16 @@ class BucketObjects:
             try:
                 known = (await obstore.head_async(self._store, key))["size"]
             except FileNotFoundError:
-                await obstore.put_async(
-                    self._store, key, path, use_multipart=True, chunk_size=_PART, max_concurrency=_PARTS_AT_ONCE
-                )
+                known = None
+        if known is not None:
+            if known == size and await self._is_same(path, size, key):
                 return
-        if known != size or not await self._is_same(path, size, key):
-            raise _occupied(key)
+            if not replace:
+                raise _occupied(key)
+        with _told(key):
+            await obstore.put_async(
+                self._store, key, path, use_multipart=True, chunk_size=_PART, max_concurrency=_PARTS_AT_ONCE
+            )
 
     async def _is_same(self, path: Path, size: int, key: str) -> bool:
         file = await to_thread.run_sync(path.open, "rb")

@@ -12,7 +12,7 @@ from receiver.domain.report import Verdict
 from receiver.domain.submission import taken
 from receiver.domain.task import Change, Ruling, Task
 from receiver.lifecycle.ports import Decision, TakenError
-from receiver.storage import erasing, inputs
+from receiver.storage import custody, erasing, inputs
 from receiver.storage.faults import fault
 from receiver.storage.loading import load
 from receiver.storage.naming import Asked, Names
@@ -172,6 +172,12 @@ class _Taking:
             self.gone.extend(decision.reports)
             erased_at = held.task.erased_at
             self.batch.doom([(name, erased_at) for name in decision.objects])
+            if decision.holder is not None:
+                self.batch.end_claims(decision.holder)
+            return None
+        if decision.holder is not None and not custody.is_held(self.connection, decision.objects, decision.holder):
+            # Somebody may have taken away by now what this would name; or may be about to.
+            self.batch.doom([(name, held.task.created_at) for name in decision.objects])
             return None
         try:
             change = decision.decide(held.task)
@@ -187,6 +193,11 @@ class _Taking:
         self.batch.close(decision.reports)
         if decision.release:
             self.batch.release(held, self.owner)
+        if decision.holder is not None:
+            self.batch.end_claims(decision.holder)
+            named = {result.artifact.object_key for result in held.task.results}
+            # A moment that has passed: there is nothing to wait for.
+            self.batch.doom([(name, held.task.created_at) for name in decision.objects if name not in named])
         return change
 
     def _with_its_own_name(self, task: Task, change: Change) -> Change:

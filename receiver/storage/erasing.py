@@ -1,7 +1,6 @@
 """Erasing: a task becomes its husk, and every row that says more than that goes, in one transaction."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import Connection, bindparam, delete, null, select, update
@@ -17,7 +16,6 @@ from receiver.storage.saving import Batch, Doomed
 from receiver.storage.statements import ForKeys, Insert, run
 from receiver.storage.tables import (
     attempts,
-    doomed_objects,
     erasures,
     events,
     reports,
@@ -36,12 +34,6 @@ _HUSK = (
     update(requests)
     .where(requests.columns.task_key == bindparam("of_task"))
     .values(request=bindparam("husk", type_=Document()), warnings=null())
-)
-DUE = (
-    select(doomed_objects.columns.object_key)
-    .where(doomed_objects.columns.until <= bindparam("now"))
-    .order_by(doomed_objects.columns.until)
-    .limit(bindparam("most"))
 )
 
 
@@ -89,26 +81,3 @@ def objects_of(connection: Connection, report_ids: Sequence[UUID]) -> dict[UUID,
 def _objects(rows: Iterable[Columns]) -> dict[UUID, Doomed | None]:
     """Large bodies lie complete before their row does, so their names need not be kept for longer."""
     return {row[0]: None if row[1] is None else (row[1], row[2]) for row in rows}
-
-
-def due(connection: Connection, now: datetime, limit: int) -> list[str]:
-    """Return objects that may be removed and forgotten."""
-    return [object_key for (object_key,) in connection.execute(DUE, {"now": now, "most": limit})]
-
-
-def put_off(connection: Connection, object_keys: Sequence[str], until: datetime) -> None:
-    """Leave objects alone until a moment, those that are not to be left alone for longer anyway."""
-    connection.execute(
-        update(doomed_objects)
-        .where(doomed_objects.columns.object_key.in_(object_keys), doomed_objects.columns.until < until)
-        .values(until=until)
-    )
-
-
-def forget(connection: Connection, object_keys: Sequence[str], now: datetime) -> None:
-    """Forget the names of objects that are removed, but for those that somebody may still be making."""
-    connection.execute(
-        delete(doomed_objects).where(
-            doomed_objects.columns.object_key.in_(object_keys), doomed_objects.columns.until <= now
-        )
-    )

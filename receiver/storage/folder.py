@@ -85,15 +85,15 @@ class FolderObjects:
         """Write what comes into a new file in the store's own folder for work in progress."""
         return await gather(chunks, self.scratch())
 
-    async def keep_file(self, path: Path, key: str) -> None:
+    async def keep_file(self, path: Path, key: str, *, replace: bool = False) -> None:
         """Make a file durable under a key and take it away from ``path``; on failure it stays there.
 
-        An object that lies there already is accepted when its bytes are the same. Else, and for every fault of the
-        disk, MediaInterruptedError.
+        An object that lies there already is accepted when its bytes are the same; other bytes are replaced only when
+        that is asked for. Else, and for every fault of the disk, MediaInterruptedError.
         """
         target = self._path(key)
         try:
-            await to_thread.run_sync(self._keep_file, path, target)
+            await to_thread.run_sync(self._keep_file, path, target, replace)
         except _OccupiedError:
             raise MediaInterruptedError(f"another object is kept as {key}") from None
         except OSError as error:
@@ -173,7 +173,7 @@ class FolderObjects:
     def _path(self, key: str) -> Path:
         return self._root / checked_key(key)
 
-    def _keep_file(self, path: Path, target: Path) -> None:
+    def _keep_file(self, path: Path, target: Path, replace: bool = False) -> None:  # noqa: FBT001, FBT002 - run_sync
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
             os.fchmod(descriptor, _PRIVATE_FILE)
@@ -181,20 +181,20 @@ class FolderObjects:
         finally:
             os.close(descriptor)
         try:
-            self._place(path, target)
+            self._place(path, target, replace=replace)
         except OSError as error:
             if error.errno != errno.EXDEV:
                 raise
-            self._copy(path, target)
+            self._copy(path, target, replace=replace)
         path.unlink(missing_ok=True)
 
-    def _copy(self, path: Path, target: Path) -> None:
+    def _copy(self, path: Path, target: Path, *, replace: bool) -> None:
         """Bring a file over from another disk."""
         copy = self.scratch()
         try:
             with path.open("rb") as source, copy.open("xb") as file:
                 shutil.copyfileobj(source, file, _PIECE)
-            self._keep_file(copy, target)
+            self._keep_file(copy, target, replace)
         finally:
             copy.unlink(missing_ok=True)
 
@@ -207,8 +207,8 @@ class FolderObjects:
         finally:
             path.unlink(missing_ok=True)
 
-    def _place(self, path: Path, target: Path) -> None:
-        """Give a durable file its second name, atomically and never over another file."""
+    def _place(self, path: Path, target: Path, *, replace: bool) -> None:
+        """Give a durable file its second name, atomically; over a file with other bytes only to ``replace`` it."""
         folders = self._folders(target)
         for remaining in reversed(range(_TRIES)):
             try:
@@ -222,7 +222,9 @@ class FolderObjects:
                 continue
             except FileExistsError:
                 if not _same(path, target):
-                    raise _OccupiedError from None
+                    if not replace:
+                        raise _OccupiedError from None
+                    path.replace(target)
             break
         # From the file's own folder up: only then can a power cut not take the way to it.
         for folder in (*reversed(folders), self._root):

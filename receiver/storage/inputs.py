@@ -12,9 +12,10 @@ from receiver.domain.errors import FieldProblem, InvalidRequestError, Unavailabl
 from receiver.domain.input import Input, Offered, named, object_key
 from receiver.domain.task import Change, Status
 from receiver.storage.engine import Engine
+from receiver.storage.object_tables import doomed_objects
 from receiver.storage.saving import DOOMED, Doomed
 from receiver.storage.statements import Insert, run
-from receiver.storage.tables import doomed_objects, input_uses, inputs, tasks
+from receiver.storage.tables import input_uses, inputs, tasks
 from receiver.storage.types import Key, Moment
 
 _COLUMNS = (
@@ -156,7 +157,9 @@ def _keep(connection: Connection, new: Input, now: datetime, unused_until: datet
     kept = _input(connection.execute(same.returning(*_COLUMNS)).one())
     if kept.id == new.id:
         mine = delete(doomed_objects).where(
-            doomed_objects.columns.object_key == new.object_key, doomed_objects.columns.until > now
+            doomed_objects.columns.object_key == new.object_key,
+            doomed_objects.columns.until > now,
+            doomed_objects.columns.removing.is_(False),
         )
         if not connection.execute(mine).rowcount:
             raise UnavailableError("the upload took so long that its file was given up")

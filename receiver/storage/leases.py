@@ -9,6 +9,7 @@ from sqlalchemy import Connection, bindparam, func, select, update
 
 from receiver.domain.task import Task, Work
 from receiver.lifecycle.ports import ArtifactWork, Decide, Queue
+from receiver.storage import custody
 from receiver.storage import deliveries as outbox
 from receiver.storage.claim import Claim
 from receiver.storage.faults import fault
@@ -136,7 +137,10 @@ def prolong_artifacts(connection: Connection, result_ids: Sequence[UUID], claim:
         .values(lease_until=claim.until)
         .returning(artifacts.columns.result_id)
     )
-    return {result_id for (result_id,) in prolonged}
+    ours = {result_id for (result_id,) in prolonged}
+    # Whoever may go on collecting may go on making what it collects.
+    custody.prolong(connection, ours, claim.until)
+    return ours
 
 
 def due(connection: Connection, work: Work, provider: str, claim: Claim) -> int:

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Dialect, case, delete, literal_column, null, 
 
 from receiver.domain.task import Change, Ruling
 from receiver.storage import outbox_rows
+from receiver.storage.object_tables import doomed_objects, object_claims
 from receiver.storage.outbox_rows import News
 from receiver.storage.rows import (
     ARTIFACT_COLUMNS,
@@ -35,7 +36,6 @@ from receiver.storage.statements import Excluded, ForKeys, Insert, Ready, Update
 from receiver.storage.tables import (
     artifacts,
     attempts,
-    doomed_objects,
     events,
     inbox,
     reports,
@@ -78,7 +78,13 @@ _RULINGS = Insert(
     rulings, ("report_id", "verdict", "reason"), lambda new: {name: new[name] for name in ("verdict", "reason")}
 )
 _CLOSE = ForKeys(delete(inbox), inbox.columns.report_id)
-DOOMED = Insert(doomed_objects, ("object_key", "until"), lambda new: {"until": new["until"]})
+#: What is being removed stays with whoever removes it, however often it is doomed meanwhile.
+DOOMED = Insert(
+    doomed_objects,
+    ("object_key", "until"),
+    lambda new: {"until": case((doomed_objects.columns.removing, doomed_objects.columns.until), else_=new["until"])},
+)
+_END_CLAIMS = ForKeys(delete(object_claims), object_claims.columns.holder)
 #: The name of an object that is to be removed, and until when it is to be remembered.
 Doomed = tuple[str, datetime]
 #: Whatever is kept of a report.
@@ -107,6 +113,7 @@ class Batch:
     _deliveries: list[NewRow] = field(default_factory=list)
     _delivered: list[tuple[NewRow, NewRow, NewRow]] = field(default_factory=list)
     _unblocked: dict[UUID, None] = field(default_factory=dict)
+    _made: list[UUID] = field(default_factory=list)
 
     def create(self, change: Change) -> None:
         """Add a new task."""
@@ -155,6 +162,10 @@ class Batch:
             self._unblocked.update(dict.fromkeys(row[1] for row in self._deliveries if isinstance(row[1], UUID)))
             self._news.clear()
 
+    def end_claims(self, holder: UUID) -> None:
+        """Let the claims on objects of a holder end, who is done with making them."""
+        self._made.append(holder)
+
     def ready(self, dialect: Dialect) -> Iterator[Ready]:
         """Yield the statements that write everything, in an order that suits the references between tables."""
         if self._news:
@@ -177,7 +188,9 @@ class Batch:
         yield from INBOX.ready(dialect, self._inbox)
         yield from _RULINGS.ready(dialect, list(self._rulings.values()))
         yield from _CLOSE.ready(dialect, self._closed)
-        yield from DOOMED.ready(dialect, self._doomed)
+        # In one order, as others may doom the same ones just now; and each once.
+        yield from DOOMED.ready(dialect, sorted(dict(sorted(self._doomed)).items()))
+        yield from _END_CLAIMS.ready(dialect, self._made)
         for statement in OF_REPORT:
             yield from statement.ready(dialect, list(self._dropped))
         yield from outbox_rows.INSERT.ready(dialect, self._deliveries)

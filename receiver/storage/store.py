@@ -39,6 +39,7 @@ from receiver.lifecycle.ports import (
 from receiver.storage import deciding, erasing, leases, replaying, reports, sharing, statistics, sweeping, views
 from receiver.storage.claim import Claim
 from receiver.storage.claiming import Claims, Moment
+from receiver.storage.custodian import Custodian
 from receiver.storage.engine import Engine, open_sqlite
 from receiver.storage.hints import Hints, in_touch
 from receiver.storage.inputs import SqlInputs
@@ -58,7 +59,7 @@ from receiver.storage.writer import Finish
 EVENTS = "events"
 
 
-class SqlStore:
+class SqlStore(Custodian):
     """``receiver.lifecycle.ports.Store`` in a database. ``owner`` is the name under which this instance leases.
 
     ``on_change`` is told every change to a task once it is durable, unless its caller was cancelled meanwhile.
@@ -74,10 +75,8 @@ class SqlStore:
         moment: Moment | None = None,
         hints: Hints | None = None,
     ) -> None:
-        self._engine = engine
-        self._claims = Claims(engine, owner, moment)
+        super().__init__(engine, Claims(engine, owner, moment))
         self._hints = hints
-        self._owner = owner
         self._on_change = on_change
         self._unread: set[UUID] = set()
         self.installation_id = installation_id
@@ -255,15 +254,6 @@ class SqlStore:
         erased, made = await self._engine.write(work)
         self._on_change(list(made.values()))
         return erased
-
-    async def doomed(self, now: datetime, limit: int) -> list[str]:
-        return await self._engine.read(lambda connection: erasing.due(connection, now, limit))
-
-    async def put_off_objects(self, object_keys: Sequence[str], until: datetime) -> None:
-        await self._engine.write(lambda connection: erasing.put_off(connection, object_keys, until))
-
-    async def forget_objects(self, object_keys: Sequence[str], now: datetime) -> None:
-        await self._engine.write(lambda connection: erasing.forget(connection, object_keys, now))
 
     async def events(self, task_id: UUID | None, *, after: int = 0, limit: int = 1000) -> list[RecordedEvent]:
         upto = await self._whole() if task_id is None else None

@@ -26,9 +26,10 @@ from receiver.domain.looking import MOST_FRUITLESS_LOOKS
 from receiver.domain.task import Work
 from receiver.lifecycle.ports import Pause
 from receiver.storage.documents import error_document, error_from
+from receiver.storage.object_tables import doomed_objects, object_claims
 from receiver.storage.outbox_tables import deliveries, endpoints
 from receiver.storage.statements import Insert, run
-from receiver.storage.tables import artifacts, doomed_objects, events, inbox, inputs, provider_pauses, tasks
+from receiver.storage.tables import artifacts, events, inbox, inputs, provider_pauses, tasks
 from receiver.storage.types import Moment, Span
 
 #: Tasks made due by one transaction: some 50 ms without other writes, were they a million.
@@ -63,6 +64,7 @@ _PLANNED = (
     (deliveries, deliveries.columns.free_at.is_not(None), ("due_at",)),
     (endpoints, endpoints.columns.rests_until.is_not(None), ("rests_until",)),
     (inputs, inputs.columns.unused_until.is_not(None), ("unused_until",)),
+    (object_claims, object_claims.columns.until.is_not(None), ("until",)),
 )
 NEWEST_EVENT = select(events.columns.at).order_by(events.columns.id.desc()).limit(1)
 _PAUSE = Insert(

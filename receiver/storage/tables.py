@@ -205,6 +205,9 @@ artifacts = Table(
     # The second column lets the most urgent of the due be found without a look at the rows themselves.
     _index("artifacts_work", "free_at", "link_expires_at", where="free_at IS NOT NULL"),
     _index("artifacts_leased", "result_id", where="lease_until IS NOT NULL"),
+    # Who else has these bytes; and whose audio is kept for longest, as keys are made in the order of time.
+    _index("artifacts_object", "object_key", where="object_key IS NOT NULL"),
+    _index("artifacts_kept", "task_key", where="object_key IS NOT NULL"),
     sqlite_with_rowid=False,
 )
 
@@ -296,16 +299,6 @@ erasures = Table(
     metadata,
     Column("task_key", Key, primary_key=True),
     Column("erased_at", Moment, nullable=False),
-    sqlite_with_rowid=False,
-)
-
-# Objects whose rows are gone. A name stays until ``until``, as somebody may be making that object right now.
-doomed_objects = Table(
-    "doomed_objects",
-    metadata,
-    Column("object_key", Text, primary_key=True),
-    Column("until", Moment, nullable=False),
-    Index("doomed_objects_until", "until"),
     sqlite_with_rowid=False,
 )
 

@@ -29,6 +29,7 @@ CHECKPOINTS = {
     "settle.before_read": {},
     "settle.after_apply": {},
     "collect.after_fetch": {},
+    "collect.after_claim": {},
     "collect.after_keep": {},
     "collect.after_record": {},
 }

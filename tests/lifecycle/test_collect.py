@@ -20,7 +20,7 @@ from receiver.domain.request import TaskRequest
 from receiver.domain.result import Artifact, ArtifactStatus, Result
 from receiver.domain.task import Change, Status, Task
 from receiver.domain.token import SigningKey, TokenSigner
-from receiver.lifecycle import collect
+from receiver.lifecycle import collect, erase
 from receiver.lifecycle.ports import Decision, Fetched, Limits, Outbound, Ports, Probed
 from receiver.providers import PROVIDERS
 from receiver.storage.objects import open_objects
@@ -119,9 +119,10 @@ async def test_audio_is_kept_whole_and_named_by_its_content(tmp_path: Path) -> N
         assert ended.status is Status.SUCCEEDED
 
 
-async def test_a_file_left_by_a_kill_before_it_was_recorded_does_not_block_other_bytes(tmp_path: Path) -> None:
+async def test_what_is_damaged_in_the_store_is_replaced_by_what_it_should_be(tmp_path: Path) -> None:
     async with world(tmp_path, Source(song())) as (ports, task):
-        await ports.objects.keep_bytes(song(8000), f"audio/{task.id}/{task.results[0].id}.wav")
+        name = hashlib.sha256(song()).hexdigest()
+        await ports.objects.keep_bytes(song()[:-1], f"audio/{name[:2]}/{name}.wav")
         artifact = await collected(ports, task)
         assert artifact.status is ArtifactStatus.STORED
         assert artifact.object_key is not None
@@ -171,6 +172,7 @@ async def test_audio_whose_result_was_replaced_meanwhile_is_not_left_in_the_stor
         [work] = await collect.lease(ports, 5)
         await ports.store.apply([Decision(task.key, replaced)])
         await collect.collect(ports, work)
+        await erase.sweep(ports)
         found = await ports.store.task(task.id)
         assert found is not None
         assert found.results[0].artifact.status is ArtifactStatus.PENDING
@@ -190,6 +192,7 @@ async def test_audio_whose_result_was_given_up_while_it_was_fetched_is_not_left_
         [work] = await collect.lease(ports, 5)
         await ports.store.apply([Decision(task.key, given_up)])
         await collect.collect(ports, work)
+        await erase.sweep(ports)
         assert [path for path in (tmp_path / "artifacts").rglob("*") if path.is_file()] == []
 
 

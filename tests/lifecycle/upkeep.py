@@ -28,13 +28,13 @@ from tests.web.fakes import FakeMetrics, FakeSystem
 LINK = "https://am.runware.ai/audio"
 
 
-def song() -> bytes:
+def song(number: int = 0) -> bytes:
     buffer = io.BytesIO()
     with wave.open(buffer, "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(16000)
-        file.writeframes(bytes(32000))
+        file.writeframes(number.to_bytes(4) + bytes(31996))
     return buffer.getvalue()
 
 
@@ -44,16 +44,18 @@ async def _nothing() -> None:
 
 @dataclass
 class Source:
-    """Gives a song for every link; ``beside`` happens while it is fetched."""
+    """Gives a song for every link, each another one or all ``alike``; ``beside`` happens while it is fetched."""
 
     beside: Callable[[], Awaitable[None]] = _nothing
+    alike: bool = False
     fetched: list[str] = field(default_factory=list)
 
     async def fetch(self, link: str, into: Path, *, max_bytes: int, timeout_seconds: float) -> Fetched:
         self.fetched.append(link)
-        into.write_bytes(song())
+        sung = song(0 if self.alike else len(self.fetched))
+        into.write_bytes(sung)
         await self.beside()
-        return Fetched(into, len(song()), hashlib.sha256(song()).hexdigest())
+        return Fetched(into, len(sung), hashlib.sha256(sung).hexdigest())
 
 
 class Clock(FakeSystem):

@@ -347,4 +347,4 @@ async def test_objects_that_a_change_discards_are_remembered_until_they_are_remo
     one = submitted()
     await given(store, one)
     await store.apply([Decision(one.key, lambda now: Change(polled(now), discarded=(("audio/a/b.mp3", NOW),)))])
-    assert await store.doomed(NOW, 9) == ["audio/a/b.mp3"]
+    assert await store.condemn(NOW, 9, lease=LEASE) == ["audio/a/b.mp3"]

@@ -68,8 +68,8 @@ async def test_what_an_erased_task_left_is_removed_when_it_would_have_been(store
     await given(store, erased)
     await store.apply([Decision(erased.key, lambda task: Change(task, discarded=(("audio/a", NOW + SECOND),)))])
     await set_by(store, -HOUR)
-    assert await store.doomed(NOW - HOUR, 9) == []
-    assert await store.doomed(NOW - HOUR + SECOND, 9) == ["audio/a"]
+    assert await store.condemn(NOW - HOUR, 9, lease=SECOND) == []
+    assert await store.condemn(NOW - HOUR + SECOND, 9, lease=SECOND) == ["audio/a"]
 
 
 async def test_what_lies_behind_the_new_time_stays(store: SqlStore) -> None:

@@ -43,7 +43,7 @@ async def test_a_kept_file_is_found_again_and_is_no_longer_to_be_removed(store: 
     assert await kept(store, song) == song
     assert await store.inputs.find(song.id) == song
     assert await store.inputs.unused() == (1, song.size)
-    assert await store.doomed(NOW + 2 * DAY, 10) == []
+    assert await store.condemn(NOW + 2 * DAY, 10, lease=DAY) == []
     assert await store.inputs.find(uuid4()) is None
 
 
@@ -53,7 +53,7 @@ async def test_the_same_bytes_are_the_same_input_and_the_second_object_goes(stor
         {first.id},
         {second.id},
     )
-    [left] = await store.doomed(NOW + 2 * DAY, 10)
+    [left] = await store.condemn(NOW + 2 * DAY, 10, lease=DAY)
     assert left in {first.object_key, second.object_key}
     assert await store.inputs.unused() == (1, first.size)
 
@@ -85,7 +85,7 @@ async def test_an_unused_file_goes_after_its_time_and_a_used_one_stays(store: Sq
     assert await store.inputs.erase_unused(NOW + DAY - timedelta(seconds=1), 10) == 0
     assert await store.inputs.erase_unused(NOW + DAY, 10) == 1
     assert (await store.inputs.find(used.id), await store.inputs.find(unused.id)) == (used, None)
-    assert await store.doomed(NOW + DAY, 10) == [unused.object_key]
+    assert await store.condemn(NOW + DAY, 10, lease=DAY) == [unused.object_key]
 
 
 async def test_an_input_goes_with_the_last_of_its_tasks(store: SqlStore) -> None:

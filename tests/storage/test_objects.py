@@ -175,6 +175,15 @@ async def test_another_object_is_never_overwritten(objects: Objects, other: byte
     assert path.exists(), "what could not be kept stays the caller's"
 
 
+@pytest.mark.parametrize("other", [b"other", DATA[:-1] + b"?", DATA * 6])
+async def test_another_object_is_replaced_where_that_is_asked_for(objects: Objects, other: bytes) -> None:
+    await objects.keep_bytes(DATA, "audio/x")
+    path = written(objects, other)
+    await objects.keep_file(path, "audio/x", replace=True)
+    assert await objects.read("audio/x") == other
+    assert not path.exists()
+
+
 async def test_a_file_that_is_not_there_cannot_be_kept(objects: Objects) -> None:
     with pytest.raises(MediaInterruptedError):
         await objects.keep_file(objects.scratch(), "audio/x")

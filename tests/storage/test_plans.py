@@ -8,8 +8,8 @@ from sqlalchemy import ClauseElement, Connection, select
 from receiver.domain.task import Status
 from receiver.lifecycle.ports import RuledFilter, SaidFilter, TaskFilter
 from receiver.storage import (
+    custody,
     deciding,
-    erasing,
     finding,
     inputs,
     insight,
@@ -49,7 +49,9 @@ STATEMENTS: dict[str, ClauseElement] = {
     "events of all": views.timeline_of(None, 5, 10),
     "reports to replay": replaying.scan(RuledFilter(since=NOW, after=ONE)),
     "reports of a task to replay": replaying.scan(RuledFilter(task_id=ONE)),
-    "objects to remove": erasing.DUE,
+    "objects to remove": custody.DUE,
+    "claims that are over": custody.EXPIRED,
+    "who names an object": custody.naming(["a", "b"]),
     "uploads that no task uses": inputs.UNUSED,
     "uploads kept for too long": inputs.KEPT_TOO_LONG,
     "input of a task": inputs.OF_TASK,

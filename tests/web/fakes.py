@@ -69,6 +69,7 @@ class FakeSystem:
         self.keys = 0
         self.on_sleep: Callable[[], None] = lambda: None
         self.still = False
+        self.at_checkpoint: Callable[[str], None] = lambda _: None
 
     def now(self) -> datetime:
         return NOON + timedelta(seconds=self.passed)
@@ -95,7 +96,7 @@ class FakeSystem:
         return 0.5
 
     def checkpoint(self, name: str) -> None:
-        """Nothing is killed here."""
+        self.at_checkpoint(name)
 
 
 class FakeMetrics:

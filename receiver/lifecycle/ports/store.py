@@ -13,6 +13,7 @@ from receiver.domain.report import NewReport, StoredReport, Verdict, Via
 from receiver.domain.standing import Standing
 from receiver.domain.statistics import Statistics
 from receiver.domain.task import Change, Status, Task, Work
+from receiver.lifecycle.ports.custody import Custody
 from receiver.lifecycle.ports.inputs import Inputs
 from receiver.lifecycle.ports.insight import Insight
 from receiver.lifecycle.ports.outbox import Outbox
@@ -42,7 +43,9 @@ class Decision:
 
     ``decide`` is pure: it may run more than once, and None means nothing changes. ``reports`` are the inbox lines
     this decision closes, applied or not. ``release`` gives the task's lease back. ``objects`` were put into the
-    artifact store for this change: should the task be erased by now, they are removed.
+    artifact store for this change: should the task be erased by now, they are removed. With a ``holder`` they were
+    claimed by it (see ``Custody``): the decision is taken only while these claims stand and ends them; what the task
+    does not name then is removed unless others do.
     """
 
     task_key: UUID
@@ -50,6 +53,7 @@ class Decision:
     reports: tuple[UUID, ...] = ()
     release: bool = False
     objects: tuple[str, ...] = ()
+    holder: UUID | None = None
 
 
 class Appended(StrEnum):
@@ -203,7 +207,7 @@ class Once:
     digest: bytes
 
 
-class Store(Protocol):
+class Store(Custody, Protocol):
     """What we keep. Every write is one transaction, durable (fsynced) when the call returns.
 
     All writes raise UnavailableError when the database cannot take them; then nothing was written.
@@ -334,15 +338,6 @@ class Store(Protocol):
         in the same transaction, so that a crash leaves none that nobody knows. From then on no decision changes
         such a task, and reports that come for it are not kept.
         """
-
-    async def doomed(self, now: datetime, limit: int) -> list[str]:
-        """Return objects of erased tasks that are to be removed and whose moment has come."""
-
-    async def put_off_objects(self, object_keys: Sequence[str], until: datetime) -> None:
-        """Leave objects that could not be removed alone until then."""
-
-    async def forget_objects(self, object_keys: Sequence[str], now: datetime) -> None:
-        """Forget the names of removed objects whose moment has come."""
 
     async def events(self, task_id: UUID | None, *, after: int = 0, limit: int = 1000) -> list[RecordedEvent]:
         """Return events with an id above ``after``, of one task or of all, oldest first."""

@@ -80,8 +80,11 @@ class Objects(Protocol):
         Raises UnavailableError, and whatever ``chunks`` raises; then no file stays.
         """
 
-    async def keep_file(self, path: Path, key: str) -> None:
-        """Move a local file into the store. Raises MediaInterruptedError when the store cannot take it."""
+    async def keep_file(self, path: Path, key: str, *, replace: bool = False) -> None:
+        """Move a local file into the store. Raises MediaInterruptedError when the store cannot take it.
+
+        Other bytes that lie there are in its way, unless they are to be replaced.
+        """
 
     async def keep_bytes(self, data: bytes, key: str) -> None:
         """Store bytes. Raises UnavailableError when the store cannot take them."""

@@ -1,0 +1,32 @@
+"""What rows and the artifact store owe each other: no object that nobody knows of, none taken away that is named."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+from typing import Protocol
+from uuid import UUID
+
+
+class Custody(Protocol):
+    """Who makes an object, and who removes it. Several rows may name one."""
+
+    async def claim_object(self, object_key: str, holder: UUID, *, now: datetime, lease: timedelta) -> bool:
+        """Say that ``holder`` is about to make an object; False while somebody is removing it.
+
+        The claim ends with a decision of that holder, and lasts a lease when it is not prolonged with that on its
+        artifact. An object whose claim ran out is removed, unless something names it.
+        """
+
+    async def condemn(
+        self, now: datetime, limit: int, *, lease: timedelta, only: Collection[str] | None = None
+    ) -> list[str]:
+        """Return objects that nothing names and nobody makes, for the caller to remove within ``lease``.
+
+        Until then nobody else removes them, and until they are forgotten nobody makes them. ``only`` narrows it to
+        some of those that are to be removed.
+        """
+
+    async def put_off_objects(self, object_keys: Sequence[str], until: datetime) -> None:
+        """Leave condemned objects that could not be removed alone until then."""
+
+    async def forget_objects(self, object_keys: Sequence[str]) -> None:
+        """Forget the names of condemned objects that are removed."""

@@ -1,0 +1,48 @@
+"""The part of the store that speaks of objects; what a method does lies in ``custody``."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from receiver.storage import custody
+from receiver.storage.claiming import Claims
+from receiver.storage.engine import Engine
+
+
+class Custodian:
+    """``receiver.lifecycle.ports.custody.Custody`` in a database; the store is one."""
+
+    def __init__(self, engine: Engine, claims: Claims) -> None:
+        self._engine = engine
+        self._claims = claims
+        self._owner = claims.owner
+
+    async def claim_object(self, object_key: str, holder: UUID, *, now: datetime, lease: timedelta) -> bool:
+        return await self._engine.write(
+            lambda connection: custody.claim(
+                connection, object_key, holder, self._claims.moment(connection, now) + lease
+            )
+        )
+
+    async def condemn(
+        self, now: datetime, limit: int, *, lease: timedelta, only: Collection[str] | None = None
+    ) -> list[str]:
+        def condemned(connection: Connection) -> list[str]:
+            claim = self._claims.claim(connection, now, limit, lease)
+            if only is None:
+                custody.expire(connection, claim.now, limit)
+            return custody.condemn(connection, claim, now, only)
+
+        # Most of the time there is nothing, and to write nothing is a transaction all the same.
+        waiting = await self._engine.read(
+            lambda connection: custody.is_waiting(connection, max(now, self._claims.moment(connection, now)))
+        )
+        return await self._engine.write(condemned) if waiting else []
+
+    async def put_off_objects(self, object_keys: Sequence[str], until: datetime) -> None:
+        await self._engine.write(lambda connection: custody.put_off(connection, object_keys, until))
+
+    async def forget_objects(self, object_keys: Sequence[str]) -> None:
+        await self._engine.write(lambda connection: custody.forget(connection, object_keys))
