@@ -1,13 +1,16 @@
 """One output of a task as we keep it, and the audio we hold of it."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from urllib.parse import urlsplit
 from uuid import UUID
 
 from receiver.domain.report import Via
 from receiver.domain.values import quick
+
+#: A link that dies within this time, its audio not fetched yet, is a matter for a person.
+LINK_AT_RISK = timedelta(minutes=15)
 
 
 class ArtifactStatus(StrEnum):

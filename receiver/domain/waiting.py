@@ -1,11 +1,12 @@
 """What a task under way is waiting for, in words for whoever asks why nothing happens."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from receiver.domain.errors import ErrorCode, TaskError
-from receiver.domain.result import ArtifactStatus
+from receiver.domain.result import LINK_AT_RISK, ArtifactStatus, Result
 from receiver.domain.task import Status, Task, Work
 
 
@@ -67,7 +68,7 @@ def waiting(
     if trouble is not None:
         return Waiting(WaitsFor.STORAGE, f"our own database takes nothing ({trouble}); it is tried again and again")
     if task.status is Status.COLLECTING:
-        return _audio(task)
+        return _audio(task, now)
     name = task.provider
     if not has_key:
         return Waiting(WaitsFor.KEY, f"no key is set for {name}: set {name.upper()}_API_KEY and start again")
@@ -114,9 +115,24 @@ def _next_step(task: Task, why: str) -> Waiting | None:
     return Waiting(WaitsFor.POLL, f"our next look at {name}", task.due_at)
 
 
-def _audio(task: Task) -> Waiting | None:
-    pending = [result.artifact for result in task.results if result.artifact.status is ArtifactStatus.PENDING]
-    failed = next((artifact for artifact in pending if artifact.error is not None), None)
+def _audio(task: Task, now: datetime) -> Waiting | None:
+    pending = [result for result in task.results if result.artifact.status is ArtifactStatus.PENDING]
+    if not pending:
+        return None
+    dying = _dying(pending, now)
+    failed = next((result.artifact for result in pending if result.artifact.error is not None), None)
     if failed is None:
-        return Waiting(WaitsFor.AUDIO, "its audio is being fetched") if pending else None
-    return Waiting(WaitsFor.AUDIO, f"fetching its audio did not work: {failed.error}", failed.due_at)
+        return Waiting(WaitsFor.AUDIO, f"its audio is being fetched{dying}")
+    return Waiting(WaitsFor.AUDIO, f"fetching its audio did not work: {failed.error}{dying}", failed.due_at)
+
+
+def _dying(pending: Sequence[Result], now: datetime) -> str:
+    """Say by when the audio is to be fetched, when that is soon."""
+    ends = [result.link_expires_at for result in pending if result.link_expires_at is not None]
+    left = min(ends, default=now + 2 * LINK_AT_RISK) - now
+    if left > LINK_AT_RISK:
+        return ""
+    if left <= timedelta():
+        return "; its link has expired"
+    minutes = -(-left // timedelta(minutes=1))
+    return f"; its link dies in {minutes} minute{'s' if minutes > 1 else ''}"

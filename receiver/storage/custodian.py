@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from receiver.storage import custody
+from receiver.storage import custody, leases
 from receiver.storage.claiming import Claims
 from receiver.storage.engine import Engine
 
@@ -46,3 +46,8 @@ class Custodian:
 
     async def forget_objects(self, object_keys: Sequence[str]) -> None:
         await self._engine.write(lambda connection: custody.forget(connection, object_keys))
+
+    async def links_dying(self, *, before: datetime, waits_since: datetime) -> int:
+        return await self._engine.read(
+            lambda connection: leases.links_dying(connection, before=before, waits_since=waits_since)
+        )

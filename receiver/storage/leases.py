@@ -2,10 +2,10 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import Connection, bindparam, func, select, update
+from sqlalchemy import Connection, and_, bindparam, case, func, literal, or_, select, update
 
 from receiver.domain.task import Task, Work
 from receiver.lifecycle.ports import ArtifactWork, Decide, Queue
@@ -18,6 +18,7 @@ from receiver.storage.outbox_tables import deliveries
 from receiver.storage.saving import Batch
 from receiver.storage.statements import Chosen, run
 from receiver.storage.tables import artifacts, inbox, tasks
+from receiver.storage.types import Span
 
 _log = logging.getLogger("receiver.storage")
 
@@ -49,10 +50,22 @@ CLAIM_TASKS = (
     .values(lease_until=bindparam("until"), lease_owner=bindparam("owner"))
     .returning(tasks.columns.key)
 )
+#: By when an artifact is to be fetched: before its link dies, and at any rate within a day of falling due. So what
+#: has no such link is passed over for a day and no longer, however many others come. A link that is dead already is
+#: in no hurry: to fetch those first would let the next ones die too (the domino effect of earliest deadline first).
+_WITHIN = timedelta(days=1)
+_latest = artifacts.columns.free_at + literal(_WITHIN, Span)
+_WANTED_BY = case(
+    (
+        and_(artifacts.columns.link_expires_at > bindparam("now"), artifacts.columns.link_expires_at < _latest),
+        artifacts.columns.link_expires_at,
+    ),
+    else_=_latest,
+)
 _DUE_ARTIFACTS = (
     select(artifacts.columns.task_key, artifacts.columns.position)
     .where(artifacts.columns.free_at <= bindparam("now"))
-    .order_by(artifacts.columns.link_expires_at.nulls_last(), artifacts.columns.free_at)
+    .order_by(_WANTED_BY)
     .limit(bindparam("most"))
     .with_for_update(skip_locked=True)
 )
@@ -60,7 +73,7 @@ CLAIM_ARTIFACTS = (
     update(artifacts)
     .where(Chosen(artifacts, _DUE_ARTIFACTS))
     .values(lease_until=bindparam("until"), lease_owner=bindparam("owner"))
-    .returning(artifacts.columns.task_key, artifacts.columns.result_id, artifacts.columns.link_expires_at)
+    .returning(artifacts.columns.task_key, artifacts.columns.result_id)
 )
 #: The first row of the next provider after one, for a kind of work: its ``free_at`` is that provider's least. To step
 #: from provider to provider reads a row of each; a minimum over all would read every task with work.
@@ -69,6 +82,11 @@ NEXT_PROVIDER = (
     .where(tasks.columns.work == bindparam("of_work"), tasks.columns.provider > bindparam("after"))
     .order_by(tasks.columns.provider, tasks.columns.free_at)
     .limit(1)
+)
+LINKS_DYING = select(func.count()).where(
+    artifacts.columns.free_at.is_not(None),
+    artifacts.columns.link_expires_at <= bindparam("before"),
+    or_(artifacts.columns.attempts > 0, artifacts.columns.due_at <= bindparam("waits_since")),
 )
 NEXT_ARTIFACT = select(func.min(artifacts.columns.free_at)).where(artifacts.columns.free_at.is_not(None))
 NEXT_REPORT = (
@@ -115,14 +133,26 @@ def lease_tasks(connection: Connection, work: Work, provider: str, claim: Claim,
 
 
 def lease_artifacts(connection: Connection, claim: Claim) -> list[ArtifactWork]:
-    """Claim results to collect, those whose link dies first foremost."""
+    """Claim results to collect, in the order in which their links die; see ``_WANTED_BY``."""
     claimed = connection.execute(
         CLAIM_ARTIFACTS,
         {"now": claim.now, "until": claim.until, "owner": claim.owner, "most": claim.limit},
     ).all()
-    held = load(connection, list({task_key: None for task_key, _, _ in claimed}))
-    urgent = sorted(claimed, key=lambda row: (row[2] is None, row[2]))
-    return [ArtifactWork(held[task_key].task, result_id) for task_key, result_id, _ in urgent]
+    held = load(connection, list({task_key: None for task_key, _ in claimed}))
+    leased = [ArtifactWork(held[task_key].task, result_id) for task_key, result_id in claimed]
+    return sorted(leased, key=lambda work: _wanted_by(work, claim.now))
+
+
+def _wanted_by(work: ArtifactWork, now: datetime) -> datetime:
+    """The same as ``_WANTED_BY``, for what was claimed together."""
+    result = next(result for result in work.task.results if result.id == work.result_id)
+    latest, dies_at = (result.artifact.due_at or now) + _WITHIN, result.link_expires_at
+    return dies_at if dies_at is not None and now < dies_at < latest else latest
+
+
+def links_dying(connection: Connection, *, before: datetime, waits_since: datetime) -> int:
+    """Count artifacts that wait for long already and whose link is dead by a moment."""
+    return connection.execute(LINKS_DYING, {"before": before, "waits_since": waits_since}).scalar_one()
 
 
 def prolong_artifacts(connection: Connection, result_ids: Sequence[UUID], claim: Claim) -> set[UUID]:

@@ -129,6 +129,7 @@ CATALOGUE: Mapping[str, Measure] = {
     ),
     "oldest_due_seconds": _gauge("how long the oldest work that nobody has taken up is due", queue=_QUEUES),
     # Audio that stays.
+    "links_dying": _gauge("results not fetched for a minute or more, whose link dies within 15 minutes"),
     "collect_seconds": _histogram("to fetch, check and keep the audio of a result", provider=PROVIDERS),
     "media_refused": _counter("definite refusals of audio: links gone, no audio, not whole", provider=PROVIDERS),
     "media_interrupted": _counter("downloads broken off, tried again", provider=PROVIDERS),

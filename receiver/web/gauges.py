@@ -4,6 +4,7 @@ import asyncio
 import logging
 from datetime import timedelta
 
+from receiver.domain.result import LINK_AT_RISK
 from receiver.domain.task import Status
 from receiver.lifecycle.ports import Ports, Queue
 from receiver.web.context import Context
@@ -17,7 +18,9 @@ STORE_SECONDS = 5.0
 #: Why a provider rests, and the other reasons there may be, of which a series is made when they occur.
 PAUSES = ("auth", "balance", "rate")
 _OPEN = tuple(status for status in Status if not status.terminal)
-_OF_THE_STORE = ("tasks_open", "tasks_overdue", "oldest_due_seconds", "provider_paused")
+_OF_THE_STORE = ("tasks_open", "tasks_overdue", "oldest_due_seconds", "links_dying", "provider_paused")
+#: Audio that waits for less than this is under way like any other, however short its link lives.
+_PATIENCE = timedelta(minutes=1)
 _SECOND = timedelta(seconds=1)
 _log = logging.getLogger("receiver.web")
 
@@ -74,6 +77,8 @@ async def _due(ports: Ports) -> None:
     for queue in Queue:
         seconds = max(0.0, (now - due.get(queue, now)) / _SECOND)
         ports.metrics.gauge("oldest_due_seconds", seconds, queue=queue.value)
+    dying = await ports.store.links_dying(before=now + LINK_AT_RISK, waits_since=now - _PATIENCE)
+    ports.metrics.gauge("links_dying", dying)
 
 
 async def _pauses(ports: Ports) -> None:

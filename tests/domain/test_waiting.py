@@ -97,6 +97,24 @@ def test_audio_that_could_not_be_fetched_is_waited_for_with_the_reason() -> None
     assert "HTTP 403" in found.message
 
 
+@pytest.mark.parametrize(
+    ("left", "words"),
+    [
+        (timedelta(minutes=20), "its audio is being fetched"),
+        (timedelta(minutes=14, seconds=1), "its audio is being fetched; its link dies in 15 minutes"),
+        (timedelta(seconds=20), "its audio is being fetched; its link dies in 1 minute"),
+        (timedelta(seconds=-1), "its audio is being fetched; its link has expired"),
+    ],
+)
+def test_a_link_that_dies_soon_is_told_with_what_is_waited_for(left: timedelta, words: str) -> None:
+    one = Result(UUID(int=3), 0, "one", Via.POLL, NOW, UUID(int=4), artifact=Artifact(due_at=NOW))
+    results = (one, replace(one, id=UUID(int=5), index=1, link_expires_at=NOW + left))
+    task = replace(SUBMITTED, status=Status.COLLECTING, work=None, due_at=None, results=results)
+    found = waiting(task, NOW, resting=None, has_key=True)
+    assert found is not None
+    assert found.message == words
+
+
 @pytest.mark.parametrize("status", [status for status in Status if status.terminal])
 def test_a_task_that_has_ended_waits_for_nothing(status: Status) -> None:
     assert waiting(replace(SUBMITTED, status=status), NOW, resting=RESTING, has_key=False) is None

@@ -177,6 +177,42 @@ async def test_artifacts_whose_link_dies_first_are_claimed_first(store: SqlStore
     assert await collectable(store, now=NOW + SECOND) == [future]
 
 
+async def test_no_artifact_waits_for_ever_behind_links_that_die_sooner(store: SqlStore) -> None:
+    """What has no link that dies is next a day after it fell due, though there is no end of those that have."""
+    endless = result(0)
+    await waiting(store, endless)
+    day = timedelta(days=1)
+    for hours in (1, 12, 23):
+        now = NOW + timedelta(hours=hours)
+        sooner = replace(result(1), link_expires_at=now + timedelta(minutes=30), artifact=Artifact(due_at=now))
+        one = await waiting(store, sooner)
+        assert await collectable(store, now=now, limit=1) == [sooner]
+        await store.apply([changing(one, with_artifact(Artifact(status=ArtifactStatus.STORED)))])
+    now = NOW + day
+    dies_later = replace(result(1), link_expires_at=now + SECOND, artifact=Artifact(due_at=now))
+    await waiting(store, dies_later)
+    assert await collectable(store, now=now, limit=1) == [endless]
+
+
+async def test_links_that_are_dead_already_are_in_no_hurry(store: SqlStore) -> None:
+    dead, dying = replace(result(0), link_expires_at=NOW), replace(result(1), link_expires_at=NOW + 9 * SECOND)
+    await waiting(store, dead)
+    await waiting(store, dying)
+    assert await collectable(store, limit=1) == [dying]
+    assert await collectable(store, limit=1) == [dead]
+
+
+async def test_links_are_dying_that_were_tried_or_wait_for_long(store: SqlStore) -> None:
+    soon, minute = NOW + 9 * SECOND, timedelta(minutes=1)
+    fresh = replace(result(0), link_expires_at=soon)
+    waits = replace(result(1), link_expires_at=soon, artifact=Artifact(due_at=NOW - minute))
+    tried = replace(result(2), link_expires_at=soon, artifact=Artifact(due_at=NOW + minute, attempts=1))
+    lives = replace(result(3), link_expires_at=NOW + 9 * minute, artifact=Artifact(due_at=NOW - minute))
+    done = replace(result(4), link_expires_at=soon, artifact=Artifact(status=ArtifactStatus.STORED, attempts=1))
+    await waiting(store, fresh, waits, tried, lives, done)
+    assert await store.links_dying(before=NOW + minute, waits_since=NOW - minute) == 2
+
+
 async def test_work_on_an_artifact_brings_its_task_whole(store: SqlStore) -> None:
     one = await waiting(store, result(0), result(1))
     leased = await store.lease_artifacts(now=NOW, limit=10, lease=LEASE)

@@ -36,6 +36,7 @@ STATEMENTS: dict[str, ClauseElement] = {
     "claim artifacts": leases.CLAIM_ARTIFACTS,
     "claim reports": reports.CLAIM,
     "next work of a provider": leases.NEXT_PROVIDER,
+    "links that die": leases.LINKS_DYING,
     "next artifact": leases.NEXT_ARTIFACT,
     "next report": leases.NEXT_REPORT,
     "overdue": sweeping.late(now=NOW, lost_before=NOW, limit=5, askable=["runware"]),

@@ -206,6 +206,7 @@ class MemoryStore:
         self.filters: list[TaskFilter] = []
         self.bodies: dict[UUID, tuple[UUID, StoredReport]] = {}
         self.pings = 0
+        self.dying = 0
         self.looks = 0
         self.fault: Exception | None = None
         self.trouble: str | None = None
@@ -295,6 +296,9 @@ class MemoryStore:
         self._check()
         counts = Counter((task.provider, task.status, task.overdue) for task in self.by_id.values())
         return [UnderWay(*kind, count) for kind, count in counts.items() if not kind[1].terminal]
+
+    async def links_dying(self, *, before: datetime, waits_since: datetime) -> int:
+        return self.dying
 
     async def next_due(self) -> Mapping[Queue, datetime]:
         self._check()

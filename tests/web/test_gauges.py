@@ -48,6 +48,13 @@ async def test_how_long_the_oldest_work_is_due_is_told_by_queue(world: World) ->
     assert {told[queue] for queue in Queue if queue is not Queue.POLL} == {0}
 
 
+async def test_links_that_die_before_their_audio_is_fetched_are_told(world: World) -> None:
+    world.store.dying = 3
+    async with scraping(world) as http:
+        await http.get("/metrics")
+    assert world.metrics.gauges["links_dying",] == 3
+
+
 async def test_a_provider_that_rests_is_told_with_the_reason_until_it_does_not(world: World) -> None:
     until = NOON + timedelta(seconds=60)
     world.store.paused = {"runware": Pause("runware", until, TaskError(ErrorCode.BALANCE, "no credit"))}

@@ -30,3 +30,6 @@ class Custody(Protocol):
 
     async def forget_objects(self, object_keys: Sequence[str]) -> None:
         """Forget the names of condemned objects that are removed."""
+
+    async def links_dying(self, *, before: datetime, waits_since: datetime) -> int:
+        """Count results without their audio whose link is dead by a moment: those tried before, or due since then."""

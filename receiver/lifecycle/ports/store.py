@@ -261,7 +261,10 @@ class Store(Custody, Protocol):
         """Give a claimed report back until ``due_at``, the attempt uncounted."""
 
     async def lease_artifacts(self, *, now: datetime, limit: int, lease: timedelta) -> list[ArtifactWork]:
-        """Claim results to collect, those whose link dies first foremost among the due."""
+        """Claim results to collect, in the order in which the links of the due die; nobody waits for ever.
+
+        One without such a link counts as one that dies a day after falling due, and so does one whose link is dead.
+        """
 
     async def prolong_artifacts(self, result_ids: Sequence[UUID], *, now: datetime, lease: timedelta) -> set[UUID]:
         """Let claims on artifacts last ``lease`` from now on; return those that are this instance's still."""
