@@ -121,7 +121,8 @@ async def _remove(ports: Ports, only: Sequence[str] | None) -> Swept:
         return Swept(0)
     now, began = ports.system.now(), ports.system.monotonic()
     names = await ports.store.condemn(now, SWEPT if only is None else len(only), lease=REMOVING, only=only)
-    ports.system.checkpoint("erase.after_condemn")
+    if names:
+        ports.system.checkpoint("erase.after_condemn")
     gone: list[str] = []
     fault, in_a_row = None, 0
     for name in names:

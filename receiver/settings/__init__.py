@@ -204,7 +204,7 @@ class Settings(BaseSettings):
         return value.lower()
 
     @classmethod
-    def settings_customisesources(
+    def settings_customise_sources(
         cls,
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,

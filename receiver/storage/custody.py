@@ -8,7 +8,7 @@ writer. Nothing is counted: a count that one fault made wrong would stay wrong.
 """
 
 from collections.abc import Collection, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 from sqlalchemy import BigInteger, Connection, Select, bindparam, delete, func, literal, or_, select, update
@@ -22,6 +22,7 @@ from receiver.storage.tables import artifacts
 
 #: What the hashes of names begin with, so that they are not those of other locks.
 _NAMES = 0x6F62_6A73
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 DUE = (
     select(doomed_objects.columns.object_key)
@@ -126,6 +127,13 @@ def condemn(connection: Connection, claim: Claim, now: datetime, only: Collectio
     ):
         connection.execute(update(doomed_objects).where(columns.object_key.in_(those)).values(values))
     return sorted(gone)
+
+
+def void(connection: Connection) -> None:
+    """Let nobody make or remove anything any more: whoever did is dead."""
+    connection.execute(update(object_claims).values(until=_LONG_AGO))
+    removing = doomed_objects.columns.removing
+    connection.execute(update(doomed_objects).where(removing).values(removing=False, until=_LONG_AGO))
 
 
 def put_off(connection: Connection, object_keys: Sequence[str], until: datetime) -> None:

@@ -202,6 +202,8 @@ def void(connection: Connection, owner: UUID | None = None) -> None:
             # Only a task with work has a lease; the index of due work is smaller than the table.
             statement = statement.where(tasks.columns.work.is_not(None))
         connection.execute(statement.values(lease_until=None, lease_owner=None))
+    if owner is None:
+        custody.void(connection)
 
 
 def next_due(connection: Connection) -> Mapping[Queue, datetime]:

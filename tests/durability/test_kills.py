@@ -36,7 +36,8 @@ CHECKPOINTS = {
 
 
 #: Come by only when somebody asks for it; the test of its kill stands below.
-ASKED_FOR = {"erase.after_rows", "upload.after_promise", "upload.after_object"}
+AMID_ERASING = ("erase.after_rows", "erase.after_condemn")
+ASKED_FOR = {*AMID_ERASING, "upload.after_promise", "upload.after_object"}
 #: Come by only when somebody is told; what was on its way may have arrived when they are reached, or not.
 TOLD = ("notify.before_send", "notify.after_send", "notify.after_record")
 
@@ -103,8 +104,9 @@ def test_after_a_kill_amid_notifying_everything_is_told_under_the_same_ids(tmp_p
             assert again or name != "notify.after_send"
 
 
-def test_after_a_kill_amid_erasing_the_next_start_removes_the_audio(tmp_path: Path) -> None:
-    with running(tmp_path, settings={"RECEIVER_KILL_AT": "erase.after_rows"}) as stack:
+@pytest.mark.parametrize("name", AMID_ERASING)
+def test_after_a_kill_amid_erasing_the_next_start_removes_the_audio(tmp_path: Path, name: str) -> None:
+    with running(tmp_path, settings={"RECEIVER_KILL_AT": name}) as stack:
         task = stack.wait_for(stack.submit("runware", metadata={"user": "17"})["id"])
 
         def audio() -> list[Path]:
