@@ -39,10 +39,11 @@ is durable. Never bodies, tokens or signed links.
 settings is every setting with its meaning and default, read once.
 
 lifecycle is what we do with a task, one verb for each file: submit, accept, poll, settle, collect, sweep, operate,
-adopt, erase, replay. A step reaches the world through ports, and other steps only through the store. Below the steps
-lies what several of them need: record writes down what came of one, reading understands a report, rules gathers what
-a decision needs, pace keeps to the rate of a provider, reception knows how it takes what is submitted, resting who
-takes nothing for now, standings keeps that, for one process or for all, lateness measures how long work waited.
+adopt, erase, replay, retire. A step reaches the world through ports, and other steps only through the store. Below
+the steps lies what several of them need: record writes down what came of one, reading understands a report, rules
+gathers what a decision needs, pace keeps to the rate of a provider, reception knows how it takes what is submitted,
+resting who takes nothing for now, standings keeps that, for one process or for all, lateness measures how long work
+waited.
 
 domain is what is true: tasks and their states, reports, results, events, deliveries, tokens, the schedule
 of looking, errors. Standard library only; it is told the time, it never asks.

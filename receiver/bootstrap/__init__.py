@@ -152,6 +152,8 @@ async def opened(
                 )
             )
             objects = await stack.enter_async_context(open_objects(artifact_store(loaded), bucket_access(loaded)))
+            if artifact_store(loaded).startswith("memory:"):
+                _log.warning("artifacts_in_memory", extra={"meaning": "audio is gone when this process ends"})
         except (UnavailableError, OSError, ValueError) as error:
             raise StartError(str(error)) from error
         outbound = await stack.enter_async_context(
@@ -189,6 +191,7 @@ async def opened(
             callback_room_bytes=max(256 * 1024 * 1024, settings.max_callback_bytes),
             max_request_bytes=settings.max_request_bytes,
             request_room_bytes=max(160 * 1024 * 1024, settings.max_request_bytes),
+            download_link_seconds=settings.download_link_seconds,
             api_url=settings.api_url,
             api_hosts=frozenset(name.strip().lower() for name in settings.api_hosts.split(",") if name.strip()),
             loopback=loopback,

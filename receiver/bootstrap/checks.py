@@ -92,10 +92,20 @@ def check_places(loaded: Loaded) -> None:
     url = loaded.settings.database_url
     if url is not None and not is_shared(url) and not url.startswith("sqlite:///"):
         raise StartError("RECEIVER_DATABASE_URL must be sqlite:///<path> or postgresql://<user>@<host>/<database>")
+    location = artifact_store(loaded)
     try:
-        check_location(artifact_store(loaded))
+        check_location(location)
     except ValueError as error:
         raise StartError(f"RECEIVER_ARTIFACT_STORE_URL: {error}") from error
+    if location.startswith("memory:") and shares_database(loaded):
+        raise StartError(
+            "RECEIVER_ARTIFACT_STORE_URL: memory:// belongs to one process alone, and RECEIVER_DATABASE_URL may be "
+            "shared by several; give a folder that all of them share, or s3://bucket"
+        )
+    if loaded.settings.download_link_seconds and not location.startswith("s3:"):
+        raise StartError(
+            "RECEIVER_DOWNLOAD_LINK_SECONDS needs RECEIVER_ARTIFACT_STORE_URL=s3://…: only a bucket gives out links"
+        )
 
 
 def shares_database(loaded: Loaded) -> bool:

@@ -40,6 +40,27 @@ def erase(task: Task, now: datetime) -> Change:
     return Change(husk, (*events, Event(EventType.TASK_ERASED, now)))
 
 
+def retire_audio(task: Task, ended_before: datetime, now: datetime) -> Change | None:
+    """Let go the audio of a task that ended before a moment; None when it did not, or has none.
+
+    What the audio was stays told: its size, hash and length. Audio that is still to be fetched stays so.
+    """
+    if not task.status.terminal or task.completed_at is None or task.completed_at >= ended_before:
+        return None
+    kept = [result for result in task.results if result.artifact.status is ArtifactStatus.STORED]
+    if not kept:
+        return None
+    gone = {
+        result.id: replace(result, artifact=replace(result.artifact, status=ArtifactStatus.ERASED, object_key=None))
+        for result in kept
+    }
+    return Change(
+        replace(task, results=tuple(gone.get(result.id, result) for result in task.results)),
+        tuple(Event(EventType.RESULT_ERASED, now, {"result_id": str(result.id)}) for result in kept),
+        discarded=tuple((result.artifact.object_key, now) for result in kept if result.artifact.object_key),
+    )
+
+
 def _husk(result: Result) -> Result:
     return replace(
         result,

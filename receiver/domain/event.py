@@ -33,6 +33,7 @@ class EventType(StrEnum):
     RESULT_RECEIVED = "result.received"
     RESULT_STORED = "result.stored"
     RESULT_FAILED = "result.failed"
+    RESULT_ERASED = "result.erased"
     DELIVERY_SENT = "delivery.sent"
     DELIVERY_FAILED = "delivery.failed"
     DELIVERY_DEAD = "delivery.dead"

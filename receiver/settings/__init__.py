@@ -14,7 +14,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from receiver.domain.delivery import read_secret
 from receiver.domain.endpoint import origin
-from receiver.lifecycle.ports import Limits, ProviderEntry
+from receiver.lifecycle.ports import Limits, ProviderEntry, Retention
 from receiver.settings.sources import PREFIX, SettingsError, key_of, misspelt, nearly_keys, sources
 
 #: A shorter secret could be guessed by asking.
@@ -65,6 +65,13 @@ class Settings(BaseSettings):
         None, description="name of the bucket's key; default: AWS_ACCESS_KEY_ID, or what the machine was given"
     )
     s3_secret_access_key: str | None = Field(None, description="the bucket's key itself; default as for its name")
+    download_link_seconds: int = Field(
+        0,
+        ge=0,
+        le=3600,
+        description="0: audio is served through the service. More: with s3://, callers are redirected to a link into "
+        "the bucket that lives so long",
+    )
     signing_keys: str | None = Field(
         None,
         description="kid:base64, comma separated; the first signs, all verify. Default: made on the first start. "
@@ -94,6 +101,15 @@ class Settings(BaseSettings):
     )
     refusal_seconds: float = Field(
         8.0, gt=0, description="first gap after a link was refused; it doubles, and the fifth refusal ends it"
+    )
+    keep_audio_days: int | None = Field(
+        None, ge=1, le=36500, description="days after its task's end for which audio is kept; default: for ever"
+    )
+    keep_reports_days: int | None = Field(
+        None, ge=1, le=36500, description="the same for what providers said, verbatim; without it nothing is replayed"
+    )
+    keep_tasks_days: int | None = Field(
+        None, ge=1, le=36500, description="the same for tasks with all that belongs to them: audio, reports, timeline"
     )
     submit_concurrency: int = Field(8, ge=1, le=256, description="submits under way at once, per provider")
     poll_concurrency: int = Field(8, ge=1, le=256, description="polls under way at once, per provider")
@@ -238,6 +254,12 @@ class Settings(BaseSettings):
             max_unused_input_bytes=self.max_unused_input_bytes,
             refusal_gap=timedelta(seconds=self.refusal_seconds),
             poll_cost_seconds=self.poll_cost_seconds,
+            retention=Retention(
+                *(
+                    None if days is None else timedelta(days=days)
+                    for days in (self.keep_audio_days, self.keep_reports_days, self.keep_tasks_days)
+                )
+            ),
         )
 
 

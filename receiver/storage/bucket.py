@@ -3,13 +3,14 @@
 import heapq
 from collections.abc import AsyncIterable, AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from datetime import timedelta
 from itertools import count
 from pathlib import Path
 
 import obstore
 from anyio import to_thread
 from obstore.exceptions import AlreadyExistsError, BaseError
-from obstore.store import ObjectStore
+from obstore.store import ObjectStore, S3Store
 
 from receiver.domain.errors import MediaInterruptedError, NotFoundError, UnavailableError
 from receiver.lifecycle.ports import Fetched
@@ -81,6 +82,14 @@ class BucketObjects:
         # A bucket refuses an empty range and one that begins behind the end; for us they are empty.
         last = meta["size"] if end is None else min(end, meta["size"])
         yield self._pieces(key, start, last)
+
+    async def link(self, key: str, seconds: int) -> str | None:
+        """Return a link that the bucket's own key has signed; memory has none."""
+        checked_key(key)
+        if not isinstance(self._store, S3Store):
+            return None
+        with _told(key):
+            return str(await obstore.sign_async(self._store, "GET", key, timedelta(seconds=seconds)))
 
     async def remove(self, key: str) -> None:
         """Delete an object; one that is not there is no error."""

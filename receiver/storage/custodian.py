@@ -6,7 +6,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from receiver.storage import custody, leases
+from receiver.lifecycle.ports.custody import NameObjects
+from receiver.storage import custody, leases, retiring
 from receiver.storage.claiming import Claims
 from receiver.storage.engine import Engine
 
@@ -50,4 +51,15 @@ class Custodian:
     async def links_dying(self, *, before: datetime, waits_since: datetime) -> int:
         return await self._engine.read(
             lambda connection: leases.links_dying(connection, before=before, waits_since=waits_since)
+        )
+
+    async def with_audio(self, ended_before: datetime, limit: int) -> list[UUID]:
+        return await self._engine.read(lambda connection: retiring.with_audio(connection, ended_before, limit))
+
+    async def retire_reports(self, ended_before: datetime, limit: int) -> int:
+        return await self._engine.write(lambda connection: retiring.retire_reports(connection, ended_before, limit))
+
+    async def retire_tasks(self, ended_before: datetime, limit: int, objects: NameObjects) -> int:
+        return await self._engine.write(
+            lambda connection: retiring.retire_tasks(connection, ended_before, limit, objects)
         )

@@ -58,7 +58,7 @@ def erase(connection: Connection, task_keys: Sequence[UUID], plan: PlanErasing) 
         return 0, []
     dialect = connection.dialect
     run(connection, _ERASURES.ready(dialect, [(husk.key, husk.erased_at) for husk in husks]))
-    dropped = _objects(_OF_TASKS.rows(connection, keys))
+    dropped = objects_of_tasks(connection, keys)
     batch.doom(doomed)
     batch.drop(dropped)
     given_up = inputs.released(connection, keys, husks[0].erased_at or husks[0].created_at)
@@ -76,6 +76,11 @@ def erase(connection: Connection, task_keys: Sequence[UUID], plan: PlanErasing) 
 def objects_of(connection: Connection, report_ids: Sequence[UUID]) -> dict[UUID, Doomed | None]:
     """Return reports that are not to be kept, each with the object that holds its body, if one does."""
     return _objects(_OF_REPORTS.rows(connection, report_ids))
+
+
+def objects_of_tasks(connection: Connection, task_keys: Sequence[UUID]) -> dict[UUID, Doomed | None]:
+    """Return all reports of tasks, as ``objects_of`` does."""
+    return _objects(_OF_TASKS.rows(connection, task_keys))
 
 
 def _objects(rows: Iterable[Columns]) -> dict[UUID, Doomed | None]:

@@ -127,6 +127,11 @@ class FolderObjects:
         with file:
             yield _pieces(file.fileno(), start, end)
 
+    async def link(self, key: str, seconds: int) -> str | None:  # noqa: ARG002 - the port's
+        """A folder is reached through us alone."""
+        checked_key(key)
+        return None
+
     async def remove(self, key: str) -> None:
         """Delete an object for good, and the folders it leaves empty."""
         path = self._path(key)

@@ -76,6 +76,10 @@ _MEDIA_TYPES = dict.fromkeys((*_EXTENSIONS, BYTES))
             206: Answer(
                 "The range asked for.", _MEDIA_TYPES, {**_HEADERS, "Content-Range": "Which bytes of how many."}
             ),
+            302: Answer(
+                "The audio lies in the artifact store, at a link for a short while.",
+                headers={"Location": "Where to fetch it."},
+            ),
             304: Answer("The caller has these bytes already.", headers=_HEADERS),
         },
         (
@@ -87,6 +91,7 @@ _MEDIA_TYPES = dict.fromkeys((*_EXTENSIONS, BYTES))
         problems=(
             problems.NOT_FOUND,
             problems.NOT_STORED,
+            problems.ERASED,
             problems.RANGE_NOT_SATISFIABLE,
             problems.INVALID_REQUEST,
         ),
@@ -102,6 +107,8 @@ async def audio(context: Context, request: Request) -> Response:
     if result is None:
         raise NotFoundError
     artifact = result.artifact
+    if artifact.status is ArtifactStatus.ERASED:
+        raise ProblemError(problems.ERASED)
     if artifact.status is not ArtifactStatus.STORED or artifact.object_key is None or artifact.size is None:
         raise ProblemError(problems.NOT_STORED, f"its status is {artifact.status.value}")
     media_type, extension = _kind(artifact)
@@ -115,6 +122,11 @@ async def audio(context: Context, request: Request) -> Response:
     }
     if is_known(header(request.scope, b"if-none-match"), etag):
         return Response(status_code=304, headers=headers)
+    seconds = context.config.download_link_seconds
+    if seconds and request.method == "GET":
+        link = await context.ports.objects.link(artifact.object_key, seconds)
+        if link is not None:
+            return _elsewhere(link)
     start, end, status = 0, artifact.size, 200
     wanted = wanted_range(request.scope, etag)
     if wanted is not None:
@@ -126,6 +138,13 @@ async def audio(context: Context, request: Request) -> Response:
         return Response(status_code=status, headers=headers, media_type=media_type)
     return StoredBytes(
         context.ports.objects, artifact.object_key, start, end, status=status, headers=headers, media_type=media_type
+    )
+
+
+def _elsewhere(link: str) -> Response:
+    """Send a caller to the artifact store. Whoever sees the link may fetch the audio, so nobody keeps it."""
+    return Response(
+        status_code=302, headers={"Location": link, "Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
     )
 
 

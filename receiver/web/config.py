@@ -23,9 +23,10 @@ class WebConfig:
     """The settings of the web side; sizes in bytes.
 
     ``api_keys`` are as given, ``secret`` or ``id:secret``. ``secrets`` are further strings that no answer may show,
-    such as the providers' keys. ``api_url`` is the base of links shown to callers, without a slash at its end; None
-    means relative links. With ``api_hosts`` the private side answers to these names only; with ``loopback`` (we
-    listen on a loopback address) to loopback names and these.
+    such as the providers' keys. ``download_link_seconds``: how long a link to the artifact store lives to which
+    callers of audio are redirected, 0 for none. ``api_url`` is the base of links shown to callers, without a slash at
+    its end; None means relative links. With ``api_hosts`` the private side answers to these names only; with
+    ``loopback`` (we listen on a loopback address) to loopback names and these.
 
     ``callback_room_bytes`` and ``request_room_bytes`` bound what all large bodies under way may take together.
     ``draining`` turns true when the process is about to stop: whoever waits is answered at once. ``metrics_page``
@@ -51,6 +52,7 @@ class WebConfig:
     max_streams: int = 64
     heartbeat_seconds: float = 15.0
     slow_reader_seconds: float = 30.0
+    download_link_seconds: int = 0
     api_url: str | None = None
     api_hosts: frozenset[str] = frozenset()
     loopback: bool = False

@@ -48,6 +48,7 @@ CONFIGURED = Kind("endpoint-configured", 409, "This endpoint is changed by RECEI
 ENDPOINT_TAKEN = Kind("endpoint-taken", 409, "There is an endpoint with this URL already")
 TOO_MANY_ENDPOINTS = Kind("too-many-endpoints", 409, "There are as many endpoints as are kept")
 NOT_STORED = Kind("not-stored", 404, "The audio is not in our storage")
+ERASED = Kind("audio-erased", 410, "The audio was erased")
 METHOD_NOT_ALLOWED = Kind("method-not-allowed", 405, "This address does not take that method")
 TOO_SLOW = Kind("body-too-slow", 408, "The body did not arrive in time")
 TAKEN = Kind("generation-taken", 409, "Another task stands for this generation already")

@@ -19,6 +19,7 @@ from receiver.lifecycle.reception import Reception
 from receiver.lifecycle.resting import Resting
 from receiver.lifecycle.standings import OwnStandings, SharedStandings
 from receiver.worker.notifying import Notifying
+from receiver.worker.retiring import retiring
 from receiver.worker.watching import Clock, Concurrency, Hints, Outage, Places, Slots
 
 __all__ = ["Concurrency", "Hints", "Worker"]
@@ -57,7 +58,7 @@ class Worker:
         self._running: set[asyncio.Task[None]] = set()
         self._loops: list[asyncio.Task[None]] = []
         self._clock: asyncio.Task[None] | None = None
-        self._prolonging: asyncio.Task[None] | None = None
+        self._besides: list[asyncio.Task[None]] = []
         self._claims: dict[UUID, collect.Hold] = {}
         self._over = asyncio.Event()
         self._resting = Resting(ports.system)
@@ -91,14 +92,15 @@ class Worker:
             await notify.start(self._ports)
             self._loop(Queue.NOTIFY, self._notices.once)
         self._clock = asyncio.create_task(self._time(), name="time")
-        self._prolonging = asyncio.create_task(self._prolong(), name="prolong")
+        besides = {"prolong": self._prolong(), "retire": retiring(self._ports, self._over)}
+        self._besides = [asyncio.create_task(work, name=name) for name, work in besides.items()]
 
     @property
     def running(self) -> bool:
         """Whether it was started, is not to stop, and none of its loops has ended."""
-        if self._clock is None or self._prolonging is None or self._stopping.is_set():
+        if self._clock is None or self._stopping.is_set():
             return False
-        return not any(loop.done() for loop in (*self._loops, self._clock, self._prolonging))
+        return not any(loop.done() for loop in (*self._loops, self._clock, *self._besides))
 
     async def stop(self, seconds: float) -> None:
         """Lease nothing more, let what is under way end, and after ``seconds`` leave it to the next start."""
@@ -120,8 +122,7 @@ class Worker:
         await asyncio.gather(*self._running, return_exceptions=True)
         # Until here claims of work that was left to end were to last.
         self._over.set()
-        if self._prolonging is not None:
-            await self._prolonging
+        await asyncio.gather(*self._besides)
 
     def _loop(self, queue: Queue, once: Callable[[], Awaitable[bool]]) -> None:
         self._loops.append(asyncio.create_task(self._repeat(queue, once), name=queue.value))

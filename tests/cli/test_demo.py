@@ -80,9 +80,9 @@ def test_every_cover_arrives_whatever_the_surroundings_say_and_a_second_demo_may
     results = [result for task in tasks for result in task["results"]]
     assert [result["via"] for result in results] == ["callback", "callback", "callback", "poll"]
     kept = files(folder / "shown")
-    assert {result["id"] for result in results} == set(kept)
-    for result in results:
-        assert hashlib.sha256(kept[result["id"]].read_bytes()).hexdigest() == result["artifact"]["sha256"]
+    assert {result["artifact"]["sha256"] for result in results} == set(kept)
+    for name, path in kept.items():
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == name
     assert all_free(_URL.findall(err))
     assert "the-users-own" not in "".join(path.read_text() for path in (folder / "shown" / "logs").iterdir())
 

@@ -14,11 +14,12 @@ from receiver.cli.failures import CommandError, UsageError
 from receiver.sdk import Task
 from receiver.sdk.values import task_of
 from tests.cli.conftest import Said
-from tests.cli.fake_service import AUDIO, RESULT_ID, TASK_ID, result, succeeded, task
+from tests.cli.fake_service import AUDIO, TASK_ID, result, succeeded, task
 
 Typed = Callable[..., Said]
 
 
+NAME = hashlib.sha256(AUDIO).hexdigest()
 ERROR = {"code": "x", "message": "y", "retryable": False, "provider_code": None}
 
 
@@ -28,7 +29,7 @@ def entry(**changes: object) -> dict[str, Any]:
 
 
 def stored(folder: Path, content: bytes = AUDIO) -> Path:
-    path = folder / TASK_ID / f"{RESULT_ID}.mp3"
+    path = folder / NAME[:2] / f"{NAME}.mp3"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     return path
@@ -63,7 +64,7 @@ def test_a_task_whose_file_holds_what_the_provider_made_has_no_problem(folder: P
             "the ledger of the providers has 2 tasks, we have 1",
         ),
         (succeeded(), [entry(results=[])], "does not hold the bytes that the provider made"),
-        (succeeded(results=[result(id="91aa0c1d-2b3c-4d4e-8f50-616263646567")]), None, "not on disk"),
+        (succeeded(results=[result(artifact={**result()["artifact"], "sha256": "ab" * 32})]), None, "not on disk"),
     ],
     ids=["failed", "too few", "unknown", "twice", "other provider", "one more", "other bytes", "no file"],
 )
@@ -86,10 +87,10 @@ def test_the_table_names_each_file_whole_on_a_pipe_and_below_its_folder_on_a_ter
     assert piped[0].split() == ["task", "provider", "status", "via", "after", "cost", "file"]
     assert piped[1].split() == [TASK_ID, "runware", "succeeded", "callback", "24.1", "s", "$0.15", str(path)]
     assert narrow[1].split() == [TASK_ID, "runware", "succeeded", "callback", "24.1", "s", "$0.15"]
-    assert narrow[2] == f"  {TASK_ID}/{RESULT_ID}.mp3"
+    assert narrow[2] == f"  {NAME[:2]}/{NAME}.mp3"
     assert max(len(line) for line in narrow) <= 80
     middle = [line.plain for line in finale(exhibits, folder, width=120)]
-    assert f"{RESULT_ID}.mp3" in "".join(middle)
+    assert f"{NAME}.mp3" in "".join(middle)
     assert max(len(line) for line in middle) <= 120
 
 

@@ -25,7 +25,7 @@ def audio_of(stack: Stack, task: dict[str, Any]) -> list[Path]:
     for result in task["results"]:
         artifact = result["artifact"]
         assert artifact["status"] == "stored"
-        [path] = list((stack.folder / "data").rglob(f"{result['id']}.*"))
+        [path] = list((stack.folder / "data").rglob(f"{artifact['sha256']}.*"))
         content = path.read_bytes()
         assert hashlib.sha256(content).hexdigest() == artifact["sha256"]
         assert artifact["sha256"] in made

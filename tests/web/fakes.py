@@ -139,6 +139,7 @@ class MemoryObjects:
     def __init__(self) -> None:
         self.kept: dict[str, bytes] = {}
         self.broken = False
+        self.bucket: str | None = None
         self.open_streams = 0
         self.chunk_bytes = 4096
         self.breaks_after_chunks: int | None = None
@@ -180,6 +181,10 @@ class MemoryObjects:
                 raise UnavailableError("the disk is gone")
             yield data[at : at + self.chunk_bytes]
             await asyncio.sleep(0)
+
+    async def link(self, key: str, seconds: int) -> str | None:
+        self._check()
+        return None if self.bucket is None else f"{self.bucket}/{key}?Expires={seconds}"
 
     async def remove(self, key: str) -> None:
         self.kept.pop(key, None)

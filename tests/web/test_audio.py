@@ -131,7 +131,7 @@ async def test_the_media_type_is_one_of_ours(world: World, told: str, shown: str
     assert answer.headers["content-disposition"] == f'inline; filename="{task.id}-2.{extension}"'
 
 
-@pytest.mark.parametrize("status", [one for one in ArtifactStatus if one is not ArtifactStatus.STORED])
+@pytest.mark.parametrize("status", [ArtifactStatus.PENDING, ArtifactStatus.FAILED, ArtifactStatus.EXPIRED])
 async def test_audio_that_is_not_here_is_404_with_its_status(world: World, status: ArtifactStatus) -> None:
     result = a_result()
     task = world.task(results=(replace(result, artifact=replace(result.artifact, status=status)),))
@@ -228,3 +228,30 @@ async def test_a_listener_who_hangs_up_closes_the_stream(world: World) -> None:
         async with asyncio.timeout(5):
             while world.objects.open_streams:
                 await asyncio.sleep(0.005)
+
+
+async def test_a_caller_is_sent_to_the_bucket_where_that_is_set(world: World, task: Task) -> None:
+    world.objects.bucket = "https://bucket.example.org"
+    path = audio_path(task.id, task.results[0].id)
+    async with client(world, download_link_seconds=60) as http:
+        answer = await http.get(path)
+        assert (answer.status_code, answer.content) == (302, b"")
+        key = task.results[0].artifact.object_key
+        assert answer.headers["location"] == f"https://bucket.example.org/{key}?Expires=60"
+        assert (answer.headers["cache-control"], answer.headers["referrer-policy"]) == ("no-store", "no-referrer")
+        # The link is for GET alone, and who has the bytes needs none.
+        assert (await http.head(path)).status_code == 200
+        assert (await http.get(path, headers={"If-None-Match": ETAG})).status_code == 304
+    async with client(world) as http:
+        assert (await http.get(path)).content == AUDIO
+
+
+async def test_a_store_that_gives_out_no_links_is_read_for_the_caller(world: World, task: Task) -> None:
+    async with client(world, download_link_seconds=60) as http:
+        assert (await http.get(audio_path(task.id, task.results[0].id))).content == AUDIO
+
+
+async def test_audio_that_was_erased_is_gone_and_says_so(world: World, task: Task, result: Result) -> None:
+    erased = replace(result, artifact=replace(result.artifact, status=ArtifactStatus.ERASED, object_key=None))
+    answer = await get(world, world.store.put(replace(task, results=(erased,))))
+    assert (answer.status_code, answer.json()["type"]) == (410, problems.ERASED.type)

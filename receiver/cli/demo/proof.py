@@ -9,6 +9,8 @@ from receiver.sdk import Result, Task
 
 _CHUNK_BYTES = 1024 * 1024
 
+_HASH_LETTERS = 64
+
 
 @dataclass(frozen=True, slots=True)
 class Exhibit:
@@ -45,7 +47,7 @@ def prove(tasks: Sequence[Task], ledger: Mapping[str, object], audio: Path) -> P
             exhibits.append(Exhibit(task, None, None))
         made = {str(result.get("sha256")) for entry in theirs for result in _objects(entry.get("results"))}
         for result in task.results:
-            file = _file(audio, task, result)
+            file = _file(audio, result)
             exhibits.append(Exhibit(task, result, file))
             problems += [f"{task.id}, result {result.index}: {wrong}" for wrong in _wrong(result, file, made)]
     if len(entries) != len(tasks):
@@ -53,9 +55,12 @@ def prove(tasks: Sequence[Task], ledger: Mapping[str, object], audio: Path) -> P
     return Proof(tuple(exhibits), tuple(problems))
 
 
-def _file(audio: Path, task: Task, result: Result) -> Path | None:
-    """Return the file of a result: named by our own ids, with an ending that says its format."""
-    found = sorted((audio / task.id).glob(f"{result.id}.*"))
+def _file(audio: Path, result: Result) -> Path | None:
+    """Return the file of a result: named by its sha256, with an ending that says its format."""
+    name = result.artifact.sha256 or ""
+    if len(name) != _HASH_LETTERS or not name.isalnum():
+        return None
+    found = sorted((audio / name[:2]).glob(f"{name}.*"))
     return found[0] if found else None
 
 

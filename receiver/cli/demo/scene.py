@@ -30,7 +30,7 @@ class Scene:
 
     @property
     def audio(self) -> Path:
-        """Where the receiver's artifact store puts audio: ``<task id>/<result id>.<ending>``."""
+        """Where the receiver's artifact store puts audio: ``<two letters>/<sha256>.<ending>``."""
         return self.folder / "artifacts" / "audio"
 
 

@@ -1,9 +1,14 @@
 """What rows and the artifact store owe each other: no object that nobody knows of, none taken away that is named."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
+
+from receiver.domain.task import Task
+
+#: Names what lies in the artifact store for a task, each with the moment from which it may be removed.
+NameObjects = Callable[[Task], Mapping[str, datetime]]
 
 
 class Custody(Protocol):
@@ -33,3 +38,12 @@ class Custody(Protocol):
 
     async def links_dying(self, *, before: datetime, waits_since: datetime) -> int:
         """Count results without their audio whose link is dead by a moment: those tried before, or due since then."""
+
+    async def with_audio(self, ended_before: datetime, limit: int) -> list[UUID]:
+        """Return the eldest tasks with audio that ended before a moment and of which nothing is under way."""
+
+    async def retire_reports(self, ended_before: datetime, limit: int) -> int:
+        """Delete reports of such tasks, and those of tasks that are not known and as old; return how many."""
+
+    async def retire_tasks(self, ended_before: datetime, limit: int, objects: NameObjects) -> int:
+        """Delete such tasks with all that belongs to them, what they name in the artifact store too; say how many."""

@@ -97,6 +97,12 @@ class Objects(Protocol):
     ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         """Open the bytes ``start`` up to and without ``end``. Raises NotFoundError, UnavailableError on entry."""
 
+    async def link(self, key: str, seconds: int) -> str | None:
+        """Return a link by which anybody may fetch an object for so long; None where there can be none.
+
+        Raises UnavailableError. Nobody looks whether the object is there.
+        """
+
     async def remove(self, key: str) -> None:
         """Delete an object; one that is not there is no error."""
 
@@ -162,6 +168,15 @@ class Standings(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Retention:
+    """How long what belongs to a task is kept after its end; None: for ever."""
+
+    audio: timedelta | None = None
+    reports: timedelta | None = None
+    tasks: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """Sizes in bytes and times that the user may set."""
 
@@ -180,6 +195,7 @@ class Limits:
     max_unused_inputs: int = 1000
     max_unused_input_bytes: int = 4 * 1024**3
     poll_cost_seconds: float = 1.0
+    retention: Retention = Retention()
 
 
 @dataclass(frozen=True, slots=True)

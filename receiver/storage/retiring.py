@@ -1,0 +1,109 @@
+"""What was kept for long enough: found by the age that lies in its key, deleted a few rows at a time."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import BindParameter, ColumnElement, Connection, Select, and_, bindparam, delete, exists, or_, select
+
+from receiver.lifecycle.ports.custody import NameObjects
+from receiver.storage import erasing, inputs
+from receiver.storage.loading import load
+from receiver.storage.outbox_tables import deliveries
+from receiver.storage.saving import Batch
+from receiver.storage.statements import run
+from receiver.storage.tables import artifacts, erasures, inbox, report_counters, reports, tasks
+from receiver.storage.types import Key, Moment
+
+_BEFORE = bindparam("before", type_=Moment())
+#: The least key of that moment: what has a lesser one is older.
+_FLOOR = bindparam("floor", type_=Key())
+_MOST: BindParameter[int] = bindparam("most")
+
+
+def _over(task_key: ColumnElement[UUID]) -> ColumnElement[bool]:
+    """Whether a task has ended before the moment, and no audio of it is still to be fetched."""
+    of_task = tasks.columns.key == task_key
+    to_fetch = and_(artifacts.columns.task_key == task_key, artifacts.columns.free_at.is_not(None))
+    return and_(
+        exists(select(tasks.columns.key).where(of_task, tasks.columns.completed_at < _BEFORE)),
+        ~exists(select(artifacts.columns.task_key).where(to_fetch)),
+    )
+
+
+_waits = exists(select(inbox.columns.report_id).where(inbox.columns.report_id == reports.columns.id))
+_unknown = ~exists(select(tasks.columns.key).where(tasks.columns.key == reports.columns.task_key))
+_kept = artifacts.alias("kept")
+WITH_AUDIO = (
+    select(_kept.columns.task_key)
+    .where(_kept.columns.object_key.is_not(None), _kept.columns.task_key < _FLOOR, _over(_kept.columns.task_key))
+    .distinct()
+    .order_by(_kept.columns.task_key)
+    .limit(_MOST)
+)
+OLD_REPORTS = (
+    select(reports.columns.id)
+    .where(reports.columns.id < _FLOOR, or_(_over(reports.columns.task_key), _unknown), ~_waits)
+    .order_by(reports.columns.id)
+    .limit(_MOST)
+)
+OLD_TASKS = (
+    select(tasks.columns.key)
+    .where(
+        tasks.columns.key < _FLOOR,
+        tasks.columns.completed_at < _BEFORE,
+        ~exists(
+            select(artifacts.columns.task_key).where(
+                artifacts.columns.task_key == tasks.columns.key, artifacts.columns.free_at.is_not(None)
+            )
+        ),
+        ~exists(
+            select(reports.columns.id)
+            .join(inbox, inbox.columns.report_id == reports.columns.id)
+            .where(reports.columns.task_key == tasks.columns.key)
+        ),
+        # Somebody is still to be told of it.
+        ~exists(
+            select(deliveries.columns.task_key).where(
+                deliveries.columns.task_key == tasks.columns.key, deliveries.columns.free_at.is_not(None)
+            )
+        ),
+    )
+    .order_by(tasks.columns.key)
+    .limit(_MOST)
+)
+
+
+def with_audio(connection: Connection, before: datetime, limit: int) -> list[UUID]:
+    return _found(connection, WITH_AUDIO, before, limit)
+
+
+def retire_reports(connection: Connection, before: datetime, limit: int) -> int:
+    """Delete reports; their bodies in the artifact store are doomed."""
+    report_ids = _found(connection, OLD_REPORTS, before, limit)
+    batch = Batch()
+    batch.drop(erasing.objects_of(connection, report_ids))
+    run(connection, batch.ready(connection.dialect))
+    return len(report_ids)
+
+
+def retire_tasks(connection: Connection, before: datetime, limit: int, objects: NameObjects) -> int:
+    """Delete tasks with everything that belongs to them."""
+    keys = _found(connection, OLD_TASKS, before, limit)
+    if not keys:
+        return 0
+    held = load(connection, keys, to_change=True)
+    batch = Batch()
+    batch.doom([pair for of_task in held.values() for pair in objects(of_task.task).items()])
+    batch.drop(erasing.objects_of_tasks(connection, keys))
+    batch.doom(inputs.released(connection, keys, before))
+    run(connection, batch.ready(connection.dialect))
+    for column in (erasures.columns.task_key, report_counters.columns.task_key, tasks.columns.key):
+        # The other tables follow their task.
+        connection.execute(delete(column.table).where(column.in_(keys)))
+    return len(keys)
+
+
+def _found(connection: Connection, statement: Select[UUID], before: datetime, limit: int) -> list[UUID]:
+    # A key begins with its moment, in milliseconds since 1970 (RFC 9562, UUID version 7).
+    floor = UUID(int=int(before.timestamp() * 1000) << 80)
+    return list(connection.scalars(statement, {"before": before, "floor": floor, "most": limit}))
