@@ -149,6 +149,7 @@ async def opened(
                     on_commit=lambda _: bell.ring(),
                     on_change=changed,
                     on_hint=lambda word: bell.ring() if word == EVENTS else hints.wake(Queue(word)),
+                    settles=bool({"all", "worker"} & roles),
                 )
             )
             objects = await stack.enter_async_context(open_objects(artifact_store(loaded), bucket_access(loaded)))

@@ -42,13 +42,15 @@ class Engine(Protocol):
         *,
         weigh: Callable[[Item], int] = ...,
         urgent: bool = ...,
+        told: Callable[[Outcome], None] | None = ...,
     ) -> Callable[[Item], Awaitable[Outcome]]:
         """Return a function that writes like ``write``, but one call of ``work`` serves many callers.
 
         ``work`` gets the items of callers who came at the same time and returns an outcome for each; an exception
         among them is raised to its caller, and what the others wrote stands. If it raises itself, it is called again
         for each item alone. ``weigh`` says how much of a transaction an item takes. What is ``urgent`` may be written
-        while something else prepares.
+        while something else prepares. ``told`` is told each outcome that is no exception, by the event loop and once
+        it is durable, before its caller, who may have gone.
         """
 
     def gather_prepared(
@@ -97,11 +99,12 @@ class SqliteEngine:
         *,
         weigh: Callable[[Item], int] = lambda _: 1,
         urgent: bool = False,
+        told: Callable[[Outcome], None] | None = None,
     ) -> Callable[[Item], Awaitable[Outcome]]:
         def prepare(_: Connection, items: Sequence[Item], __: Callable[[], None]) -> Finish[Outcome]:
             return lambda connection: work(connection, items)
 
-        gathered = Gathered(self._writer, prepare, weigh, long=False)
+        gathered = Gathered(self._writer, prepare, weigh, long=False, told=told)
         if urgent:
             self._writer.urgent.append(cast("Gathered[object, object]", gathered))
         return cast("Callable[[Item], Awaitable[Outcome]]", gathered.ask)

@@ -73,11 +73,13 @@ class PostgresEngine:
         *,
         weigh: Callable[[Item], int] = lambda _: 1,
         urgent: bool = False,  # noqa: ARG002 - nothing here waits for what another prepares
+        told: Callable[[Outcome], None] | None = None,
     ) -> Callable[[Item], Awaitable[Outcome]]:
         def prepare(_: Connection, items: Sequence[Item], __: Callable[[], None]) -> Finish[Outcome]:
             return lambda connection: work(connection, items)
 
-        return self.gather_prepared(prepare, weigh=weigh)
+        gathered = _Gathered(self, prepare, weigh, told)
+        return cast("Callable[[Item], Awaitable[Outcome]]", gathered.ask)
 
     def gather_prepared(
         self, prepare: Prepare[Item, Outcome], *, weigh: Callable[[Item], int] = lambda _: 1
@@ -230,8 +232,15 @@ class _Gathered(Generic[Item, Outcome]):
     Two commits at once would each have half of the callers, and each its own flush of the disk.
     """
 
-    def __init__(self, engine: PostgresEngine, prepare: Prepare[Item, Outcome], weigh: Callable[[Item], int]) -> None:
+    def __init__(
+        self,
+        engine: PostgresEngine,
+        prepare: Prepare[Item, Outcome],
+        weigh: Callable[[Item], int],
+        told: Callable[[Outcome], None] | None = None,
+    ) -> None:
         self._engine = engine
+        self._told = told
         self._prepare = prepare
         self._weigh = weigh
         self._asked: deque[tuple[Item, asyncio.Future[object]]] = deque()
@@ -257,6 +266,8 @@ class _Gathered(Generic[Item, Outcome]):
                 waiting.append(future)
                 weight += self._weigh(item)
             for future, outcome in zip(waiting, await self._outcomes(items), strict=True):
+                if self._told is not None and not isinstance(outcome, Exception):
+                    self._told(cast("Outcome", outcome))
                 _tell(future, outcome)
         self._serving = False
 

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Select, bindparam, case, literal_column, null
 
 from receiver.domain.errors import TooManyBodiesError
 from receiver.domain.report import NewReport, StoredReport, Verdict, Via
+from receiver.domain.values import quick
 from receiver.lifecycle.ports import Appended, BodyLimits, ReportSummary
 from receiver.storage.claim import Claim
 from receiver.storage.rows import Columns, NewRow, inbox_row, report_row
@@ -124,37 +125,76 @@ class _Kept:
             self.size += size
 
 
-def append(connection: Connection, asked: Sequence[tuple[NewReport, BodyLimits]]) -> list[Appended | Exception]:
-    """Store callbacks with their inbox lines; TooManyBodiesError for each that goes beyond its task's limits."""
+@quick
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What became of a report. ``free``: it has a line that anybody may claim; ``claimed``: one that is claimed
+    until that moment, and the report as it waits to be settled.
+    """
+
+    outcome: Appended
+    free: bool = False
+    claimed: tuple[datetime, StoredReport] | None = None
+
+
+def append(
+    connection: Connection, asked: Sequence[tuple[NewReport, BodyLimits]], claim: Claim | None = None
+) -> list[Stored | Exception]:
+    """Store callbacks with their inbox lines; TooManyBodiesError for each that goes beyond its task's limits.
+
+    With a ``claim`` the small ones are claimed at once, which counts as their first attempt.
+    """
     task_keys = {report.task_key for report, _ in asked}
     kept = _kept(connection, task_keys)
     erased = _erased(connection, task_keys)
-    outcomes: list[Appended | Exception] = []
+    outcomes: list[Stored | Exception] = []
     new_reports: list[NewRow] = []
     new_lines: list[NewRow] = []
     uncounted: dict[UUID, int] = {}
     for report, limits in asked:
         if report.task_key in erased:
             # Whatever is still said of it is not to be kept; to whoever says it, it is nothing new.
-            outcomes.append(Appended.DUPLICATE)
+            outcomes.append(Stored(Appended.DUPLICATE))
             continue
         of_task = kept[report.task_key]
         first = of_task.by_digest.get(report.sha256)
         if first is None and (of_task.bodies >= limits.bodies or of_task.size + report.size > limits.size):
             outcomes.append(TooManyBodiesError())
             continue
-        outcomes.append(Appended.ACCEPTED if first is None else Appended.DUPLICATE)
+        outcome = Appended.ACCEPTED if first is None else Appended.DUPLICATE
         if first is not None and of_task.duplicates >= limits.duplicates:
             uncounted[report.task_key] = uncounted.get(report.task_key, 0) + 1
+            outcomes.append(Stored(outcome))
             continue
         of_task.add(report.id, report.via, report.size, report.sha256, repeats=first is not None)
         new_reports.append(report_row(report, first))
-        new_lines.append(inbox_row(report))
+        if claim is None or report.object_key is not None or report.size > SMALL:
+            new_lines.append(inbox_row(report))
+            outcomes.append(Stored(outcome, free=True))
+        else:
+            new_lines.append(inbox_row(report, claim.until, claim.owner))
+            outcomes.append(Stored(outcome, claimed=(claim.until, _as_stored(report, first))))
     dialect = connection.dialect
     run(connection, REPORTS.ready(dialect, new_reports))
     run(connection, INBOX.ready(dialect, new_lines))
     run(connection, _COUNT.ready(dialect, list(uncounted.items())))
     return outcomes
+
+
+def _as_stored(report: NewReport, duplicate_of: UUID | None) -> StoredReport:
+    return StoredReport(
+        id=report.id,
+        task_key=report.task_key,
+        provider=report.provider,
+        via=report.via,
+        received_at=report.received_at,
+        body=b"" if duplicate_of is not None else report.body,
+        size=report.size,
+        object_key=None,
+        duplicate_of=duplicate_of,
+        attempts=1,
+        doubt=report.doubt,
+    )
 
 
 def _erased(connection: Connection, task_keys: set[UUID]) -> set[UUID]:

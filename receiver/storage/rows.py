@@ -385,8 +385,9 @@ def report_row(report: NewReport, duplicate_of: UUID | None = None) -> NewRow:
     )
 
 
-def inbox_row(report: NewReport) -> NewRow:
-    return (report.id, report.received_at, 0)
+def inbox_row(report: NewReport, until: datetime | None = None, owner: UUID | None = None) -> NewRow:
+    """Return the line of a report; one that is claimed until then by ``owner`` is so for the first time."""
+    return (report.id, report.received_at, until, owner, 0 if until is None else 1)
 
 
-INBOX_COLUMNS = ("report_id", "due_at", "attempts")
+INBOX_COLUMNS = ("report_id", "due_at", "lease_until", "lease_owner", "attempts")

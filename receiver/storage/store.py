@@ -10,7 +10,6 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from receiver.domain.asking import look_again
-from receiver.domain.errors import UnavailableError
 from receiver.domain.learning import Known
 from receiver.domain.report import NewReport, StoredReport
 from receiver.domain.standing import Standing
@@ -42,6 +41,7 @@ from receiver.storage.claiming import Claims, Moment
 from receiver.storage.custodian import Custodian
 from receiver.storage.engine import Engine, open_sqlite
 from receiver.storage.hints import Hints, in_touch
+from receiver.storage.inbox import Inbox
 from receiver.storage.inputs import SqlInputs
 from receiver.storage.insight import SqlInsight
 from receiver.storage.installing import made_ready, probe
@@ -51,7 +51,7 @@ from receiver.storage.outbox import SqlOutbox
 from receiver.storage.places import file_of, is_shared, named
 from receiver.storage.sqlite import held, make_private, refuse_lost, written
 from receiver.storage.standings import all_standings, change_standing
-from receiver.storage.tables import artifacts, inbox, tasks
+from receiver.storage.tables import artifacts, tasks
 from receiver.storage.waits import known
 from receiver.storage.writer import Finish
 
@@ -74,18 +74,19 @@ class SqlStore(Custodian):
         on_change: Callable[[Sequence[Change]], None],
         moment: Moment | None = None,
         hints: Hints | None = None,
+        *,
+        settles: bool = False,
     ) -> None:
         super().__init__(engine, Claims(engine, owner, moment))
         self._hints = hints
         self._on_change = on_change
-        self._unread: set[UUID] = set()
         self.installation_id = installation_id
         self.insight = SqlInsight(engine)
         self.outbox = SqlOutbox(engine, self._claims)
         self.inputs = SqlInputs(engine)
         # A new task is a dozen rows, a report is two.
         self._create = engine.gather(self._created, weigh=lambda _: 4)
-        self._append = engine.gather(reports.append, urgent=True)
+        self._inbox = Inbox(engine, self._claims, settles=settles)
         self._apply = engine.gather_prepared(self._prepare, weigh=len)
 
     async def create(self, change: Change, once: Once | None = None) -> UUID | None:
@@ -102,7 +103,7 @@ class SqlStore(Custodian):
         return changes
 
     async def append(self, report: NewReport, limits: BodyLimits) -> Appended:
-        return await self._append((report, limits))
+        return await self._inbox.append(report, limits)
 
     async def lease_tasks(
         self,
@@ -130,29 +131,10 @@ class SqlStore(Custodian):
         return leased
 
     async def lease_inbox(self, *, now: datetime, limit: int, lease: timedelta) -> list[StoredReport]:
-        unread = list(self._unread)
-        claimed = await self._claims.make(
-            inbox, now, limit, lease, lambda connection, claim: reports.lease(connection, claim, unread)
-        )
-        self._unread.difference_update(unread)
-        if not claimed:
-            return []
-        try:
-            # Large bodies would keep the writer from everybody else.
-            taken, left = await self._engine.read(lambda connection: reports.bodies(connection, claimed))
-        except UnavailableError:
-            # Nobody died over them: they are given back with the next claim, as now the database may take no word.
-            self._unread.update(claimed)
-            raise
-        if left:
-            try:
-                await self._engine.write(lambda connection: reports.give_back(connection, left, self._owner))
-            except UnavailableError:
-                self._unread.update(left)
-        return taken
+        return await self._inbox.lease(now=now, limit=limit, lease=lease)
 
     async def defer_report(self, report_id: UUID, due_at: datetime) -> None:
-        await self._engine.write(lambda connection: reports.defer(connection, report_id, due_at, self._owner))
+        await self._inbox.defer(report_id, due_at)
 
     async def lease_artifacts(self, *, now: datetime, limit: int, lease: timedelta) -> list[ArtifactWork]:
         return await self._claims.make(artifacts, now, limit, lease, leases.lease_artifacts)
@@ -293,6 +275,10 @@ class SqlStore(Custodian):
     def trouble(self) -> str | None:
         return self._engine.trouble
 
+    async def let_go(self) -> None:
+        """Give back what this instance holds and has not begun with."""
+        await self._inbox.close()
+
     def hint(self, queue: Queue) -> None:
         """Let others who share the database know that there may be work of a kind."""
         if self._hints is not None:
@@ -331,13 +317,15 @@ async def open_store(
     on_change: Callable[[Sequence[Change]], None] = lambda _: None,
     on_hint: Callable[[str], None] | None = None,
     moment: Moment | None = None,
+    settles: bool = False,
 ) -> AsyncIterator[SqlStore]:
     """Open the store at a path or a URL (``sqlite:///…``, ``postgresql://…``), its schema brought to the newest form.
 
     ``on_commit`` is told after each commit how many calls it made durable, perhaps in another thread; ``on_change``
     is told the changes to tasks, by the event loop, and must not raise. ``on_hint`` is told that others who share the
-    database have written something: the name of a queue, or ``EVENTS``. Raises DatabaseInUseError, NewerSchemaError,
-    UnavailableError, and ValueError for a URL that is none or names an engine that is not supported.
+    database have written something: the name of a queue, or ``EVENTS``. ``settles``: what is appended here is leased
+    here too, and may go from hand to hand. Raises DatabaseInUseError, NewerSchemaError, UnavailableError, and
+    ValueError for a URL that is none or names an engine that is not supported.
     """
     hints: Hints | None = None
 
@@ -362,7 +350,13 @@ async def open_store(
         if engine.shared and on_hint is not None:
             words = (EVENTS, *Queue)
             hints = await stack.enter_async_context(in_touch(str(database), owner.hex(), words, on_hint))
-        yield SqlStore(engine, installation_id, UUID(bytes=owner), on_change, moment, hints)
+        # Where others may work on what comes in here, they find it free.
+        settles = settles and not engine.shared
+        store = SqlStore(engine, installation_id, UUID(bytes=owner), on_change, moment, hints, settles=settles)
+        try:
+            yield store
+        finally:
+            await store.let_go()
 
 
 def migrate(database: str | Path) -> str:

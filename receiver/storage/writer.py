@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
@@ -41,6 +41,8 @@ class _Answer:
     future: "asyncio.Future[object]"
     value: object = None
     error: BaseException | None = None
+    #: Is told the value, whether or not the caller still waits.
+    told: Callable[[Any], None] | None = None
 
 
 class _Job(Protocol):
@@ -98,11 +100,16 @@ class _Share(Generic[Item, Outcome]):
     """One call of a function for the many callers who waited when it was taken."""
 
     def __init__(
-        self, prepare: Prepare[Item, Outcome], items: Sequence[Item], waiting: Sequence["asyncio.Future[object]"]
+        self,
+        prepare: Prepare[Item, Outcome],
+        items: Sequence[Item],
+        waiting: Sequence["asyncio.Future[object]"],
+        told: Callable[[Outcome], None] | None,
     ) -> None:
         self._prepare = prepare
         self._items = items
         self.waiting = waiting
+        self._told = told
         self._finish: Finish[Outcome] | None = None
 
     def prepare(self, connection: Connection, breathe: Callable[[], None]) -> None:
@@ -121,10 +128,12 @@ class _Share(Generic[Item, Outcome]):
             return [
                 answer
                 for item, future in zip(self._items, self.waiting, strict=True)
-                for answer in _Share(self._prepare, [item], [future]).run(connection)
+                for answer in _Share(self._prepare, [item], [future], self._told).run(connection)
             ]
         return [
-            _Answer(future, error=outcome) if isinstance(outcome, Exception) else _Answer(future, outcome)
+            _Answer(future, error=outcome)
+            if isinstance(outcome, Exception)
+            else _Answer(future, outcome, told=self._told)
             for future, outcome in zip(self.waiting, outcomes, strict=True)
         ]
 
@@ -133,12 +142,20 @@ class Gathered(Generic[Item, Outcome]):
     """One function for many callers: whoever asks while the writer is busy is served by its next call.
 
     ``weigh`` says how much an item adds to a transaction; a call gets items up to a weight of ``MOST_WEIGHT``.
+    ``told`` is told each outcome by the event loop once the commit stands, before its caller, who may have gone.
     """
 
     def __init__(
-        self, writer: "Writer", prepare: Prepare[Item, Outcome], weigh: Callable[[Item], int], *, long: bool
+        self,
+        writer: "Writer",
+        prepare: Prepare[Item, Outcome],
+        weigh: Callable[[Item], int],
+        *,
+        long: bool,
+        told: Callable[[Outcome], None] | None = None,
     ) -> None:
         self.long = long
+        self._told = told
         self._writer = writer
         self._prepare = prepare
         self._weigh = weigh
@@ -175,7 +192,7 @@ class Gathered(Generic[Item, Outcome]):
         if self._asked and not self._queued:
             self._queued = True
             self._writer.put(self)
-        return _Share(self._prepare, items, waiting) if items else None
+        return _Share(self._prepare, items, waiting, self._told) if items else None
 
 
 @dataclass(slots=True)
@@ -337,6 +354,8 @@ def _no_breath() -> None:
 
 def _tell(answers: Sequence[_Answer]) -> None:
     for answer in answers:
+        if answer.told is not None and answer.error is None:
+            answer.told(answer.value)
         if answer.future.done():
             continue
         if answer.error is None:

@@ -1,0 +1,129 @@
+"""The inbox as one instance works on it: what it stores itself goes from hand to hand, the rest is claimed.
+
+A report that comes in is claimed by the very insert that stores it, and kept in memory until it is settled: no
+statement claims it, none reads it back. The database stays the truth: a line in hand is a claim like any other, which
+ends with its lease or with its instance. Where nobody settles beside who receives, or too much waits, lines are
+stored free and claimed from the table.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from receiver.domain.errors import UnavailableError
+from receiver.domain.report import NewReport, StoredReport
+from receiver.lifecycle.ports import Appended, BodyLimits
+from receiver.storage import reports
+from receiver.storage.claiming import Claims
+from receiver.storage.engine import Engine
+from receiver.storage.tables import inbox
+
+#: Reports in hand at most, each of up to ``reports.SMALL`` bytes. After a death each of them is claimed alone.
+MOST_IN_HAND = 1024
+#: How long what lies free in the table may wait while there is enough in hand.
+LOOK_AGAIN = timedelta(seconds=0.1)
+
+_Asked = Sequence[tuple[NewReport, BodyLimits]]
+
+
+class Inbox:
+    """Appends reports and hands them out to be settled. ``settles``: whoever appends here also leases here."""
+
+    def __init__(self, engine: Engine, claims: Claims, *, settles: bool) -> None:
+        self._engine = engine
+        self._claims = claims
+        self._append = engine.gather(self._appended, urgent=True, told=self._keep)
+        self._settles = settles
+        #: How long a claim lasts; None until somebody settles.
+        self._lease: timedelta | None = None
+        # Looked at by the thread that writes, changed by the event loop alone.
+        self._in_hand: deque[tuple[datetime, StoredReport]] = deque()
+        self._free_lines = True
+        self._looked_at: datetime | None = None
+        self._unread: set[UUID] = set()
+
+    async def append(self, report: NewReport, limits: BodyLimits) -> Appended:
+        return (await self._append((report, limits))).outcome
+
+    async def lease(self, *, now: datetime, limit: int, lease: timedelta) -> list[StoredReport]:
+        """Return claimed reports: those in hand, in turn with free lines of the table where there are some."""
+        if self._settles:
+            self._lease = lease
+        if not self._looks(now) and (in_hand := self._taken(now, limit)):
+            return in_hand
+        claimed = await self._claimed(now, limit, lease)
+        self._looked_at, self._free_lines = now, len(claimed) >= limit
+        return claimed or self._taken(now, limit)
+
+    async def defer(self, report_id: UUID, due_at: datetime) -> None:
+        await self._engine.write(lambda connection: reports.defer(connection, report_id, due_at, self._claims.owner))
+
+    async def close(self) -> None:
+        """Give back what is in hand, uncounted; where that fails, the end of the instance does it."""
+        self._settles, self._lease = False, None
+        left = [report.id for _, report in self._in_hand]
+        self._in_hand.clear()
+        if left:
+            with suppress(UnavailableError):
+                await self._engine.write(lambda connection: reports.give_back(connection, left, self._claims.owner))
+
+    def _looks(self, now: datetime) -> bool:
+        """Tell whether it is the table's turn; what lies in hand has the one after it."""
+        looked_at = self._looked_at
+        if looked_at is None or not timedelta() <= now - looked_at < LOOK_AGAIN:
+            return True
+        if self._free_lines:
+            # Next time.
+            self._looked_at = None
+        return False
+
+    def _taken(self, now: datetime, limit: int) -> list[StoredReport]:
+        taken: list[StoredReport] = []
+        while self._in_hand and len(taken) < limit:
+            until, report = self._in_hand.popleft()
+            # One whose claim has ended may be somebody's by now: it lies in the table.
+            if until > now:
+                taken.append(report)
+            else:
+                self._free_lines = True
+        return taken
+
+    def _appended(self, connection: Connection, asked: _Asked) -> Sequence[reports.Stored | Exception]:
+        claim = None
+        if self._lease is not None and len(self._in_hand) < MOST_IN_HAND:
+            now = max(report.received_at for report, _ in asked)
+            claim = self._claims.claim(connection, now, len(asked), self._lease)
+        return reports.append(connection, asked, claim)
+
+    def _keep(self, stored: reports.Stored) -> None:
+        """Take in hand what was stored for us; called by the event loop once the commit stands."""
+        if stored.free:
+            self._free_lines = True
+        elif stored.claimed is not None:
+            self._in_hand.append(stored.claimed)
+
+    async def _claimed(self, now: datetime, limit: int, lease: timedelta) -> list[StoredReport]:
+        unread = list(self._unread)
+        claimed = await self._claims.make(
+            inbox, now, limit, lease, lambda connection, claim: reports.lease(connection, claim, unread)
+        )
+        self._unread.difference_update(unread)
+        if not claimed:
+            return []
+        try:
+            # Large bodies would keep the writer from everybody else.
+            taken, left = await self._engine.read(lambda connection: reports.bodies(connection, claimed))
+        except UnavailableError:
+            # Nobody died over them: they are given back with the next claim, as now the database may take no word.
+            self._unread.update(claimed)
+            raise
+        if left:
+            try:
+                await self._engine.write(lambda connection: reports.give_back(connection, left, self._claims.owner))
+            except UnavailableError:
+                self._unread.update(left)
+        return taken
