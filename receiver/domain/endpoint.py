@@ -27,7 +27,10 @@ _LONGEST_PROBE = timedelta(minutes=15)
 #: Rest of an endpoint after failures in a row, before anything else is sent to it: doubled, up to the last.
 _FIRST_REST = timedelta(seconds=0.5)
 _LONGEST_REST = timedelta(seconds=5)
-_PLAIN_URL = re.compile(r"https?://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?(?:[/?][!-~]*)?", re.IGNORECASE)
+#: Without ASCII, the sign of a kelvin would be a k to it, and a long s an s.
+_PLAIN_URL = re.compile(
+    r"https?://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?(?:[/?][!-~]*)?", re.IGNORECASE | re.ASCII
+)
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -142,7 +145,8 @@ def origin(url: str) -> tuple[str, str, int] | None:
         port = parts.port
     except ValueError:
         return None
-    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname:
+    # Port 0 is none that could be called, and never the usual one.
+    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or port == 0:
         return None
     return parts.scheme, parts.hostname.rstrip("."), port or _DEFAULT_PORTS[parts.scheme]
 

@@ -23,7 +23,7 @@ _SECRETS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ..
     (re.compile(r"([a-z+]{1,20}://)[^/\s@\"'?#]{1,256}@"), rf"\1{MASK}@"),
     (re.compile(r"(https?://[^\s\"'?]*)(\?[^\s\"']+)?"), lambda url: url[1] + (f"?{MASK}" if url[2] else "")),
     (re.compile(r"(?i)((?:bearer|basic)\s+)[^\s\"',]+"), rf"\1{MASK}"),
-    (re.compile(rf"AQ[E-T][A-Za-z0-9_-]{{{TOKEN_CHARACTERS - 3}}}"), MASK),
+    (re.compile(rf"AQ[E-X][A-Za-z0-9_-]{{{TOKEN_CHARACTERS - 3}}}"), MASK),
 )
 #: A shorter secret would cut harmless words to pieces.
 _SHORTEST_SECRET = 8

@@ -22,9 +22,10 @@ _MOST_CHECKS = 2000
 #: Every token begins with its version and its purpose. Looked for at every place: any letter may precede it.
 _LOOKALIKE = re.compile(rb"AQ[E-X](?=([A-Za-z0-9_-]{%d}))" % (TOKEN_CHARACTERS - 3))
 _WHOLE_LOOKALIKE = re.compile(rb"AQ[E-X][A-Za-z0-9_-]{%d}" % (TOKEN_CHARACTERS - 3))
-#: A callback URL gives its token away by its place, whichever key signed it; slashes may be escaped.
+#: The URL of a callback or of an uploaded file gives its token away by its place, whichever key signed it; slashes
+#: may be escaped.
 _IN_PLACE = re.compile(
-    rb"callbacks(?:/|\\/|%%2[Ff])[a-z0-9_]+(?:/|\\/|%%2[Ff])([A-Za-z0-9_-]{%d})" % TOKEN_CHARACTERS
+    rb"(?:callbacks(?:/|\\/|%%2[Ff])[a-z0-9_]+|inputs)(?:/|\\/|%%2[Ff])([A-Za-z0-9_-]{%d})" % TOKEN_CHARACTERS
 )
 #: What tokens, the URLs around them and most keys are made of.
 _LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_/%+=.:~-"

@@ -89,6 +89,8 @@ async def test_a_secret_of_ones_own_signs_and_lies_unreadable(
         ({"url": "https://user@app.example.org"}, "url"),
         ({"url": "https://app.example.org/#a"}, "url"),
         ({"url": "https://app.example.org\\@evil.example/"}, "url"),
+        ({"url": "https://app.example.org:0/"}, "url"),
+        ({"url": "https://\N{KELVIN SIGN}.example.org/"}, "url"),
         ({"url": "https://app.example.org/" + "a" * 2048}, "url"),
         ({"types": []}, "types"),
         ({"types": ["task.created"]}, "types"),

@@ -52,6 +52,13 @@ async def test_a_stranger_learns_nothing_not_even_that_a_key_is_needed(world: Wo
     assert answer.status_code == 404
 
 
+async def test_under_the_public_name_there_is_no_page_of_ours(world: World) -> None:
+    async with client(world, headers={"Accept": "text/html"}, api_hosts=frozenset({"api.example.org"})) as http:
+        for path in ("/inputs/", "/inputs/x", "/inputs/x/y", "/login", "/"):
+            answer = await http.get(path, headers={"Host": "hooks.example.org"})
+            assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
+
+
 async def test_health_is_asked_by_address_and_answered(world: World) -> None:
     async with client(world, headers={}, api_hosts=frozenset({"api.example.org"})) as http:
         assert (await http.get("/healthz", headers={"Host": "10.1.2.3:8080"})).status_code == 200

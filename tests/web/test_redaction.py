@@ -33,6 +33,14 @@ def test_a_token_of_a_key_we_no_longer_have_is_known_by_its_place(redactor: Reda
         assert redactor.text(text) == text.replace(token, "[redacted]")
 
 
+def test_a_link_to_an_uploaded_file_is_known_by_its_place_as_well(redactor: Redactor) -> None:
+    retired = TokenSigner([SigningKey("old", b"o" * 32)], installation=b"i" * 16)
+    token = retired.issue(Purpose.INPUT, "input", uuid4(), World().system.now())
+    for slash in ("/", "\\/", "%2F", "\\u002f"):
+        text = slash.join(["https:", "", "hooks.example.org", "inputs", token])
+        assert redactor.text(text) == text.replace(token, "[redacted]")
+
+
 @pytest.mark.parametrize("backslash", ["\\", "\\\\"])
 @pytest.mark.parametrize("kept", [0, 1, 69])
 def test_a_token_spelt_with_escapes_is_cut_out_too(

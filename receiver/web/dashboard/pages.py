@@ -28,6 +28,8 @@ _MOST_FIELDS = 100
 _FORM_SECONDS = 20.0
 #: Marks a part that a page asks for anew while it is open.
 _LIVE = "hx-request"
+#: What stands under these is for programs.
+_NO_PAGES = ("/v1/", "/inputs/")
 #: The field of every form that names the session it was made in.
 CSRF_FIELD = "csrf"
 
@@ -116,9 +118,12 @@ def page(house: House, path: str, *, is_open: bool = False, **endpoints: Endpoin
 
 
 def asks_for_page(request: Request) -> bool:
-    """Tell whether who asks is a browser that will show the answer; the interface for programs has no pages."""
+    """Tell whether who asks is a browser that will show the answer; the interface for programs has no pages.
+
+    Nor has the public side: whoever knows no more than its name is not to learn of a page to sign in at.
+    """
     path = request.url.path
-    return "text/html" in request.headers.get("accept", "") and path != "/v1" and not path.startswith("/v1/")
+    return "text/html" in request.headers.get("accept", "") and path != "/v1" and not path.startswith(_NO_PAGES)
 
 
 async def missing(house: House, request: Request, error: Exception) -> Response:
