@@ -5,7 +5,7 @@ outage is then the truth, no second copy of what a task holds lies anywhere, and
 Its ``type`` and ``timestamp`` are those of the event; its id, and the order within a task, hold over all attempts.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -36,9 +36,9 @@ async def start(ports: Ports) -> None:
             await outbox.change_endpoint(endpoint.id, lambda current: _resealed(ports, current))
 
 
-async def due(ports: Ports) -> list[DueEndpoint]:
-    """Return the endpoints that have something due and may be sent to."""
-    return await ports.store.outbox.due_endpoints(ports.system.now())
+async def due(ports: Ports, *, failing: int, busy: Sequence[UUID]) -> list[DueEndpoint]:
+    """Return the endpoints that have something due and may be sent to, of those that fail so many, none ``busy``."""
+    return await ports.store.outbox.due_endpoints(ports.system.now(), failing=failing, busy=busy)
 
 
 async def lease(ports: Ports, rooms: Mapping[UUID, Room]) -> list[Notice]:

@@ -13,6 +13,7 @@ from sqlalchemy import (
     delete,
     func,
     literal_column,
+    not_,
     or_,
     select,
     update,
@@ -86,10 +87,25 @@ _OPEN = and_(
 _waiting = select(
     *ENDPOINT_COLUMNS, _next_of(FIRST_LANE).label("first_at"), _next_of(RETRIES_LANE).label("retry_at")
 ).where(_OPEN)
-_rested = or_(endpoints.columns.rests_until.is_(None), endpoints.columns.rests_until <= bindparam("now"))
-_found = _waiting.where(_rested).subquery()
-DUE_ENDPOINTS = select(_found).where(
-    or_(_found.columns.first_at <= bindparam("now"), _found.columns.retry_at <= bindparam("now"))
+_WELL = and_(
+    endpoints.columns.failures == literal_column("0"), endpoints.columns.status == EndpointStatus.ACTIVE.value
+)
+_well = _waiting.where(_WELL).subquery("well")
+#: Well standing, with something due.
+DUE_ENDPOINTS = select(_well).where(
+    or_(_well.columns.first_at <= bindparam("now"), _well.columns.retry_at <= bindparam("now"))
+)
+
+
+_rested = _waiting.where(
+    not_(_WELL), or_(endpoints.columns.rests_until.is_(None), endpoints.columns.rests_until <= bindparam("now"))
+).subquery("rested")
+#: Those that fail and have rested, with something due.
+FAILING_ENDPOINTS = (
+    select(_rested)
+    .where(or_(_rested.columns.first_at <= bindparam("now"), _rested.columns.retry_at <= bindparam("now")))
+    .order_by(_rested.columns.rests_until)
+    .limit(bindparam("most"))
 )
 _deliveries = select(*DELIVERY_COLUMNS).join_from(deliveries, tasks, tasks.columns.key == deliveries.columns.task_key)
 _BY_ID = ForKeys(_deliveries, deliveries.columns.id)
@@ -109,11 +125,15 @@ def next_due(connection: Connection) -> datetime | None:
     return min(moments, default=None)
 
 
-def due_endpoints(connection: Connection, now: datetime) -> list[DueEndpoint]:
-    """Return the endpoints that have something due and may be sent to."""
+def due_endpoints(connection: Connection, now: datetime, failing: int, busy: Sequence[UUID]) -> list[DueEndpoint]:
+    """Return the endpoints that have something due and may be sent to, of those that fail a few."""
+    rows: list[Columns] = [*connection.execute(DUE_ENDPOINTS, {"now": now})]
+    if failing > 0:
+        found = connection.execute(FAILING_ENDPOINTS, {"now": now, "most": failing + len(busy)})
+        rows += [row for row in found if row[0] not in busy][:failing]
     return [
         DueEndpoint(endpoint_from(row[:-2]), *(at if at is not None and at <= now else None for at in row[-2:]))
-        for row in connection.execute(DUE_ENDPOINTS, {"now": now})
+        for row in rows
     ]
 
 
@@ -322,6 +342,12 @@ def counted(status: DeliveryStatus) -> Select[int]:
 OLDEST_PENDING = (
     select(deliveries.columns.at)
     .where(deliveries.columns.endpoint_id == bindparam("of_endpoint"), deliveries.columns.status == _PENDING)
+    .order_by(deliveries.columns.id)
+    .limit(1)
+)
+OLDEST = (
+    select(deliveries.columns.at)
+    .where(deliveries.columns.status == _PENDING)
     .order_by(deliveries.columns.id)
     .limit(1)
 )

@@ -38,6 +38,9 @@ _KEPT = endpoints.columns.removed_at.is_(None)
 _ALL = select(*ENDPOINT_COLUMNS).where(_KEPT).order_by(endpoints.columns.created_at, endpoints.columns.id)
 _ONE = select(*ENDPOINT_COLUMNS).where(endpoints.columns.id == bindparam("of_endpoint"), _KEPT)
 _HELD = _ONE.with_for_update(key_share=True)
+_BY_STATUS = (
+    select(endpoints.columns.status, func.count(endpoints.columns.id)).where(_KEPT).group_by(endpoints.columns.status)
+)
 _SAME_URL = select(endpoints.columns.id).where(endpoints.columns.url == bindparam("of_url"), _KEPT)
 
 
@@ -74,10 +77,13 @@ class SqlOutbox:
         removing = update(endpoints).where(endpoints.columns.id == endpoint_id, _KEPT).values(removed_at=now)
         return bool(await self._engine.write(lambda connection: connection.execute(removing).rowcount))
 
-    async def due_endpoints(self, now: datetime) -> list[DueEndpoint]:
-        return await self._engine.read(
-            lambda connection: deliveries.due_endpoints(connection, self._claims.moment(connection, now))
-        )
+    async def due_endpoints(
+        self, now: datetime, *, failing: int = 1000, busy: Sequence[UUID] = ()
+    ) -> list[DueEndpoint]:
+        def work(connection: Connection) -> list[DueEndpoint]:
+            return deliveries.due_endpoints(connection, self._claims.moment(connection, now), failing, busy)
+
+        return await self._engine.read(work)
 
     async def lease_deliveries(self, rooms: Mapping[UUID, Room], *, now: datetime, lease: timedelta) -> list[Notice]:
         def work(connection: Connection, claim: Claim) -> list[Notice]:
@@ -95,6 +101,9 @@ class SqlOutbox:
     async def redrive(self, wanted: DeliveryFilter) -> int:
         return await self._engine.write(lambda connection: deliveries.redrive(connection, wanted))
 
+    async def standing(self) -> tuple[Mapping[EndpointStatus, int], datetime | None]:
+        return await self._engine.read(_standing)
+
     async def hopeless(self, *, expired_before: datetime, limit: int) -> list[Delivery]:
         return await self._engine.read(lambda connection: deliveries.hopeless(connection, expired_before, limit))
 
@@ -103,6 +112,11 @@ class SqlOutbox:
         if gone or empty:
             await self._engine.write(lambda connection: deliveries.forget(connection, gone, empty))
         return len(gone)
+
+
+def _standing(connection: Connection) -> tuple[Mapping[EndpointStatus, int], datetime | None]:
+    counted = connection.execute(_BY_STATUS).all()
+    return {EndpointStatus(status): count for status, count in counted}, connection.scalar(deliveries.OLDEST)
 
 
 def _found(connection: Connection, endpoint_id: UUID) -> Endpoint | None:

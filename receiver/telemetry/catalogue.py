@@ -141,6 +141,8 @@ CATALOGUE: Mapping[str, Measure] = {
         error=("none", *(error.value for error in DeliveryError)),
     ),
     "notify_seconds": _histogram("from an event to its arrival at an endpoint, retries included"),
+    "endpoints": _gauge("endpoints by how they stand", status=tuple(EndpointStatus)),
+    "oldest_delivery_seconds": _gauge("since when the oldest event is on its way to an endpoint, paused ones too"),
     "endpoint_changes": _counter(
         "endpoints paused or stopped for their answers, and taken up again by one", status=tuple(EndpointStatus)
     ),

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from datetime import timedelta
 
+from receiver.domain.endpoint import EndpointStatus
 from receiver.domain.result import LINK_AT_RISK
 from receiver.domain.task import Status
 from receiver.lifecycle.ports import Ports, Queue
@@ -18,7 +19,15 @@ STORE_SECONDS = 5.0
 #: Why a provider rests, and the other reasons there may be, of which a series is made when they occur.
 PAUSES = ("auth", "balance", "rate")
 _OPEN = tuple(status for status in Status if not status.terminal)
-_OF_THE_STORE = ("tasks_open", "tasks_overdue", "oldest_due_seconds", "links_dying", "provider_paused")
+_OF_THE_STORE = (
+    "tasks_open",
+    "tasks_overdue",
+    "oldest_due_seconds",
+    "links_dying",
+    "provider_paused",
+    "endpoints",
+    "oldest_delivery_seconds",
+)
 #: Audio that waits for less than this is under way like any other, however short its link lives.
 _PATIENCE = timedelta(minutes=1)
 _SECOND = timedelta(seconds=1)
@@ -56,6 +65,7 @@ class Gauges:
                 await _tasks(ports)
                 await _due(ports)
                 await _pauses(ports)
+                await _endpoints(ports)
         except Exception as error:  # noqa: BLE001 - whatever it is, the other measures are still to be told
             log_fault(_log, "gauges_fault", error)
             for name in _OF_THE_STORE:
@@ -79,6 +89,14 @@ async def _due(ports: Ports) -> None:
         ports.metrics.gauge("oldest_due_seconds", seconds, queue=queue.value)
     dying = await ports.store.links_dying(before=now + LINK_AT_RISK, waits_since=now - _PATIENCE)
     ports.metrics.gauge("links_dying", dying)
+
+
+async def _endpoints(ports: Ports) -> None:
+    counted, oldest = await ports.store.outbox.standing()
+    for status in EndpointStatus:
+        ports.metrics.gauge("endpoints", counted.get(status, 0), status=status.value)
+    waited = 0.0 if oldest is None else max(0.0, (ports.system.now() - oldest) / _SECOND)
+    ports.metrics.gauge("oldest_delivery_seconds", waited)
 
 
 async def _pauses(ports: Ports) -> None:

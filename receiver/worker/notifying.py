@@ -1,10 +1,12 @@
 """The loop of notifications: who may be sent how much at once, so that nobody waits for another's endpoint.
 
 Each endpoint has a bound of its own. All that have proved to answer share one pool of calls, those that are new
-another, those that fail a third, one call each: a thousand that hang keep nobody else waiting. Within an endpoint
-first attempts go before retries, which never take all of its places.
+another, those that fail a third, one call each: a thousand that hang keep nobody else waiting. A call that takes long
+goes over to a fourth, and its endpoint begins no other meanwhile. Within an endpoint first attempts go before
+retries, which never take all of its places.
 """
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
@@ -19,14 +21,23 @@ from receiver.worker.watching import Hints, Places
 
 #: Between two looks at what is to be given up or forgotten, in seconds.
 SWEEP_EVERY = 10.0
+#: A call that goes on for longer makes room for others.
+LONG_SECONDS = 0.5
 
 
 class Pool(Enum):
-    """How an endpoint is held to stand; the value is how many calls there may be to all of that kind."""
+    """How an endpoint is held to stand, and where calls to the first two go when they take long."""
 
-    PROVEN = 160
-    NEW = 96
-    FAILING = 64
+    PROVEN = "proven"
+    NEW = "new"
+    FAILING = "failing"
+    SLOW = "slow"
+
+
+#: How many calls there may be to all endpoints of a kind.
+MOST = {Pool.PROVEN: 96, Pool.NEW: 64, Pool.FAILING: 64, Pool.SLOW: 96}
+#: Attempts a second at all endpoints that fail: many of them would else keep the processor from all others.
+FAILING_PER_SECOND = 20.0
 
 
 def pool_of(endpoint: Endpoint) -> Pool:
@@ -44,10 +55,16 @@ class Desk:
     by_endpoint: Counter[UUID] = field(default_factory=Counter)
     retries: Counter[UUID] = field(default_factory=Counter)
     by_pool: Counter[Pool] = field(default_factory=Counter)
+    slow: Counter[UUID] = field(default_factory=Counter)
+
+    @property
+    def failing(self) -> int:
+        """How many calls may begin to endpoints that fail."""
+        return MOST[Pool.FAILING] - self.by_pool[Pool.FAILING]
 
     def rooms(self, due: list[DueEndpoint]) -> dict[UUID, Room]:
         """Share out what is free: the longest waiting first, each endpoint one call before any has a second."""
-        free = {pool: pool.value - self.by_pool[pool] for pool in Pool}
+        free = {pool: MOST[pool] - self.by_pool[pool] for pool in Pool}
         waiting = sorted(due, key=lambda one: min(at for at in (one.first_at, one.retry_at) if at is not None))
         given: Counter[UUID] = Counter()
         while True:
@@ -62,24 +79,36 @@ class Desk:
         rooms = {one.endpoint.id: self._room(one, given[one.endpoint.id]) for one in waiting}
         return {endpoint_id: room for endpoint_id, room in rooms.items() if room.first + room.retries > 0}
 
-    def take(self, notice: Notice) -> Callable[[], None]:
-        """Note that a call begins; return what notes its end."""
+    def take(self, notice: Notice) -> tuple[Callable[[], None], Callable[[], None]]:
+        """Note that a call begins; return what notes that it takes long, and what notes its end."""
         pool, endpoint_id, again = pool_of(notice.endpoint), notice.endpoint.id, notice.delivery.attempts > 0
         self.by_pool[pool] += 1
         self.by_endpoint[endpoint_id] += 1
         self.retries[endpoint_id] += again
 
+        place = [pool]
+
+        def slow_down() -> None:
+            if place[0] in {Pool.PROVEN, Pool.NEW} and self.by_pool[Pool.SLOW] < MOST[Pool.SLOW]:
+                self.by_pool[place[0]] -= 1
+                self.by_pool[Pool.SLOW] += 1
+                self.slow[endpoint_id] += 1
+                place[0] = Pool.SLOW
+
         def give_back() -> None:
-            self.by_pool[pool] -= 1
+            self.by_pool[place[0]] -= 1
+            self.slow[endpoint_id] -= place[0] is Pool.SLOW
             self.by_endpoint[endpoint_id] -= 1
             self.retries[endpoint_id] -= again
             if not self.by_endpoint[endpoint_id]:
-                del self.by_endpoint[endpoint_id], self.retries[endpoint_id]
+                del self.by_endpoint[endpoint_id], self.retries[endpoint_id], self.slow[endpoint_id]
 
-        return give_back
+        return slow_down, give_back
 
     def _free(self, endpoint: Endpoint, pool: Pool) -> int:
-        most = {Pool.PROVEN: self.most, Pool.NEW: min(2, self.most), Pool.FAILING: 1}[pool]
+        if self.slow[endpoint.id]:
+            return 0
+        most = self.most if pool is Pool.PROVEN else min(2, self.most) if pool is Pool.NEW else 1
         return most - self.by_endpoint[endpoint.id]
 
     def _room(self, one: DueEndpoint, places: int) -> Room:
@@ -100,11 +129,20 @@ class Place:
         self._notice = notice
         self._hints = hints
         self._end: Callable[[], None] = lambda: None
+        self._timer: asyncio.TimerHandle | None = None
 
     def take(self) -> None:
-        self._end = self._desk.take(self._notice)
+        slow_down, self._end = self._desk.take(self._notice)
+
+        def takes_long() -> None:
+            slow_down()
+            self._hints.wake(Queue.NOTIFY)
+
+        self._timer = asyncio.get_running_loop().call_later(LONG_SECONDS, takes_long)
 
     def give_back(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
         self._end()
         # There may be work for it, or for what had to wait for this delivery.
         self._hints.wake(Queue.NOTIFY)
@@ -127,12 +165,24 @@ class Notifying:
         self._hints = hints
         self._run = run
         self._next_sweep = 0.0
+        self._left = FAILING_PER_SECOND
+        self._counted_at = ports.system.monotonic()
+
+    def _turns(self) -> int:
+        """Return how many attempts may begin now at endpoints that fail."""
+        now = self._ports.system.monotonic()
+        self._left = min(FAILING_PER_SECOND, self._left + (now - self._counted_at) * FAILING_PER_SECOND)
+        self._counted_at = now
+        return max(0, int(self._left))
 
     async def once(self) -> bool:
         """Begin what may be sent now; return whether there was any."""
         await self._sweep()
-        rooms = self._desk.rooms(await notify.due(self._ports))
+        failing = min(self._desk.failing, self._turns())
+        found = await notify.due(self._ports, failing=failing, busy=list(self._desk.by_endpoint))
+        rooms = self._desk.rooms(found)
         leased = await notify.lease(self._ports, rooms) if rooms else []
+        self._left -= sum(pool_of(notice.endpoint) is Pool.FAILING for notice in leased)
         for notice in leased:
             place = Place(self._desk, notice, self._hints)
             named = {"task_id": str(notice.task.id), "delivery_id": str(notice.delivery.id)}

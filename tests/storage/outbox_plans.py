@@ -14,6 +14,7 @@ OUTBOX: dict[str, ClauseElement] = {
     "claim deliveries": deliveries.CLAIM,
     "who is told": outbox_rows.RECIPIENTS,
     "endpoints with work": deliveries.DUE_ENDPOINTS,
+    "failing endpoints with work": deliveries.FAILING_ENDPOINTS,
     "next delivery": deliveries.NEXT_RETRIES,
     "expired deliveries": deliveries.expired(NOW, 5),
     "deliveries to stopped endpoints": deliveries.of_stopped(5),
@@ -23,6 +24,7 @@ OUTBOX: dict[str, ClauseElement] = {
     "how many are dead": deliveries.COUNT_DEAD,
     "how many are on their way": deliveries.COUNT_PENDING,
     "the oldest on its way": deliveries.OLDEST_PENDING,
+    "the oldest on its way anywhere": deliveries.OLDEST,
     **{
         f"deliveries by {name}": deliveries.listing(wanted, wanted.status)
         for name, wanted in (
@@ -47,6 +49,7 @@ OUTBOX: dict[str, ClauseElement] = {
 OUTBOX_WALKS = {
     "who is told": "SCAN endpoints",
     "endpoints with work": "SCAN endpoints",
+    "failing endpoints with work": "SCAN endpoints",
     "next delivery": "SCAN endpoints",
     "deliveries to stopped endpoints": "SCAN endpoints",
     "removed endpoints": "SCAN endpoints",
@@ -56,7 +59,7 @@ OUTBOX_WALKS = {
     "how many are on their way": "SCAN some",
 }
 #: The few of one task.
-OUTBOX_SORTED = {"deliveries by task"}
+OUTBOX_SORTED = {"deliveries by task", "failing endpoints with work"}
 #: Three endpoints; of each task one delivery, most of them sent, some on their way, a few dead.
 OUTBOX_ROWS = (
     """

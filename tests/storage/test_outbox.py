@@ -184,10 +184,13 @@ async def test_an_endpoint_that_rests_or_is_paused_by_hand_has_nothing_due(
     store: SqlStore, one: Endpoint, task: Task
 ) -> None:
     await happens(store, task, EventType.TASK_FAILED)
-    await store.outbox.change_endpoint(one.id, lambda each: replace(each, rests_until=NOW + 3 * SECOND))
+    await store.outbox.change_endpoint(one.id, lambda each: replace(each, failures=1, rests_until=NOW + 3 * SECOND))
     assert await store.outbox.due_endpoints(NOW + 2 * SECOND) == []
     assert (await store.next_due())[Queue.NOTIFY] == NOW + 3 * SECOND
     assert [due.endpoint.id for due in await store.outbox.due_endpoints(NOW + 3 * SECOND)] == [one.id]
+    # Those that fail are few at a time, and not those that are being tried.
+    assert await store.outbox.due_endpoints(NOW + 3 * SECOND, failing=0) == []
+    assert await store.outbox.due_endpoints(NOW + 3 * SECOND, busy=[one.id]) == []
     await store.outbox.change_endpoint(one.id, lambda each: paused(each, NOW))
     assert await store.outbox.due_endpoints(NOW + 3 * SECOND) == []
     assert Queue.NOTIFY not in await store.next_due()

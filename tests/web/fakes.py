@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 
 from receiver.domain.adoption import Adoptable
 from receiver.domain.delivery import Delivery, Told
-from receiver.domain.endpoint import Endpoint
+from receiver.domain.endpoint import Endpoint, EndpointStatus
 from receiver.domain.errors import (
     FieldProblem,
     FieldWarning,
@@ -369,6 +369,10 @@ class NoEndpoints:
     async def remove_endpoint(self, endpoint_id: UUID, now: datetime) -> bool:
         self.store._check()
         return False
+
+    async def standing(self) -> tuple[dict[EndpointStatus, int], None]:
+        self.store._check()
+        return {}, None
 
     async def backlogs(self, endpoint_ids: Collection[UUID]) -> dict[UUID, Backlog]:
         self.store._check()

@@ -7,7 +7,7 @@ from typing import Protocol
 from uuid import UUID
 
 from receiver.domain.delivery import Delivery, DeliveryStatus
-from receiver.domain.endpoint import Endpoint
+from receiver.domain.endpoint import Endpoint, EndpointStatus
 from receiver.domain.errors import ReceiverError, UnavailableError
 from receiver.domain.task import Task
 
@@ -109,8 +109,13 @@ class Outbox(Protocol):
     async def remove_endpoint(self, endpoint_id: UUID, now: datetime) -> bool:
         """Send nothing to an endpoint any more and forget it, at once; its deliveries go with it, by ``tidy``."""
 
-    async def due_endpoints(self, now: datetime) -> list[DueEndpoint]:
-        """Return the endpoints that have something due and may be sent to."""
+    async def due_endpoints(
+        self, now: datetime, *, failing: int = 1000, busy: Sequence[UUID] = ()
+    ) -> list[DueEndpoint]:
+        """Return the endpoints that have something due and may be sent to.
+
+        Of those that fail up to ``failing``, whoever rested longest first, and none that is ``busy``.
+        """
 
     async def lease_deliveries(self, rooms: Mapping[UUID, Room], *, now: datetime, lease: timedelta) -> list[Notice]:
         """Claim due deliveries of each endpoint, first attempts and retries each up to its room."""
@@ -126,6 +131,9 @@ class Outbox(Protocol):
 
         Those of stopped endpoints stay as they are.
         """
+
+    async def standing(self) -> tuple[Mapping[EndpointStatus, int], datetime | None]:
+        """Count the endpoints by status, and return when the oldest event happened that is still on its way."""
 
     async def hopeless(self, *, expired_before: datetime, limit: int) -> list[Delivery]:
         """Return pending deliveries of stopped endpoints, and those older than a moment."""
