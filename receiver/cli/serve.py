@@ -120,6 +120,7 @@ def _ready(url: str, loaded: "Loaded", roles: frozenset[str], *, as_json: bool) 
         _fact("callbacks", "RECEIVER_PUBLIC_URL is not set:")
         _fact("", "Runware tasks carry no webhookURL and are polled")
     if {"all", "api"} & roles:
+        _fact("dashboard", f"{url}/ (sign in with the API key)")
         _fact("docs", f"{url}/docs (any name, the API key as password)")
     for provider in loaded.options:
         has_key = provider in loaded.keys

@@ -165,7 +165,10 @@ async def _go_on(receiver: Child, *, as_json: bool) -> None:
     """Serve until somebody ends it, which is then how it should end."""
     screen.line("", error=as_json)
     _say(ours("Serving on until Ctrl-C: ").append(receiver.said["url"], "bold"), as_json=as_json)
-    _say(f"API key: {receiver.said['api_key_file']}", as_json=as_json)
+    _say(
+        f"Dashboard: {receiver.said['url']}/ (sign in with the key in {receiver.said['api_key_file']})",
+        as_json=as_json,
+    )
     folder = receiver.said["data_dir"]
     _say(f"Try: receiver tasks --url {receiver.said['url']} --data-dir {folder}", as_json=as_json)
     with contextlib.suppress(asyncio.CancelledError):

@@ -14,11 +14,25 @@ from receiver.lifecycle.ports import Ended, Pause, Ports, Queue, TaskFilter, Und
 from receiver.web.dashboard.pages import House, Visit, page
 from receiver.web.dashboard.plot import Plot, plot
 
-#: The stretches of time to choose from: the word in the address, the words on the page, the length of a slot.
-STRETCHES: Mapping[str, tuple[str, timedelta, int]] = {
-    "hour": ("last hour", timedelta(minutes=1), 60),
-    "day": ("last 24 hours", timedelta(minutes=30), 48),
-    "week": ("last 7 days", timedelta(hours=3), 56),
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A stretch of time to look over, in ``slots`` slots.
+
+    How tasks ended in it is counted anew after ``fresh_seconds``: to count costs a microsecond for each of them.
+    """
+
+    words: str
+    slot: timedelta
+    slots: int
+    fresh_seconds: float
+
+
+#: The stretches to choose from, by the word in the address.
+STRETCHES: Mapping[str, Stretch] = {
+    "hour": Stretch("last hour", timedelta(minutes=1), 60, 1.0),
+    "day": Stretch("last 24 hours", timedelta(minutes=30), 48, 10.0),
+    "week": Stretch("last 7 days", timedelta(hours=3), 56, 60.0),
 }
 #: Work that waited longer than this is late: a worker takes what is due within a fraction of it.
 LATE_SECONDS = 5.0
@@ -80,6 +94,7 @@ class Overview:
     troubled: Sequence[Task]
     newest: Sequence[Task]
     trouble: str | None
+    dead: int
 
     @property
     def in_flight(self) -> int:
@@ -105,14 +120,28 @@ class Lookout:
         self._ports = ports
         self._turns = {name: asyncio.Lock() for name in STRETCHES}
         self._seen: dict[str, tuple[float, Overview]] = {}
+        self._ended: dict[str, tuple[float, datetime, list[Ended]]] = {}
 
     async def look(self, stretch: str) -> Overview:
         """Return what there is to see. Raises UnavailableError."""
         async with self._turns[stretch]:
             seen, now = self._seen.get(stretch), self._ports.system.monotonic()
             if seen is None or now - seen[0] >= _FRESH_SECONDS:
-                seen = self._seen[stretch] = (now, await look(self._ports, stretch))
+                since, ended = await self._count(stretch, now)
+                seen = self._seen[stretch] = (now, await look(self._ports, STRETCHES[stretch], since, ended))
             return seen[1]
+
+    async def _count(self, name: str, now: float) -> tuple[datetime, list[Ended]]:
+        """Return how tasks ended in a stretch of time, and when it begins."""
+        known, stretch = self._ended.get(name), STRETCHES[name]
+        if known is None or now - known[0] >= stretch.fresh_seconds:
+            # Slots begin at round moments, so that a bar stays the same while the page is looked at.
+            since = _rounded_up(self._ports.system.now(), stretch.slot) - stretch.slot * stretch.slots
+            ended = await self._ports.store.insight.ended(
+                since=since, slot=stretch.slot, slots=stretch.slots, providers=list(self._ports.providers)
+            )
+            known = self._ended[name] = (now, since, ended)
+        return known[1], known[2]
 
 
 def routes(house: House) -> list[Route]:
@@ -123,22 +152,18 @@ def routes(house: House) -> list[Route]:
         asked = visit.request.query_params.get("over", "hour")
         stretch = asked if asked in STRETCHES else "hour"
         seen = await lookout.look(stretch)
-        words = {name: words for name, (words, _, _) in STRETCHES.items()}
+        words = {name: each.words for name, each in STRETCHES.items()}
         return visit.render("overview.html", seen=seen, stretch=stretch, stretches=words)
 
     return [page(house, "/", GET=show)]
 
 
-async def look(ports: Ports, stretch: str) -> Overview:
-    """Ask the store for everything the page shows."""
-    words, slot, slots = STRETCHES[stretch]
+async def look(ports: Ports, stretch: Stretch, since: datetime, ended: Sequence[Ended]) -> Overview:
+    """Ask the store for the rest of what the page shows."""
     store, now = ports.store, ports.system.now()
-    # Slots begin at round moments, so that a bar stays the same while the page is looked at.
-    until = _rounded_up(now, slot)
-    since = until - slot * slots
     under_way = await store.under_way()
-    ended = await store.insight.ended(since=since, slot=slot, slots=slots, providers=list(ports.providers))
     pauses = await store.pauses()
+    backlogs = await store.outbox.backlogs([endpoint.id for endpoint in await store.outbox.endpoints()])
     due = await store.next_due()
     failed = await store.tasks(TaskFilter(status=Status.FAILED, limit=_TROUBLED))
     lost = await store.tasks(TaskFilter(status=Status.LOST, limit=_TROUBLED))
@@ -161,10 +186,11 @@ async def look(ports: Ports, stretch: str) -> Overview:
         lateness=[
             Lateness(words, (now - due[queue]).total_seconds()) for queue, words in _QUEUES.items() if queue in due
         ],
-        plot=plot(ended, since=since, slot=slot, slots=slots, now=now, words=words),
+        plot=plot(ended, since=since, slot=stretch.slot, slots=stretch.slots, now=now, words=stretch.words),
         troubled=troubled[:_TROUBLED],
         newest=newest,
         trouble=store.trouble,
+        dead=sum(backlog.dead for backlog in backlogs.values()),
     )
 
 

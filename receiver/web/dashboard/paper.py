@@ -15,7 +15,20 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    names = ("span", "short", "ago", "moment", "exact", "clock", "money", "amount", "share", "number", "counted")
+    names = (
+        "span",
+        "short",
+        "ago",
+        "cut",
+        "moment",
+        "exact",
+        "clock",
+        "money",
+        "amount",
+        "share",
+        "number",
+        "counted",
+    )
     environment.filters.update({name: getattr(words, name) for name in names})
     environment.globals["asset"] = address
     return environment

@@ -23,6 +23,8 @@ HEIGHT = TOP + SPACING * (len(LINES) - 1) + 22
 MOST_NOTES = 300
 #: No measure is narrower than this share of the whole.
 _LEAST_SHARE = 0.07
+#: A shorter stretch is no measure.
+_LEAST = timedelta(milliseconds=1)
 #: Room at both ends of the lines, in percent, so that a note on a bar line is whole.
 _MARGIN = 1.5
 
@@ -123,14 +125,14 @@ def _stretches(
     found: list[tuple[str, datetime, datetime, bool]] = []
     begin = task.created_at
     for name, end in steps:
-        if end is not None and end >= begin:
+        if end is not None and end - begin >= _LEAST:
             found.append((name, begin, end, False))
             begin = end
     if not task.status.terminal:
         found.append((_under_way(task), begin, max(now, begin), True))
     else:
         last = max((event.at for event in events), default=begin)
-        if last - begin > timedelta(milliseconds=1):
+        if last - begin >= _LEAST:
             found.append(("afterwards", begin, last, False))
     return found or [("afterwards", begin, begin, False)]
 

@@ -8,11 +8,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from receiver.domain.errors import InvalidRequestError, NotFoundError, UnavailableError
+from receiver.domain.event import EventType
 from receiver.domain.request import InlineAudio
 from receiver.domain.result import ArtifactStatus, Result
 from receiver.domain.task import Task
-from receiver.lifecycle import operate
-from receiver.lifecycle.ports import Caller, RuledFilter
+from receiver.lifecycle import endpoints, operate
+from receiver.lifecycle.ports import Caller, DeliveryFilter, RuledFilter
 from receiver.lifecycle.replay import replay_reports
 from receiver.lifecycle.submit import Asked, intend
 from receiver.web.audio import audio
@@ -31,8 +32,13 @@ _DONE = {
     "refreshed": "It is looked at now.",
     "cancelled": "Nobody waits for it any more.",
     "again": "This is a new task for the same request; it waits to be sent.",
+    "redelivered": "Your application is told again, under the ids it knows.",
+    "nothing": "There was nothing to tell again: it has not been told yet, or its endpoint is stopped.",
     "replayed": "Its reports were read again, and what that changed is written down.",
 }
+
+
+_TOLD = frozenset({EventType.DELIVERY_SENT, EventType.DELIVERY_FAILED, EventType.DELIVERY_DEAD})
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +58,7 @@ def routes(house: House) -> list[Route]:
         page(house, "/tasks/{id}/refresh", POST=refresh),
         page(house, "/tasks/{id}/cancel", GET=ask_to_cancel, POST=cancel),
         page(house, "/tasks/{id}/again", GET=ask_for_another, POST=another),
+        page(house, "/tasks/{id}/redeliver", POST=redeliver),
         page(house, "/tasks/{id}/replay", GET=ask_to_replay, POST=replay),
     ]
 
@@ -75,6 +82,7 @@ async def show(visit: Visit) -> Response:
         asked=_asked(visit, task),
         reference=_reference(visit, task),
         reports=reports,
+        tried_to_tell=any(event.type in _TOLD for event in events),
         done=_DONE.get(visit.request.query_params.get("done", "")),
     )
 
@@ -123,6 +131,13 @@ async def another(visit: Visit) -> Response:
     except InvalidRequestError as error:
         raise PageError(422, "It cannot be asked for again as it was", str(error)) from None
     return visit.go(f"/tasks/{made.id}", done="again")
+
+
+async def redeliver(visit: Visit) -> Response:
+    """Have everything that was to be told of a task told again, under the same ids."""
+    task = await _task(visit)
+    count, _ = await endpoints.redrive(visit.ports, DeliveryFilter(task_id=task.id))
+    return visit.go(f"/tasks/{task.id}", done="redelivered" if count else "nothing")
 
 
 async def ask_to_replay(visit: Visit) -> Response:

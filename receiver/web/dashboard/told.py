@@ -10,6 +10,7 @@ from receiver.domain.report import Via
 from receiver.domain.result import ArtifactStatus
 from receiver.domain.task import Status, Task
 from receiver.lifecycle.ports import RecordedEvent, ReportSummary
+from receiver.web.dashboard.deliveries import WORDS
 from receiver.web.dashboard.words import amount, counted, span
 
 #: A report came of a look or a submit that was written down within this time of it.
@@ -237,8 +238,16 @@ def _settled(data: Mapping[str, object]) -> str:
 
 
 def _delivery(data: Mapping[str, object]) -> str:
-    """Return whatever stands in the data of a delivery: its names say what they are."""
-    return ", ".join(f"{name} {value}" for name, value in data.items() if value is not None and name != "delivery_id")
+    """Return what was to be told, and how that went."""
+    error, status, tried = data.get("error"), data.get("status_code"), data.get("attempts")
+    parts = [
+        str(data.get("of", "")),
+        f"attempt {tried}" if tried else "",
+        f"HTTP {status}" if status is not None else "",
+        "" if error is None else WORDS.get(str(error), str(error)),
+        f"next at {_text(data, 'next_attempt_at')}" if data.get("next_attempt_at") else "",
+    ]
+    return ", ".join(part for part in parts if part)
 
 
 def _reason(data: Mapping[str, object]) -> str:

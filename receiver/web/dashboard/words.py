@@ -103,6 +103,11 @@ def number(value: float) -> str:
     return f"{value:,}".replace(",", " ")  # a narrow space that does not break
 
 
+def cut(text: str, most: int) -> str:
+    """Return a text of at most so many characters, wherever its words end: a stranger's may have but one."""
+    return text if len(text) <= most else text[: most - 1].rstrip() + "…"
+
+
 def counted(value: int, one: str, many: str | None = None) -> str:
     """Return a number with its noun."""
     return f"{number(value)} {one if value == 1 else many or one + 's'}"

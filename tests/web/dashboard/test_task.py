@@ -265,3 +265,23 @@ async def test_our_own_tokens_and_keys_are_cut_out_of_every_page(world: World, b
         for path in ("/", "/tasks", f"/tasks/{task.id}", f"/tasks/{task.id}/again", f"/tasks/{task.id}/cancel"):
             text = (await browser.get(path)).text
             assert (KEY in text, token in text) == (False, False), path
+
+
+async def test_what_was_told_is_told_again_by_hand(world: World, browser: Browser) -> None:
+    at = world.system.now()
+    data = {"of": "task.succeeded", "attempts": 2, "status_code": 500, "error": "status", "next_attempt_at": "12:05"}
+    task = await made(world, Event(EventType.DELIVERY_FAILED, at, data), status=Status.SUCCEEDED, completed_at=at)
+    page = await browser.page(f"/tasks/{task.id}")
+    assert (
+        "task.succeeded, attempt 2, HTTP 500, the endpoint answered, and not with a 2xx, next at 12:05" in page.text
+    )
+    [form] = [each for each in page.find("form") if each.attributes["action"].endswith("/redeliver")]
+    answer = await browser.act(form.attributes["action"])
+    assert answer.headers["location"] == f"/tasks/{task.id}?done=nothing"
+    assert "There was nothing to tell again" in (await browser.page(answer.headers["location"])).text
+
+
+async def test_a_word_without_an_end_is_cut_with_its_beginning_kept(world: World, browser: Browser) -> None:
+    task = await made(world, request=request(prompt="w" * 5000))
+    [heading] = (await browser.page(f"/tasks/{task.id}")).find("h1")
+    assert heading.text == "w" * 179 + "…"
