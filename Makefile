@@ -94,7 +94,7 @@ written: setup ## make anew what is written from the code: settings in README an
 
 .PHONY: screenshots
 screenshots: setup ## pictures of every page in build/screenshots, and README's; needs a Chromium
-	@$(bin)/python -m tests.browser.screenshots
+	@$(bin)/python -m tests.browser.screenshots $(ARGS)
 
 .PHONY: check
 check: setup ## every gate: format, lint, types, architecture

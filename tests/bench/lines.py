@@ -17,6 +17,7 @@ from receiver.storage.sqlite import connect, driver
 from tests.bench.fixtures import loaded_for, shots_with_tasks, shots_without_tasks, write_requests
 from tests.bench.growing import ROUNDS, claims, ingests, with_reports, with_tasks
 from tests.bench.load import BenchError, Load, fire, free_port, pace, percentile, serving
+from tests.bench.pages import of_many
 from tests.bench.waiting import TRUTHS, after_looking, after_observing, known, mean
 
 _OURS = "tests.bench.service"
@@ -231,6 +232,17 @@ def growing(folder: Path, plan: Plan) -> list[Figure]:
     ]  # fmt: skip
 
 
+def looking(folder: Path, plan: Plan) -> list[Figure]:
+    """S14: a page of the dashboard in a database that has grown."""
+    few, many = of_many(folder, 10_000), of_many(folder, plan.tasks)
+    slowest = max(many, key=lambda path: many[path])
+    return [
+        Figure("S14", f"the slowest page over {plan.tasks:,} tasks ({slowest})", "ms", (many[slowest],), 100, 30,
+               rising=False, beside={**{f"{path} ms": took for path, took in many.items()},
+                                     "the slowest over 10,000": max(few.values())})
+    ]  # fmt: skip
+
+
 #: In the order in which they run: by the name under which one is asked for.
 GROUPS: Mapping[str, Callable[[Path, Plan], Sequence[Figure]]] = {
     "receiving": receiving,
@@ -240,6 +252,7 @@ GROUPS: Mapping[str, Callable[[Path, Plan], Sequence[Figure]]] = {
     "starting": starting,
     "waiting": waiting,
     "growing": growing,
+    "pages": looking,
 }
 
 

@@ -5,11 +5,10 @@ All go to build/screenshots; those that README shows are kept in infra/pictures.
 
 import shutil
 import sqlite3
-import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Collection, Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,8 +17,9 @@ from playwright.sync_api import Browser
 
 from tests.browser.chromium import NARROW, WIDE, Colours, Visitor, find, opened, violations, visiting
 from tests.browser.many import multiply
+from tests.browser.serving import served
 from tests.browser.stories import told
-from tests.harness import API_KEY, free_port, wait_until
+from tests.harness import API_KEY
 
 HOUSE = Path(__file__).resolve().parents[2]
 BUILD, KEPT = HOUSE / "build" / "screenshots", HOUSE / "infra" / "pictures"
@@ -49,6 +49,8 @@ IN_README = {
     "task": "dashboard-task.png",
     "providers": "dashboard-providers.png",
 }
+#: With --readme those alone are drawn.
+_FOR_README: tuple[tuple[Colours, tuple[int, int]], ...] = (("light", WIDE),)
 _LOOKS: tuple[tuple[Colours, tuple[int, int]], ...] = (
     ("light", WIDE),
     ("dark", WIDE),
@@ -63,15 +65,18 @@ def main() -> int:
     if path is None:
         print("no browser is installed: Debian's chromium, or name one in RECEIVER_TEST_CHROMIUM", file=sys.stderr)
         return 2
+    for_readme = "--readme" in sys.argv
     shutil.rmtree(BUILD, ignore_errors=True)
     wrong: list[str] = []
     with tempfile.TemporaryDirectory(prefix="receiver-screenshots-") as scratch, opened(path) as browser:
         for state, folder in _states(Path(scratch)):
+            if for_readme and state != "full":
+                continue
             with served(folder) as url:
                 if state == "failing":
                     _knock(url)
-                for colours, size in _LOOKS:
-                    wrong += _draw(browser, url, state, colours, size)
+                for colours, size in _FOR_README if for_readme else _LOOKS:
+                    wrong += _draw(browser, url, state, colours, size, IN_README if for_readme else None)
     for line in wrong:
         print(line, file=sys.stderr)
     print(f"drawn: {BUILD}")
@@ -101,33 +106,19 @@ def _rest_on(database: Path) -> None:
         connection.commit()
 
 
-@contextmanager
-def served(folder: Path) -> Iterator[str]:
-    """Serve the pages over a data folder, without a worker."""
-    folder.chmod(0o700)
-    port = free_port()
-    command = [sys.executable, "-m", "tests.browser.service", str(folder), str(port)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=HOUSE) as service:
-        try:
-            wait_until(lambda: _answers(port), 60, "the pages are served")
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            service.terminate()
-
-
-def _answers(port: int) -> bool:
-    try:
-        return httpx.get(f"http://127.0.0.1:{port}/healthz", timeout=5).status_code == httpx.codes.OK
-    except httpx.TransportError:
-        return False
-
-
 def _knock(url: str) -> None:
     for path in ("", "/nobody/x", "/runware/cut-off", f"/runware/{'A' * 70}", f"/aimlapi/{'B' * 70}"):
         httpx.post(f"{url}/callbacks{path}", content=b"{}")
 
 
-def _draw(browser: Browser, url: str, state: str, colours: Colours, size: tuple[int, int]) -> list[str]:
+def _draw(
+    browser: Browser,
+    url: str,
+    state: str,
+    colours: Colours,
+    size: tuple[int, int],
+    only: Collection[str] | None = None,
+) -> list[str]:
     wrong = []
     with visiting(browser, url, colours=colours, size=size) as visitor:
         visitor.expected = ("/",)
@@ -135,10 +126,12 @@ def _draw(browser: Browser, url: str, state: str, colours: Colours, size: tuple[
         wrong += _shot(visitor, state, "login", colours, size)
         visitor.sign_in(_SECRET)
         for name, path in PAGES.items():
-            if name != "login":
+            if name != "login" and (only is None or name in only):
                 visitor.go(path)
                 wrong += _shot(visitor, state, name, colours, size)
         for name, (path, link) in LINKED.items():
+            if only is not None and name not in only:
+                continue
             visitor.go(path)
             first = visitor.page.locator(link).first
             if first.count():

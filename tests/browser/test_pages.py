@@ -20,6 +20,7 @@ HOSTILE = (
 PAGES = {
     "overview": "/",
     "overview of a week": "/?over=week",
+    "tasks": "/tasks",
     "callbacks": "/reports",
     "callbacks set aside": "/reports?show=aside",
     "deliveries": "/deliveries",
@@ -27,6 +28,8 @@ PAGES = {
 }
 #: Where the first link of a kind leads.
 LINKED = {
+    "a task": ("/tasks?status=succeeded", 'main a[href*="/tasks/"]'),
+    "a failed task": ("/tasks?status=failed", 'main a[href*="/tasks/"]'),
     "a new secret": ("/deliveries", 'main a[href*="/rotate"]'),
     "a callback": ("/reports?show=aside", 'main a[href*="/reports/"]'),
 }
