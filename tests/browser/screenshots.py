@@ -47,7 +47,6 @@ LINKED = {
 IN_README = {
     "overview-week": "dashboard-overview.png",
     "task": "dashboard-task.png",
-    "providers": "dashboard-providers.png",
 }
 #: With --readme those alone are drawn.
 _FOR_README: tuple[tuple[Colours, tuple[int, int]], ...] = (("light", WIDE),)
