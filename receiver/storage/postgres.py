@@ -157,7 +157,10 @@ class PostgresEngine:
 
     async def _outliving(self, work: Coroutine[object, object, T]) -> T:
         """Wait for something that goes on when its caller is cancelled."""
-        return await asyncio.shield(self.spawn(work))
+        task = self.spawn(work)
+        # A fault that its caller is not there to hear is nobody's: the loop would complain of it.
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return await asyncio.shield(task)
 
 
 class _Pool:

@@ -1,6 +1,7 @@
 """The engine on PostgreSQL: what SQLite's one writer gives by itself must be so here, too."""
 
 import asyncio
+import gc
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 
@@ -262,6 +263,27 @@ async def test_a_caller_that_is_cancelled_has_written_all_the_same(url: str, eng
     await engine.stop()
     async with open_postgres(url) as again:
         assert await again.read(words) == ["a"]
+
+
+async def test_a_fault_that_its_caller_is_not_there_to_hear_is_not_complained_of(engine: PostgresEngine) -> None:
+    complaints: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context["message"]))
+    begun: list[str] = []
+
+    def fails(connection: Connection) -> None:
+        begun.append("begun")
+        sql(connection, "SELECT pg_sleep(0.1)")
+        raise LookupError
+
+    impatient = asyncio.ensure_future(engine.write(fails))
+    while not begun:
+        await asyncio.sleep(0)
+    impatient.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await impatient
+    await engine.stop()
+    gc.collect()
+    assert complaints == []
 
 
 async def test_no_error_repeats_what_was_to_be_written(
