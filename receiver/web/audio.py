@@ -101,6 +101,11 @@ _MEDIA_TYPES = dict.fromkeys((*_EXTENSIONS, BYTES))
 async def audio(context: Context, request: Request) -> Response:
     """Answer with the audio, a range of it, or that the caller has it already."""
     read_query(request.query_params, ("token",))
+    return await given(context, request, link_seconds=context.config.download_link_seconds)
+
+
+async def given(context: Context, request: Request, *, link_seconds: int) -> Response:
+    """Return the answer for the audio that a path names; with ``link_seconds`` it may be a link into the bucket."""
     task_id, result_id = id_of(request, "id"), id_of(request, "result_id")
     task = await context.ports.store.task(task_id)
     result = next((result for result in task.results if result.id == result_id), None) if task else None
@@ -122,9 +127,8 @@ async def audio(context: Context, request: Request) -> Response:
     }
     if is_known(header(request.scope, b"if-none-match"), etag):
         return Response(status_code=304, headers=headers)
-    seconds = context.config.download_link_seconds
-    if seconds and request.method == "GET":
-        link = await context.ports.objects.link(artifact.object_key, seconds)
+    if link_seconds and request.method == "GET":
+        link = await context.ports.objects.link(artifact.object_key, link_seconds)
         if link is not None:
             return _elsewhere(link)
     start, end, status = 0, artifact.size, 200

@@ -16,7 +16,7 @@ from receiver.lifecycle import endpoints, operate
 from receiver.lifecycle.ports import Caller, DeliveryFilter, RuledFilter
 from receiver.lifecycle.replay import replay_reports
 from receiver.lifecycle.submit import Asked, intend
-from receiver.web.audio import audio
+from receiver.web.audio import given
 from receiver.web.context import id_of
 from receiver.web.dashboard.errors import PageError
 from receiver.web.dashboard.pages import House, Visit, page
@@ -88,8 +88,11 @@ async def show(visit: Visit) -> Response:
 
 
 async def listen(visit: Visit) -> Response:
-    """Answer with the audio of a result, for the player on the page: the session is its key."""
-    return await audio(visit.context, visit.request)
+    """Answer with the audio of a result, for the player on the page: the session is its key.
+
+    Never with a link into the bucket, which the policy of our pages would not let the player follow.
+    """
+    return await given(visit.context, visit.request, link_seconds=0)
 
 
 async def refresh(visit: Visit) -> Response:

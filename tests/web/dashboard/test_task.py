@@ -10,9 +10,9 @@ from receiver.domain.event import Event, EventType
 from receiver.domain.request import InlineAudio
 from receiver.domain.task import Status, Task, Work
 from receiver.lifecycle.ports import TaskFilter
-from tests.web.dashboard.browsing import Browser, Element, tree
+from tests.web.dashboard.browsing import Browser, Element, browsing, tree
 from tests.web.dashboard.making import HOSTILE, a_result, called_back, hostile, made, request
-from tests.web.fakes import KEY, World
+from tests.web.fakes import BEARER, KEY, World
 
 
 async def succeeded(world: World, **fields: Any) -> Task:  # noqa: ANN401 - fields of a Task
@@ -285,3 +285,15 @@ async def test_a_word_without_an_end_is_cut_with_its_beginning_kept(world: World
     task = await made(world, request=request(prompt="w" * 5000))
     [heading] = (await browser.page(f"/tasks/{task.id}")).find("h1")
     assert heading.text == "w" * 179 + "…"
+
+
+async def test_a_player_is_never_sent_to_the_bucket(world: World) -> None:
+    task = await succeeded(world)
+    world.objects.bucket = "https://bucket.example.org"
+    address = f"/tasks/{task.id}/results/{task.results[0].id}/audio"
+    async with browsing(world, download_link_seconds=60) as browser:
+        await browser.sign_in()
+        answer = await browser.get(address)
+        assert (answer.status_code, answer.content) == (200, b"ID3 not really music")
+        by_key = await browser.http.get(f"/v1{address}", headers=BEARER)
+    assert by_key.status_code == 302
