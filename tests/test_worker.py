@@ -166,6 +166,39 @@ async def test_a_download_that_takes_longer_than_a_claim_is_nobody_elses_meanwhi
         assert len(around.source.fetched) == 1
 
 
+class Prolonging:
+    """A store that says when claims on tasks were prolonged, and which."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.keys: set[UUID] = set()
+        self.done = asyncio.Event()
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._store, name)
+
+    async def prolong_tasks(self, task_keys: Sequence[UUID], *, now: datetime, lease: timedelta) -> None:
+        await self._store.prolong_tasks(task_keys, now=now, lease=lease)
+        self.keys |= set(task_keys)
+        self.done.set()
+
+
+async def test_the_claim_on_a_submit_is_prolonged_as_long_as_that_is_under_way(tmp_path: Path) -> None:
+    async with world(tmp_path) as around:
+        prolonging, outbound = Prolonging(around.ports.store), cast("Outbound", Silent())
+        limits = replace(around.ports.limits, lease=timedelta(seconds=2))
+        store = cast("Store", prolonging)
+        ports = replace(around.ports, store=store, outbound=outbound, limits=limits, system=RealSystem())
+        asked = TaskRequest("runware", "a prompt long enough", "https://files.example.org/a.mp3")
+        task, _ = await submit.intend(ports, submit.Asked(asked))
+        worker = Worker(ports, Hints(), Concurrency(), alone=True)
+        await worker.start()
+        async with asyncio.timeout(30):
+            await prolonging.done.wait()
+        await worker.stop(0.1)
+        assert prolonging.keys == {task.key}
+
+
 class Slow:
     """A store one of whose reads, but for the one at a start, still takes a while to end when it is cancelled."""
 

@@ -1,12 +1,15 @@
 """The reference audio of a task as it goes on the wire: a link of theirs, a link to us, or the file itself."""
 
+import asyncio
 import base64
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from anyio import to_thread
 
 from receiver.domain.attempt import NotSent, SubmitOutcome
-from receiver.domain.errors import AnswerLostError, NotFoundError, NotSentError
+from receiver.domain.errors import AnswerLostError, NotFoundError, NotSentError, UnavailableError
 from receiver.domain.input import OFFERED_AFTER_DEADLINE, PREFIX, Input, named
 from receiver.domain.request import InlineAudio
 from receiver.domain.task import Task
@@ -16,6 +19,60 @@ from receiver.lifecycle.ports import FileWay, Ports, Provider
 #: Takes the place of a provider in the token of an input: whoever fetches it names none.
 OFFERED_TO = "input"
 BY_LINK_ONLY = "can be given a file only by a link to us: set RECEIVER_PUBLIC_URL, or give a URL"
+#: Of files that go along themselves, in bytes: two of the largest. On the way each takes several times its size.
+MOST_CARRIED = 100 * 1024 * 1024
+
+
+class Carried:
+    """The bytes of files that submits under way may carry together, so that a few of them cannot fill the memory.
+
+    Whoever comes first goes first; what carries no file never waits.
+    """
+
+    def __init__(self, most: int = MOST_CARRIED) -> None:
+        """Take the bytes there may be at once; a larger file goes alone."""
+        self._most = self._free = most
+        self._turn = asyncio.Lock()
+        self._changed = asyncio.Event()
+        self._closed = False
+
+    @asynccontextmanager
+    async def room(self, size: int) -> AsyncIterator[None]:
+        """Hold room for a file. Raises UnavailableError once closed: then nothing may begin any more."""
+        size = min(size, self._most)
+        if size:
+            await self._take(size)
+        try:
+            yield
+        finally:
+            self._free += size
+            self._changed.set()
+
+    def close(self) -> None:
+        """Send those who wait away, before anything of theirs was sent."""
+        self._closed = True
+        self._changed.set()
+
+    async def _take(self, size: int) -> None:
+        async with self._turn:
+            while self._free < size and not self._closed:
+                self._changed.clear()
+                await self._changed.wait()
+            if self._closed:
+                raise UnavailableError("the service is being stopped")
+            self._free -= size
+
+
+async def carried_bytes(ports: Ports, task: Task) -> int:
+    """Return the size of the file that goes along with a submit, 0 where a link does. Raises UnavailableError."""
+    reference = task.request.reference_audio
+    if isinstance(reference, InlineAudio):
+        return reference.size
+    input_id = named(reference)
+    if input_id is None or ports.limits.public_url is not None:
+        return 0
+    found = await ports.store.inputs.find(input_id)
+    return 0 if found is None else found.size
 
 
 async def on_the_wire(ports: Ports, provider: Provider, task: Task) -> str | SubmitOutcome:

@@ -5,6 +5,7 @@ import binascii
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -44,7 +45,7 @@ from receiver.lifecycle.ports import Caller, Decision, FileWay, Once, Pause, Por
 from receiver.lifecycle.posting import notify_url_problems
 from receiver.lifecycle.reception import Reception
 from receiver.lifecycle.record import record
-from receiver.lifecycle.reference import BY_LINK_ONLY, on_the_wire
+from receiver.lifecycle.reference import BY_LINK_ONLY, Carried, carried_bytes, on_the_wire
 from receiver.lifecycle.rules import submit_rules
 
 #: A callback may come as late as this after the task was given up; its URL stays valid until then.
@@ -170,16 +171,22 @@ def _unsent(ports: Ports, provider: Provider, task_key: UUID, attempt: Attempt) 
     return Decision(task_key, decide, release=True)
 
 
-async def submit(ports: Ports, task: Task, reception: Reception, heed: Callable[[Pause], None]) -> None:
+async def submit(
+    ports: Ports,
+    task: Task,
+    reception: Reception,
+    heed: Callable[[Pause], None],
+    carried: Carried | None = None,
+) -> None:
     """Send one leased task and record the outcome, even when the lease was lost meanwhile.
 
     ``heed`` is told at once of the rest of the provider that begins with it, if one does; then that is stored. Raises
-    UnavailableError when it cannot be.
+    UnavailableError when it cannot be. A file that goes along waits for room in ``carried``.
     """
     provider = ports.providers[task.provider]
     started_at, begun_at = task.attempt_open_since or ports.system.now(), ports.system.monotonic()
     ports.system.checkpoint("submit.before_send")
-    outcome, status = await _ask(ports, provider, task)
+    outcome, status = await _ask(ports, provider, task, carried or Carried())
     ports.system.checkpoint("submit.after_send")
     now = ports.system.now()
     attempt = Attempt(task.attempts, started_at, http_status=status)
@@ -231,24 +238,28 @@ def _callback_base(ports: Ports, provider: Provider) -> str | None:
     return f"{ports.limits.public_url.rstrip('/')}/callbacks/{provider.name}"
 
 
-async def _ask(ports: Ports, provider: Provider, task: Task) -> tuple[SubmitOutcome, int | None]:
-    try:
-        reference = await on_the_wire(ports, provider, task)
-        if not isinstance(reference, str):
-            return reference, None
-        request = provider.submit(task, reference=reference, callback_url=callback_url(ports, provider, task))
-    except NotFoundError:
-        message = "the reference audio is gone from our storage"
-        return Refused(TaskError(ErrorCode.NOT_SENT, message, retryable=True)), None
-    except Exception as error:  # noqa: BLE001 - nothing has left yet, whatever went wrong: it may be tried again
-        ports.metrics.count("submits_not_built", provider=provider.name)
-        return NotSent(f"the request could not be made ({type(error).__name__})"), None
-    try:
-        answer: HttpAnswer = await ports.outbound.send(provider.name, request)
-    except NotSentError as error:
-        return NotSent(str(error)), None
-    except AnswerLostError as error:
-        return Unclear(str(error)), None
+async def _ask(ports: Ports, provider: Provider, task: Task, carried: Carried) -> tuple[SubmitOutcome, int | None]:
+    async with AsyncExitStack() as held:
+        try:
+            await held.enter_async_context(carried.room(await carried_bytes(ports, task)))
+            reference = await on_the_wire(ports, provider, task)
+            if not isinstance(reference, str):
+                return reference, None
+            request = provider.submit(task, reference=reference, callback_url=callback_url(ports, provider, task))
+            # It is in the request now, and may be large.
+            del reference
+        except NotFoundError:
+            message = "the reference audio is gone from our storage"
+            return Refused(TaskError(ErrorCode.NOT_SENT, message, retryable=True)), None
+        except Exception as error:  # noqa: BLE001 - nothing has left yet, whatever went wrong: it may be tried again
+            ports.metrics.count("submits_not_built", provider=provider.name)
+            return NotSent(f"the request could not be made ({type(error).__name__})"), None
+        try:
+            answer: HttpAnswer = await ports.outbound.send(provider.name, request)
+        except NotSentError as error:
+            return NotSent(str(error)), None
+        except AnswerLostError as error:
+            return Unclear(str(error)), None
     return provider.read_submit(task, answer), answer.status
 
 

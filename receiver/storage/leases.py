@@ -132,6 +132,19 @@ def lease_tasks(connection: Connection, work: Work, provider: str, claim: Claim,
     return [of_task.task for of_task in kept]
 
 
+def prolong_tasks(connection: Connection, task_keys: Sequence[UUID], claim: Claim) -> None:
+    """Let claims last longer, those that are still of their owner."""
+    connection.execute(
+        update(tasks)
+        .where(
+            tasks.columns.key.in_(task_keys),
+            tasks.columns.lease_until.is_not(None),
+            tasks.columns.lease_owner == claim.owner,
+        )
+        .values(lease_until=claim.until)
+    )
+
+
 def lease_artifacts(connection: Connection, claim: Claim) -> list[ArtifactWork]:
     """Claim results to collect, in the order in which their links die; see ``_WANTED_BY``."""
     claimed = connection.execute(

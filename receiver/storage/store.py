@@ -130,6 +130,12 @@ class SqlStore(Custodian):
         self._on_change(list(made.values()))
         return leased
 
+    async def prolong_tasks(self, task_keys: Sequence[UUID], *, now: datetime, lease: timedelta) -> None:
+        def prolonged(connection: Connection) -> None:
+            leases.prolong_tasks(connection, task_keys, self._claims.claim(connection, now, len(task_keys), lease))
+
+        await self._engine.write(prolonged)
+
     async def lease_inbox(self, *, now: datetime, limit: int, lease: timedelta) -> list[StoredReport]:
         return await self._inbox.lease(now=now, limit=limit, lease=lease)
 

@@ -1,11 +1,9 @@
 """The loop: lease what is due, run its step, let go; one loop for each kind of work and provider."""
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from datetime import timedelta
-from uuid import UUID
 
 from receiver.domain.errors import UnavailableError
 from receiver.domain.standing import Standing
@@ -16,8 +14,10 @@ from receiver.lifecycle.pace import Pace
 from receiver.lifecycle.planning import Learning
 from receiver.lifecycle.ports import ArtifactWork, Pause, Ports, Provider, Queue, Show
 from receiver.lifecycle.reception import Reception
+from receiver.lifecycle.reference import Carried
 from receiver.lifecycle.resting import Resting
 from receiver.lifecycle.standings import OwnStandings, SharedStandings
+from receiver.worker.claims import Claims
 from receiver.worker.notifying import Notifying
 from receiver.worker.retiring import retiring
 from receiver.worker.watching import Clock, Concurrency, Hints, Outage, Places, Slots
@@ -59,14 +59,15 @@ class Worker:
         self._loops: list[asyncio.Task[None]] = []
         self._clock: asyncio.Task[None] | None = None
         self._besides: list[asyncio.Task[None]] = []
-        self._claims: dict[UUID, collect.Hold] = {}
-        self._over = asyncio.Event()
         self._resting = Resting(ports.system)
         system = ports.system
         self._standings = OwnStandings(system) if alone else SharedStandings(ports.store, system)
         self._receptions = {name: Reception(name, self._standings, ports.limits.lease) for name in ports.providers}
         self._outage = Outage(ports.system, "store")
         self._stuck = Outage(ports.system, "artifacts")
+        self._over = asyncio.Event()
+        self._claims = Claims(ports, self._outage, self._over)
+        self._carried = Carried()
         self._time_set = Clock(ports.system)
         self._learning = Learning()
         self._notices = show and Notifying(ports, show, concurrency.notify, hints, self._run)
@@ -92,7 +93,7 @@ class Worker:
             await notify.start(self._ports)
             self._loop(Queue.NOTIFY, self._notices.once)
         self._clock = asyncio.create_task(self._time(), name="time")
-        besides = {"prolong": self._prolong(), "retire": retiring(self._ports, self._over)}
+        besides = {"prolong": self._claims.prolong(), "retire": retiring(self._ports, self._over)}
         self._besides = [asyncio.create_task(work, name=name) for name, work in besides.items()]
 
     @property
@@ -105,6 +106,7 @@ class Worker:
     async def stop(self, seconds: float) -> None:
         """Lease nothing more, let what is under way end, and after ``seconds`` leave it to the next start."""
         self._stopping.set()
+        self._carried.close()
         for queue in Queue:
             self._hints.wake(queue)
         if self._clock is not None:
@@ -167,8 +169,12 @@ class Worker:
         slots = Slots(self._concurrency.submit)
         reception = self._receptions[provider.name]
 
+        def heed(pause: Pause) -> None:
+            self._say(self._resting.heed(pause))
+
         async def send(task: Task) -> None:
-            await submit.submit(self._ports, task, reception, lambda pause: self._say(self._resting.heed(pause)))
+            with self._claims.of_task(task.key):
+                await submit.submit(self._ports, task, reception, heed, self._carried)
 
         async def once() -> bool:
             free = await slots.free()
@@ -273,11 +279,8 @@ class Worker:
         decoding = asyncio.Lock()
 
         async def fetch(work: ArtifactWork, claim: collect.Hold) -> None:
-            self._claims[work.result_id] = claim
-            try:
+            with self._claims.of_audio(claim):
                 await collect.collect(self._ports, work, claim, decoding=decoding)
-            finally:
-                del self._claims[work.result_id]
 
         async def once() -> bool:
             leased = await collect.lease(self._ports, await slots.free())
@@ -287,21 +290,6 @@ class Worker:
             return bool(leased)
 
         return once
-
-    async def _prolong(self) -> None:
-        """Keep the claims on what is being collected: a download may take longer than a claim lasts."""
-        seconds = self._ports.limits.lease.total_seconds() / 3
-        while not self._over.is_set():
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._over.wait(), seconds)
-            if not self._claims or self._over.is_set():
-                continue
-            try:
-                await collect.prolong(self._ports, list(self._claims.values()))
-            except UnavailableError as error:
-                self._outage.met(error, "prolong")
-            except Exception:  # noqa: BLE001 - a loop outlives whatever goes wrong in it
-                _log.exception("step_failed", extra={"step": "prolong"})
 
     async def _time(self) -> None:
         """Wake the loops whose work falls due by the passing of time, and sweep."""

@@ -230,6 +230,18 @@ async def test_a_claim_on_an_artifact_excludes_others_until_it_ends_or_is_given_
     assert len(await collectable(store, now=NOW + LEASE)) == 2
 
 
+async def test_a_claim_on_a_task_that_is_prolonged_excludes_others_for_longer(store: SqlStore) -> None:
+    kept, left = submitted(), submitted()
+    await given(store, kept, left)
+    # Nobody has claimed them yet: then there is nothing to prolong.
+    await store.prolong_tasks([kept.key], now=NOW, lease=LEASE)
+    assert len(await due(store)) == 2
+    halfway = NOW + LEASE / 2
+    await store.prolong_tasks([kept.key, new_key()], now=halfway, lease=LEASE)
+    assert await due(store, now=NOW + LEASE) == [left]
+    assert await due(store, now=halfway + LEASE) == [kept]
+
+
 async def test_a_claim_on_an_artifact_that_is_prolonged_excludes_others_for_longer(store: SqlStore) -> None:
     kept, left = result(0), result(1)
     await waiting(store, kept, left)

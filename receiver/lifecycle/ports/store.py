@@ -250,6 +250,9 @@ class Store(Custody, Protocol):
         or whose ``work`` changed is released at once and left out.
         """
 
+    async def prolong_tasks(self, task_keys: Sequence[UUID], *, now: datetime, lease: timedelta) -> None:
+        """Let claims on tasks last ``lease`` from now on, those that are this instance's still."""
+
     async def lease_inbox(self, *, now: datetime, limit: int, lease: timedelta) -> list[StoredReport]:
         """Claim reports to settle, oldest first, counting the attempt before any body is read.
 
