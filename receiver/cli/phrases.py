@@ -57,6 +57,11 @@ def _short(word: str) -> Callable[[object], str]:
     return lambda value: f"{word} {_plain(value)[-_SHORT_ID:]}"
 
 
+def _of(value: object) -> str:
+    # What a callback repeats is a report's id, what a delivery tells is an event's type.
+    return f"of {value}" if "." in _plain(value) else _short("repeats")(value)
+
+
 def _size(value: object) -> str:
     return amount(value) if isinstance(value, int) else _plain(value)
 
@@ -77,9 +82,16 @@ _FORMS: Mapping[str, Callable[[object], str]] = {
     "via": _after("by"),
     "http_status": _after("HTTP"),
     "attempt": _after("attempt"),
+    "attempts": _after("attempt"),
+    "status_code": _after("HTTP"),
+    "error": _plain,
+    "next_attempt_at": _after("next at"),
+    "delivery_id": _short("delivery"),
+    # Endpoints are random ids, whose first characters every command takes.
+    "endpoint_id": lambda value: f"to endpoint {_plain(value)[:_SHORT_ID]}",
     "provider_task_id": _after("provider id"),
     "report_id": _short("report"),
-    "of": _short("repeats"),
+    "of": _of,
     "count": _counted("result"),
     "results": _counted("result"),
     "outputs": _counted("output"),

@@ -12,6 +12,8 @@ from receiver.cli.failures import UsageError
 from receiver.cli.running import run
 
 _REQUEST = "The request"
+#: What is meant as a file may be a whole recording that lost its beginning.
+_SHOWN = 100
 _BASE64 = re.compile(r"[A-Za-z0-9+/_=\s-]+")
 _EXAMPLE = "such as settings.x=1 or 'a.b=\"text\"'"
 _OPTION_FORM = f"KEY=JSON, {_EXAMPLE}"
@@ -176,10 +178,14 @@ def _reference(text: str) -> str:
         return text
     if not _BASE64.fullmatch(text):
         raise UsageError(
-            "--audio: this is no URL, no data URI, no base64, and there is no such file",
+            f"--audio: no such file: {_beginning(text)}; nor is it a URL, a data URI or base64",
             "give a file on this disk, or a link that the provider can fetch",
         )
     return text
+
+
+def _beginning(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 def _own_file(text: str) -> tuple[Path, int] | None:

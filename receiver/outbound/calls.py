@@ -183,7 +183,7 @@ class HttpOutbound:
                     link.host, link.port
                 )
         except ForbiddenError as refusal:
-            return str(refusal)
+            return f"{refusal}; one of your own is allowed by RECEIVER_ALLOWED_PRIVATE_HOSTS=notify=HOST:PORT"
         except FAULTS as fault:
             return in_words(fault)
         return None

@@ -176,7 +176,7 @@ def test_a_file_that_is_not_fit_is_refused_before_anything_is_sent(
 def test_a_file_that_is_not_there_is_refused_too(receiver: Typed, here: FakeService) -> None:
     said = receiver("submit", "runware", "--prompt", "bossa nova", "--audio", "./nowhere.mp3")
     assert said.code == 2
-    assert "no such file" in said.err
+    assert "no such file: ./nowhere.mp3" in said.err
 
 
 @pytest.mark.parametrize(
