@@ -76,12 +76,17 @@ def test_no_amount_is_too_large_to_be_said(size: int, words: str) -> None:
 
 
 def test_what_became_of_a_notification_is_said_in_words() -> None:
-    ids = {"delivery_id": "01a1fde7-325a-7858-8e51-a7412c27c63e", "endpoint_id": "309f493e-6c1e-434d-ba94-c89f8cafea3d"}
+    ids = {
+        "delivery_id": "01a1fde7-325a-7858-8e51-a7412c27c63e",
+        "endpoint_id": "309f493e-6c1e-434d-ba94-c89f8cafea3d",
+    }
     away = {"attempts": 2, "status_code": None, "error": "connection", "next_attempt_at": "2026-11-21T11:44:43Z"}
     assert phrase(ids | {"of": "result.stored"} | away, {}) == (
         "delivery 2c27c63e, to endpoint 309f493e, of result.stored, attempt 2, connection, next at 2026-11-21T11:44:43Z"
     )
-    assert phrase({"report_id": ids["delivery_id"], "of": ids["endpoint_id"]}, {}) == "report 2c27c63e, repeats 8cafea3d"
+    assert (
+        phrase({"report_id": ids["delivery_id"], "of": ids["endpoint_id"]}, {}) == "report 2c27c63e, repeats 8cafea3d"
+    )
 
 
 @pytest.mark.parametrize("hours", [-23, 0, 23])
