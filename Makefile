@@ -59,7 +59,7 @@ $(stamp): pyproject.toml $(locks)
 
 .PHONY: demo
 demo: setup ## the main job on this machine, no keys, no configuration
-	@$(bin)/receiver demo
+	@$(bin)/receiver demo $(ARGS)
 
 # The libraries of npm that users verify notifications with, by the hashes of their lock. Without npm, or without a
 # package registry, the tests that ask them are skipped, and say so.
