@@ -4,7 +4,10 @@ import hashlib
 from functools import partial
 from pathlib import Path
 
-from tests.harness import Stack, balance, running, wait_until
+import httpx
+
+from receiver.sdk import Client
+from tests.harness import API_KEY, Stack, balance, running, wait_until
 from tests.storage.bucket import Bucket, make_bucket, serving_s3
 
 
@@ -45,3 +48,19 @@ def test_the_main_job_keeps_its_audio_in_a_bucket_and_waits_for_one_that_is_away
             balance(stack).assert_exact()
         assert not (tmp_path / "data" / "artifacts").exists()
         assert "a secret of the tests" not in stack.service.words()
+
+
+async def test_callers_are_sent_to_the_bucket_and_the_python_client_goes_there(tmp_path: Path) -> None:
+    with serving_s3() as url:
+        settings = {**_settings(make_bucket(url, "linked")), "RECEIVER_DOWNLOAD_LINK_SECONDS": "60"}
+        with running(tmp_path, settings=settings) as stack:
+            task_id = stack.submit("runware")["id"]
+            [result] = stack.wait_for(task_id)["results"]
+            answer = stack.get(result["artifact"]["url"])
+            assert (answer.status_code, answer.content) == (302, b"")
+            # The link is its own key, whoever holds it.
+            audio = httpx.get(answer.headers["Location"]).content
+            assert hashlib.sha256(audio).hexdigest() == result["artifact"]["sha256"]
+            async with Client(stack.service.url, api_key=API_KEY.partition(":")[2]) as client:
+                task = await client.task(task_id)
+                assert (await client.save(task, task.results[0], tmp_path)).read_bytes() == audio

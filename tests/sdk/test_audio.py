@@ -106,6 +106,46 @@ async def test_audio_that_something_in_between_encoded_is_refused(
         await client.save(task, task.results[0], tmp_path)
 
 
+async def test_audio_in_a_bucket_is_fetched_there_once_and_without_the_key(
+    client: Client, service: FakeService, tmp_path: Path
+) -> None:
+    with serving() as bucket:
+        service.says("GET", STORED, Answer(302, b"", {"location": f"{bucket.url}/covers/a.mp3?Signature=s%2Fx"}))
+        bucket.says("GET", "/covers/a.mp3", Answer(200, AUDIO))
+        task = await client.task(TASK_ID)
+        path = await client.save(task, task.results[0], tmp_path)
+        assert path.read_bytes() == AUDIO
+        [asked] = bucket.asked
+        assert asked.query == {"Signature": ["s/x"]}
+        assert "authorization" not in asked.headers
+        assert KEY not in str(asked)
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (Answer(200, b"X" + AUDIO[1:]), sdk.DownloadError),
+        (Answer(403, b"<Code>AccessDenied</Code>"), sdk.DownloadError),
+        (Answer(503, b"<Code>SlowDown</Code>"), sdk.UnavailableError),
+        (Answer(302, b"", {"location": "/on/and/on"}), sdk.DownloadError),
+        (None, sdk.AnswerLostError),
+    ],
+    ids=["other bytes", "refused", "busy", "sent on", "no answer"],
+)
+async def test_a_bucket_that_does_not_give_the_audio_leaves_no_file(
+    client: Client, service: FakeService, tmp_path: Path, answer: Answer | None, error: type[sdk.ClientError]
+) -> None:
+    with serving() as bucket:
+        service.says("GET", STORED, Answer(302, b"", {"location": f"{bucket.url}/a.mp3?Signature=secret"}))
+        bucket.says("GET", "/a.mp3", answer)
+        task = await client.task(TASK_ID)
+        with pytest.raises(error) as caught:
+            await client.save(task, task.results[0], tmp_path)
+        assert len(bucket.asked) == 1
+    assert "secret" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("kind", ["bytes", "file"])
 async def test_a_reference_is_handed_over_as_it_is(
     client: Client, service: FakeService, tmp_path: Path, kind: str
