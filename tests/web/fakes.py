@@ -123,8 +123,11 @@ class FakeMetrics:
 class Calls:
     """What the web side asks the outbound room: whether the last call to a provider came to nothing."""
 
+    def __init__(self) -> None:
+        self.troubles: dict[str, str] = {}
+
     def trouble(self, provider: str) -> str | None:
-        return None
+        return self.troubles.get(provider)
 
     async def refusal_to_notify(self, url: str) -> str | None:
         return None if url.startswith("https://") else "only https is allowed"

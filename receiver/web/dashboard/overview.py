@@ -63,6 +63,7 @@ class Provider:
     miss_rate: float | None
     unheard: float | None
     pause: Pause | None
+    trouble: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +217,7 @@ def _provider(
         miss_rate=missed / awaited if awaited else None,
         unheard=ports.schedules.unheard.get(name),
         pause=pause if pause is not None and pause.until > now else None,
+        trouble=ports.outbound.trouble(name),
     )
 
 

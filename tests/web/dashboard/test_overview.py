@@ -1,12 +1,12 @@
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 from receiver.domain.errors import ErrorCode, TaskError
 from receiver.domain.task import Status, Work
 from receiver.lifecycle.ports import Pause
 from tests.web.dashboard.browsing import Browser, Element
 from tests.web.dashboard.making import made
-from tests.web.fakes import World
+from tests.web.fakes import Calls, World
 
 
 async def ended(world: World, status: Status, at: datetime, count: int = 1, **fields: Any) -> None:  # noqa: ANN401 - fields of a Task
@@ -56,6 +56,16 @@ async def test_a_provider_that_rests_is_named_with_the_reason_and_the_end(world:
     assert "paused: balance" in page.text
     world.system.passed += 601
     assert "is paused" not in (await browser.page("/")).text
+
+
+async def test_a_provider_that_cannot_be_reached_is_not_said_to_take_tasks(world: World, browser: Browser) -> None:
+    assert (await browser.page("/")).text.count("takes tasks") == 2
+    cast("Calls", world.ports.outbound).troubles["runware"] = "api.example: no connection"
+    world.system.passed += 2
+    overview, providers = await browser.page("/"), await browser.page("/providers")
+    assert [page.text.count("takes tasks") for page in (overview, providers)] == [1, 1]
+    assert "last call failed" in overview.text
+    assert "api.example: no connection" in providers.text
 
 
 async def test_what_ended_without_audio_comes_first_and_says_why(world: World, browser: Browser) -> None:
