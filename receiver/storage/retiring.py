@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import BindParameter, ColumnElement, Connection, Select, and_, bindparam, delete, exists, or_, select
+from sqlalchemy import BindParameter, ColumnElement, Connection, Select, and_, bindparam, delete, or_, select
 
 from receiver.lifecycle.ports.custody import NameObjects
 from receiver.storage import erasing, inputs
@@ -20,29 +20,49 @@ _FLOOR = bindparam("floor", type_=Key())
 _MOST: BindParameter[int] = bindparam("most")
 
 
-def _over(task_key: ColumnElement[UUID]) -> ColumnElement[bool]:
-    """Whether a task has ended before the moment, and no audio of it is still to be fetched."""
-    of_task = tasks.columns.key == task_key
-    to_fetch = and_(artifacts.columns.task_key == task_key, artifacts.columns.free_at.is_not(None))
-    return and_(
-        exists(select(tasks.columns.key).where(of_task, tasks.columns.completed_at < _BEFORE)),
-        ~exists(select(artifacts.columns.task_key).where(to_fetch)),
-    )
+def _no(found: Select[UUID]) -> ColumnElement[bool]:
+    """Whether there is no such row, asked anew for each one looked at.
+
+    PostgreSQL turns EXISTS into a join, and reads a whole table to answer it for the few rows that a batch takes.
+    """
+    return found.limit(1).scalar_subquery().is_(None)
 
 
-_waits = exists(select(inbox.columns.report_id).where(inbox.columns.report_id == reports.columns.id))
-_unknown = ~exists(select(tasks.columns.key).where(tasks.columns.key == reports.columns.task_key))
+def _over(task_key: ColumnElement[UUID], *, unknown: bool) -> ColumnElement[bool]:
+    """Whether a task has ended before the moment, and no audio of it is still to be fetched.
+
+    :param unknown: the same of a task that is not there
+    """
+    ended = select(tasks.columns.completed_at).where(tasks.columns.key == task_key).scalar_subquery() < _BEFORE
+    if unknown:
+        ended = or_(ended, _no(select(tasks.columns.key).where(tasks.columns.key == task_key)))
+    return and_(ended, _none_to_fetch(task_key))
+
+
+def _none_to_fetch(task_key: ColumnElement[UUID]) -> ColumnElement[bool]:
+    of_task = artifacts.columns.task_key == task_key
+    return _no(select(artifacts.columns.task_key).where(of_task, artifacts.columns.free_at.is_not(None)))
+
+
 _kept = artifacts.alias("kept")
 WITH_AUDIO = (
     select(_kept.columns.task_key)
-    .where(_kept.columns.object_key.is_not(None), _kept.columns.task_key < _FLOOR, _over(_kept.columns.task_key))
+    .where(
+        _kept.columns.object_key.is_not(None),
+        _kept.columns.task_key < _FLOOR,
+        _over(_kept.columns.task_key, unknown=False),
+    )
     .distinct()
     .order_by(_kept.columns.task_key)
     .limit(_MOST)
 )
 OLD_REPORTS = (
     select(reports.columns.id)
-    .where(reports.columns.id < _FLOOR, or_(_over(reports.columns.task_key), _unknown), ~_waits)
+    .where(
+        reports.columns.id < _FLOOR,
+        _over(reports.columns.task_key, unknown=True),
+        _no(select(inbox.columns.report_id).where(inbox.columns.report_id == reports.columns.id)),
+    )
     .order_by(reports.columns.id)
     .limit(_MOST)
 )
@@ -51,18 +71,14 @@ OLD_TASKS = (
     .where(
         tasks.columns.key < _FLOOR,
         tasks.columns.completed_at < _BEFORE,
-        ~exists(
-            select(artifacts.columns.task_key).where(
-                artifacts.columns.task_key == tasks.columns.key, artifacts.columns.free_at.is_not(None)
-            )
-        ),
-        ~exists(
+        _none_to_fetch(tasks.columns.key),
+        _no(
             select(reports.columns.id)
             .join(inbox, inbox.columns.report_id == reports.columns.id)
             .where(reports.columns.task_key == tasks.columns.key)
         ),
         # Somebody is still to be told of it.
-        ~exists(
+        _no(
             select(deliveries.columns.task_key).where(
                 deliveries.columns.task_key == tasks.columns.key, deliveries.columns.free_at.is_not(None)
             )

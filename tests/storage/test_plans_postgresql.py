@@ -45,6 +45,17 @@ _FILL = (
     "INSERT INTO rulings (report_id, verdict) SELECT id, 'settled' FROM tasks",
     "INSERT INTO inbox (report_id, due_at, attempts) SELECT id, :now, 0 FROM tasks",
     "INSERT INTO doomed_objects SELECT n::text, :now + interval '1 hour' * n FROM generate_series(1, 2000) AS n",
+    """
+    INSERT INTO inputs (id, sha256, size, duration_seconds, media_type, extension, unused_until)
+    SELECT key, decode(lpad(to_hex(polls + last_seq), 64, '0') || md5(id::text), 'hex'), 1, 10, 'audio/mpeg', 'mp3',
+        CASE WHEN work IS NOT NULL THEN due_at END
+    FROM tasks
+    """,
+    "INSERT INTO input_uses (task_key, input_id) SELECT key, key FROM tasks",
+    """
+    INSERT INTO object_claims (object_key, holder, until)
+    SELECT n::text, lpad(to_hex(n), 32, '0')::uuid, :now + interval '1 second' * n FROM generate_series(1, 2000) AS n
+    """,
     *OUTBOX_ROWS,
 )
 #: Asks about every task that has ended, and those are nearly all.
