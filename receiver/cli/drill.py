@@ -1,5 +1,6 @@
 """`receiver drill`: the loss proof on this installation, beside the user's data; the balance at its end."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 _MINUTE = 60
 _USUAL_MINUTES = 1.0
+_MOST_BACK_OFF_SECONDS = 150.0
 
 
 def drill(
@@ -52,6 +54,12 @@ def drill(
             show_default=False,
         ),
     ] = None,
+    store_outages: Annotated[
+        int, typer.Option("--store-outages", metavar="N", min=0, help="How often the folder of the audio is away.")
+    ] = 0,
+    outage_seconds: Annotated[
+        float, typer.Option("--outage-seconds", metavar="SECONDS", min=1, help="For how long each time.")
+    ] = 60.0,
     seed: Annotated[
         int | None,
         typer.Option("--seed", metavar="NUMBER", min=0, help="The same seed, the same faults. Default: drawn anew."),
@@ -74,6 +82,17 @@ def drill(
 
     plan = _plan(minutes, kills, callbacks, faults or [], seed)
     loaded = loaded_settings(folder)
+    if store_outages:
+        if (loaded.settings.artifact_store_url or "").startswith("s3://"):
+            raise UsageError("--store-outages takes a folder away; a bucket of yours is left alone")
+        # Whoever waits for the store tries again after two minutes at the latest.
+        plan = replace(
+            plan,
+            store_outages=store_outages,
+            outage_seconds=outage_seconds,
+            rest_seconds=plan.rest_seconds + _MOST_BACK_OFF_SECONDS,
+            most_seconds_to_end=plan.most_seconds_to_end + _MOST_BACK_OFF_SECONDS,
+        )
     laid = None
     try:
         with interruptible():

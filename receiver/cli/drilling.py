@@ -160,7 +160,8 @@ def _planned(plan: Plan) -> str:
     lasts += [f"until {plan.callbacks} callbacks are due"] if plan.callbacks else []
     kills = "every few seconds" if plan.kills is None else f"{plan.kills} times"
     load = "load and faults" + (f", {' and '.join(lasts)}" if lasts else "")
-    return load + (f"; kill -9 {kills}" if plan.kills != 0 else "; no kills")
+    away = f"; the audio's folder away {plan.store_outages} × {plan.outage_seconds:g} s" if plan.store_outages else ""
+    return load + (f"; kill -9 {kills}" if plan.kills != 0 else "; no kills") + away
 
 
 def _done(progress: Progress) -> str:

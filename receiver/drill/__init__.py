@@ -6,6 +6,7 @@ processes   the sandbox and the service as children of ours, started, killed and
 sides       what the service and the sandbox say, over HTTP
 load        callers that ask again until each task is acknowledged
 loiterers   callers that hang about: half a message and then silence, or a few bytes at a time
+outages     the folder of the audio gone for a while
 play        all of it at once, and then the wait for rest
 balance     both sides' books held against each other: pure
 account     what a drill found, as figures and as lines to read

@@ -59,11 +59,12 @@ class Ground:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """The processes of a drill, and what they say."""
+    """The processes of a drill, what they say, and where the audio is kept where that is a folder."""
 
     sandbox: Process
     services: Sequence[Process]
     sides: Sides
+    audio: Path = Path()
 
 
 def lay(loaded: Loaded) -> Ground:
@@ -140,7 +141,7 @@ def staged(laid: Ground, seed: int) -> Iterator[Stage]:
             sandbox.start()
             for service in services:
                 service.start()
-            yield Stage(sandbox, services, Sides(urls, sandbox_url, laid.key, http))
+            yield Stage(sandbox, services, Sides(urls, sandbox_url, laid.key, http), Path(laid.audio))
     finally:
         for service in services:
             service.kill()

@@ -12,6 +12,7 @@ from receiver.drill.account import Account, conclude
 from receiver.drill.ground import Stage
 from receiver.drill.load import Load
 from receiver.drill.loiterers import Loiterers, opened, said
+from receiver.drill.outages import Outages
 from receiver.drill.processes import DrillError, NotInTimeError
 from receiver.drill.sides import KNOWN, Sides, wait_for_rest
 
@@ -44,6 +45,8 @@ class Plan:
     due. ``loiterers`` is how many half-open and how many slow callers there are at a time. After the load everything
     is given ``rest_seconds`` to end, and has to within ``most_seconds_to_end``. Submits whose answer was lost are
     given ``doubt_seconds`` more: where none may be sent twice, only the last look-up tells that one never arrived.
+    ``store_outages`` is how often the folder of the audio is away, for ``outage_seconds``; nobody is killed then, as
+    a service does not start without its folder.
     """
 
     name: str
@@ -59,6 +62,8 @@ class Plan:
     rest_seconds: float = 120.0
     doubt_seconds: float = 600.0
     most_seconds_to_end: float = 60.0
+    store_outages: int = 0
+    outage_seconds: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +93,7 @@ class _State:
     """What has been done so far."""
 
     began: float
+    outages: Outages
     due: int = 0
     kills: int = 0
 
@@ -96,7 +102,8 @@ def play(stage: Stage, plan: Plan, watch: Watch | None = None, *, troubles: Sequ
     """Hold the drill on a running stage and return the account. Raises DrillError when it could not be held."""
     chance = random.Random(plan.seed)
     stage.sides.set_faults(plan.faults)
-    state = _State(time.monotonic())
+    outages = Outages(stage.audio, plan.store_outages, plan.outage_seconds, plan.kill_gap_seconds, chance)
+    state = _State(time.monotonic(), outages)
     load = Load(stage.sides, _requests(stage.sides, state, plan.seed), plan.threads, plan.pause_seconds)
     loiterers = Loiterers(stage.sides, load, random.Random(plan.seed), plan.loiterers)
 
@@ -114,7 +121,10 @@ def play(stage: Stage, plan: Plan, watch: Watch | None = None, *, troubles: Sequ
         )
 
     with _under_way([load, loiterers, *troubles]) as running:
-        _disturb(stage, plan, state, chance, running, tell)
+        try:
+            _disturb(stage, plan, state, chance, running, tell)
+        finally:
+            outages.end()
     last = time.monotonic()
     ended: float | None = None
     hanging: tuple[str, ...] = ()
@@ -126,6 +136,8 @@ def play(stage: Stage, plan: Plan, watch: Watch | None = None, *, troubles: Sequ
         hanging = (str(error),)
     found = conclude(plan.name, load, state.began, last, ended or time.monotonic())
     notes = (f"kill -9: {state.kills}", f"callers that hang about: {said(loiterers.met)}", *hanging)
+    if plan.store_outages:
+        notes = (*notes, f"the artifact store away: {outages.had} × {plan.outage_seconds:g} s")
     return replace(found, notes=notes, most_seconds_to_end=plan.most_seconds_to_end)
 
 
@@ -161,7 +173,10 @@ def _disturb(
         if now - told > _TELL_SECONDS:
             told = now
             tell()
-        if now >= next_kill and (plan.kills is None or state.kills < plan.kills):
+        state.outages.step(now)
+        if state.outages.under_way:
+            next_kill = max(next_kill, now + plan.kill_gap_seconds[0])
+        elif now >= next_kill and (plan.kills is None or state.kills < plan.kills):
             victim = chance.choice(list(stage.services))
             victim.kill()
             victim.start()
@@ -177,6 +192,7 @@ def _done(plan: Plan, state: _State) -> bool:
         time.monotonic() - state.began >= plan.seconds
         and state.kills >= (plan.kills or 0)
         and state.due >= plan.callbacks
+        and state.outages.over
     )
 
 

@@ -52,10 +52,11 @@ def alive(number: int) -> bool:
     return state != "Z"
 
 
-def test_a_short_drill_with_kills_is_exact_and_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_a_short_drill_with_kills_and_the_store_away_is_exact_and_leaves_nothing_behind(tmp_path: Path) -> None:
     # Were an answer lost, the look-ups alone would take longer than all the rest.
     fast = ["--faults", "lose_submit_answer=0", "--faults", "seconds=0.2,0.5"]
-    with drill(tmp_path / "var", "--kills", "2", "--seed", "3", *fast, "--json") as process:
+    away = ["--store-outages", "1", "--outage-seconds", "3"]
+    with drill(tmp_path / "var", "--kills", "2", "--seed", "3", *fast, *away, "--json") as process:
         said = ended(process)
     assert said.code == 0, said.err
     found = json.loads(said.out)
@@ -64,6 +65,7 @@ def test_a_short_drill_with_kills_is_exact_and_leaves_nothing_behind(tmp_path: P
     assert set(found["must_be_none"].values()) == {0}
     assert found["audio_read_back"] > 0
     assert "kill -9: 2" in found["notes"]
+    assert "the artifact store away: 1 × 3 s" in found["notes"]
     assert "The balance is exact: nothing is lost, nothing is paid twice." in said.err
     assert not (tmp_path / "var").exists()
 
