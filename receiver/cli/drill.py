@@ -124,7 +124,7 @@ def _clear(laid: "Ground") -> None:
     try:
         clear(laid)
     except DrillError as error:
-        raise CommandError(f"the drill's database {laid.name} could not be dropped: {error}") from None
+        raise CommandError(f"not all of {laid.name} could be removed: {error}") from None
 
 
 def _plan(

@@ -2,6 +2,7 @@
 
 ground      the folder, the database and the settings of a drill: only limits and disks are this installation's
 database    where the installation is on PostgreSQL: a database of the drill's own on the same server
+bucket      where the audio is kept in one: emptied of the drill's own when it is over
 processes   the sandbox and the service as children of ours, started, killed and ended by their ids
 sides       what the service and the sandbox say, over HTTP
 load        callers that ask again until each task is acknowledged

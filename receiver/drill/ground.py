@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 
-from receiver.drill import database
+from receiver.drill import bucket, database
 from receiver.drill.processes import HOST, DrillError, Process, finished, free_ports
 from receiver.drill.sides import Sides
 from receiver.settings import Loaded, Settings
@@ -34,7 +34,7 @@ REPLICAS = 3
 class Ground:
     """Where a drill takes place. ``folder`` holds data and logs, ``places`` are all the folders made for it.
 
-    ``database`` and ``audio`` say where they are kept. Objects below an s3:// stay when the drill is over.
+    ``database`` and ``audio`` say where they are kept.
     ``beside`` is the PostgreSQL database of the user on whose server the drill has its own, None on SQLite.
     """
 
@@ -76,20 +76,20 @@ def lay(loaded: Loaded) -> Ground:
             place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             place.mkdir(mode=0o700)
     except OSError as error:
-        clear(laid)
+        clear(replace(laid, audio=""))
         raise DrillError(f"no folder for the drill can be made: {error.filename} ({error.strerror})") from None
     if laid.beside is None:
         return laid
     try:
         url = database.make(laid.beside, laid.name)
     except DrillError:
-        clear(replace(laid, beside=None))
+        clear(replace(laid, beside=None, audio=""))
         raise
     return replace(laid, settings={**laid.settings, "RECEIVER_DATABASE_URL": url})
 
 
 def clear(laid: Ground) -> None:
-    """Remove everything that was made for a drill, but what it left in a bucket. Raises DrillError."""
+    """Remove everything that was made for a drill. Raises DrillError."""
     for place in laid.places:
         shutil.rmtree(place, ignore_errors=True)
         # Where nobody has a data folder yet, there is none afterwards either.
@@ -97,6 +97,8 @@ def clear(laid: Ground) -> None:
             place.parent.rmdir()
     if laid.beside is not None:
         database.drop(laid.beside, laid.name)
+    if laid.audio.startswith("s3://"):
+        bucket.empty(laid.audio, laid.settings)
 
 
 @contextmanager

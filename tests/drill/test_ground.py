@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+import httpx
 import pytest
 
 from receiver.drill.ground import clear, lay
 from receiver.drill.processes import DrillError
 from receiver.providers import PROVIDERS
 from receiver.settings import Loaded, load
+from tests.storage.bucket import make_bucket, serving_s3
 
 _THEIRS = {
     "RECEIVER_PUBLIC_URL": "https://hooks.example.org",
@@ -73,3 +75,23 @@ def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     (tmp_path / "var").write_text("a file")
     with pytest.raises(DrillError, match=r"no folder for the drill can be made: .*var"):
         lay(_loaded(tmp_path))
+
+
+def test_what_a_drill_put_into_the_users_bucket_goes_and_nothing_else(tmp_path: Path) -> None:
+    with serving_s3() as url:
+        bucket = make_bucket(url, "songs")
+        access = {
+            "RECEIVER_ARTIFACT_STORE_URL": bucket.location,
+            "RECEIVER_S3_ENDPOINT_URL": url,
+            "RECEIVER_S3_REGION": "eu-central-1",
+            "RECEIVER_S3_ACCESS_KEY_ID": "tests",
+            "RECEIVER_S3_SECRET_ACCESS_KEY": "a secret of the tests",
+        }
+        laid = lay(_loaded(tmp_path, **access))
+        for place in (laid.audio, bucket.location):
+            path = place.removeprefix("s3://")
+            httpx.put(f"{url}/{path}/audio/one.mp3", content=b"x").raise_for_status()
+        clear(laid)
+        left = httpx.get(f"{url}/songs?list-type=2").text
+        assert "<Key>music/covers/audio/one.mp3</Key>" in left
+        assert laid.name not in left
