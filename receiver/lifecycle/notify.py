@@ -67,7 +67,7 @@ async def notify(ports: Ports, notice: Notice, show: Show) -> Told:
     _count(ports, event.type, told.error)
     if told.error is None:
         ports.metrics.observe("notify_seconds", (now - notice.delivery.at).total_seconds())
-    if _changes(notice.endpoint, told):
+    if _changes(notice, told):
         await insist(ports, lambda: _stand(ports, notice.endpoint.id, told, now), within=ports.limits.lease)
     return told
 
@@ -114,9 +114,13 @@ async def _data(notice: Notice, show: Show) -> Mapping[str, object] | None:
     return None
 
 
-def _changes(endpoint: Endpoint, told: Told) -> bool:
+def _changes(notice: Notice, told: Told) -> bool:
     """Whether an outcome changes how an endpoint stands: of most that succeed there is nothing to be written."""
+    endpoint = notice.endpoint
     if told.error is DeliveryError.RESULT_GONE:
+        return False
+    if told.http_status is not None and target(endpoint, notice.task.request.notify_url) != endpoint.url:
+        # What a task's own path answers says nothing of the others: one that is gone must not silence them all.
         return False
     standing_well = endpoint.proven and not endpoint.failures and endpoint.status is EndpointStatus.ACTIVE
     return told.error is not None or not standing_well

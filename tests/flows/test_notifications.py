@@ -141,12 +141,17 @@ def test_an_endpoint_that_is_gone_is_stopped_and_what_died_is_sent_when_it_is_ba
 
 
 def test_a_tasks_own_url_is_told_in_the_place_of_its_endpoint(stack: Stack) -> None:
-    with application() as app:
+    with application(says(410), says(200)) as app:
         endpoint = registered(stack, app, types=["task.succeeded"])
         own = app.url.replace("/hooks", "/songs/17?a=b")
         task = stack.wait_for(stack.submit("aimlapi", notify_url=own)["id"])
         [post] = app.wait_for(1)
         assert (post.target, post.verified(endpoint["secret"]).task_id) == ("/songs/17?a=b", task["id"])
+        # That path is gone, and the endpoint is not.
+        wait_until(lambda: bool(deliveries(stack, task_id=task["id"], status="dead")), 30, "its notification is dead")
+        stack.wait_for(stack.submit("aimlapi")["id"])
+        assert app.wait_for(2)[1].target == "/hooks"
+        assert stack.get(f"/v1/endpoints/{endpoint['id']}").json()["status"] == "active"
         remove(stack, endpoint)
 
 
