@@ -90,13 +90,18 @@ _waiting = select(
 _WELL = and_(
     endpoints.columns.failures == literal_column("0"), endpoints.columns.status == EndpointStatus.ACTIVE.value
 )
-_well = _waiting.where(_WELL).subquery("well")
-#: Well standing, with something due.
-DUE_ENDPOINTS = select(_well).where(
-    or_(_well.columns.first_at <= bindparam("now"), _well.columns.retry_at <= bindparam("now"))
+_proven = _waiting.where(_WELL, endpoints.columns.proven).subquery("well")
+#: Known to answer, with something due. What others have due is not even looked at.
+PROVEN_ENDPOINTS = select(_proven).where(
+    or_(_proven.columns.first_at <= bindparam("now"), _proven.columns.retry_at <= bindparam("now"))
 )
-
-
+_new = _waiting.where(_WELL, not_(endpoints.columns.proven)).subquery("new")
+#: Not tried yet, with something due. Each leaves them by what comes of its first attempts, so none waits for ever.
+NEW_ENDPOINTS = (
+    select(_new)
+    .where(or_(_new.columns.first_at <= bindparam("now"), _new.columns.retry_at <= bindparam("now")))
+    .limit(bindparam("most"))
+)
 _rested = _waiting.where(
     not_(_WELL), or_(endpoints.columns.rests_until.is_(None), endpoints.columns.rests_until <= bindparam("now"))
 ).subquery("rested")
@@ -125,16 +130,25 @@ def next_due(connection: Connection) -> datetime | None:
     return min(moments, default=None)
 
 
-def due_endpoints(connection: Connection, now: datetime, failing: int, busy: Sequence[UUID]) -> list[DueEndpoint]:
-    """Return the endpoints that have something due and may be sent to, of those that fail a few."""
-    rows: list[Columns] = [*connection.execute(DUE_ENDPOINTS, {"now": now})]
-    if failing > 0:
-        found = connection.execute(FAILING_ENDPOINTS, {"now": now, "most": failing + len(busy)})
-        rows += [row for row in found if row[0] not in busy][:failing]
-    return [
-        DueEndpoint(endpoint_from(row[:-2]), *(at if at is not None and at <= now else None for at in row[-2:]))
-        for row in rows
-    ]
+def due_proven(connection: Connection, now: datetime) -> list[DueEndpoint]:
+    """Return the endpoints known to answer that have something due."""
+    return [_due(row, now) for row in connection.execute(PROVEN_ENDPOINTS, {"now": now})]
+
+
+def due_others(
+    connection: Connection, now: datetime, new: int, failing: int, busy: Sequence[UUID]
+) -> list[DueEndpoint]:
+    """Return a few of the other endpoints that have something due and may be sent to."""
+    rows: list[Columns] = []
+    for statement, most in ((NEW_ENDPOINTS, new), (FAILING_ENDPOINTS, failing)):
+        if most > 0:
+            found = connection.execute(statement, {"now": now, "most": most + len(busy)})
+            rows += [row for row in found if row[0] not in busy][:most]
+    return [_due(row, now) for row in rows]
+
+
+def _due(row: Columns, now: datetime) -> DueEndpoint:
+    return DueEndpoint(endpoint_from(row[:-2]), *(at if at is not None and at <= now else None for at in row[-2:]))
 
 
 def lease(connection: Connection, rooms: Iterable[tuple[UUID, Room]], claim: Claim) -> list[Notice]:

@@ -78,10 +78,12 @@ class SqlOutbox:
         return bool(await self._engine.write(lambda connection: connection.execute(removing).rowcount))
 
     async def due_endpoints(
-        self, now: datetime, *, failing: int = 1000, busy: Sequence[UUID] = ()
+        self, now: datetime, *, proven: bool = True, new: int = 1000, failing: int = 1000, busy: Sequence[UUID] = ()
     ) -> list[DueEndpoint]:
         def work(connection: Connection) -> list[DueEndpoint]:
-            return deliveries.due_endpoints(connection, self._claims.moment(connection, now), failing, busy)
+            moment = self._claims.moment(connection, now)
+            found = deliveries.due_proven(connection, moment) if proven else []
+            return found + deliveries.due_others(connection, moment, new, failing, busy)
 
         return await self._engine.read(work)
 

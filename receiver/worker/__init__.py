@@ -60,8 +60,7 @@ class Worker:
         self._clock: asyncio.Task[None] | None = None
         self._besides: list[asyncio.Task[None]] = []
         self._resting = Resting(ports.system)
-        system = ports.system
-        self._standings = OwnStandings(system) if alone else SharedStandings(ports.store, system)
+        self._standings = OwnStandings(ports.system) if alone else SharedStandings(ports.store, ports.system)
         self._receptions = {name: Reception(name, self._standings, ports.limits.lease) for name in ports.providers}
         self._outage = Outage(ports.system, "store")
         self._stuck = Outage(ports.system, "artifacts")
@@ -91,7 +90,8 @@ class Worker:
         self._loop(Queue.COLLECT, self._collecting())
         if self._notices is not None:
             await notify.start(self._ports)
-            self._loop(Queue.NOTIFY, self._notices.once)
+            self._loop(Queue.NOTIFY, self._notices.tell)
+            self._loop(Queue.NOTIFY, self._notices.try_others, "others")
         self._clock = asyncio.create_task(self._time(), name="time")
         besides = {"prolong": self._claims.prolong(), "retire": retiring(self._ports, self._over)}
         self._besides = [asyncio.create_task(work, name=name) for name, work in besides.items()]
@@ -126,10 +126,10 @@ class Worker:
         self._over.set()
         await asyncio.gather(*self._besides)
 
-    def _loop(self, queue: Queue, once: Callable[[], Awaitable[bool]]) -> None:
-        self._loops.append(asyncio.create_task(self._repeat(queue, once), name=queue.value))
+    def _loop(self, queue: Queue, once: Callable[[], Awaitable[bool]], lane: str = "") -> None:
+        self._loops.append(asyncio.create_task(self._repeat(queue, once, lane), name=queue.value))
 
-    async def _repeat(self, queue: Queue, once: Callable[[], Awaitable[bool]]) -> None:
+    async def _repeat(self, queue: Queue, once: Callable[[], Awaitable[bool]], lane: str) -> None:
         """Go on at once while there was work, else rest until there may be some."""
         while not self._stopping.is_set():
             try:
@@ -142,7 +142,7 @@ class Worker:
                 await self._ports.system.sleep(FAULT_REST)
             else:
                 if not worked:
-                    await self._hints.rest(queue, LONGEST_REST)
+                    await self._hints.rest(queue, LONGEST_REST, lane)
 
     def _run(
         self, name: str, slots: Places, step: Coroutine[object, object, None], **named: str | Sequence[str]

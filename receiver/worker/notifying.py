@@ -3,12 +3,13 @@
 Each endpoint has a bound of its own. All that have proved to answer share one pool of calls, those that are new
 another, those that fail a third, one call each: a thousand that hang keep nobody else waiting. A call that takes long
 goes over to a fourth, and its endpoint begins no other meanwhile. Within an endpoint first attempts go before
-retries, which never take all of its places.
+retries, which never take all of its places. Those that are new or fail are looked up and claimed in a lane of their
+own, so many a second: what they need is never between an event and an endpoint that answers.
 """
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
@@ -16,7 +17,7 @@ from uuid import UUID
 
 from receiver.domain.endpoint import Endpoint, EndpointStatus
 from receiver.lifecycle import notify
-from receiver.lifecycle.ports import DueEndpoint, Notice, Ports, Queue, Room, Show
+from receiver.lifecycle.ports import DueEndpoint, Notice, Ports, Queue, Room, Show, System
 from receiver.worker.watching import Hints, Places
 
 #: Between two looks at what is to be given up or forgotten, in seconds.
@@ -36,8 +37,10 @@ class Pool(Enum):
 
 #: How many calls there may be to all endpoints of a kind.
 MOST = {Pool.PROVEN: 96, Pool.NEW: 64, Pool.FAILING: 64, Pool.SLOW: 96}
-#: Attempts a second at all endpoints that fail: many of them would else keep the processor from all others.
-FAILING_PER_SECOND = 20.0
+#: Attempts a second at all endpoints that are new, or fail: many would else keep the processor from all others.
+NEW_PER_SECOND, FAILING_PER_SECOND = 30.0, 20.0
+#: Between two looks at what these have due, in seconds: each walks over all of them.
+OTHERS_EVERY = 0.1
 
 
 def pool_of(endpoint: Endpoint) -> Pool:
@@ -57,14 +60,27 @@ class Desk:
     by_pool: Counter[Pool] = field(default_factory=Counter)
     slow: Counter[UUID] = field(default_factory=Counter)
 
-    @property
-    def failing(self) -> int:
-        """How many calls may begin to endpoints that fail."""
-        return MOST[Pool.FAILING] - self.by_pool[Pool.FAILING]
+    def free(self, pool: Pool) -> int:
+        """Return how many calls may begin to endpoints that stand so."""
+        return MOST[pool] - self.by_pool[pool]
+
+    def hold(self, rooms: Mapping[UUID, Room]) -> Callable[[], None]:
+        """Keep rooms from being given out again while they are filled; return what ends that."""
+        for endpoint_id, room in rooms.items():
+            self.by_endpoint[endpoint_id] += room.first + room.retries
+            self.retries[endpoint_id] += room.retries
+
+        def let_go() -> None:
+            for endpoint_id, room in rooms.items():
+                self.by_endpoint[endpoint_id] -= room.first + room.retries
+                self.retries[endpoint_id] -= room.retries
+                self._forget(endpoint_id)
+
+        return let_go
 
     def rooms(self, due: list[DueEndpoint]) -> dict[UUID, Room]:
         """Share out what is free: the longest waiting first, each endpoint one call before any has a second."""
-        free = {pool: MOST[pool] - self.by_pool[pool] for pool in Pool}
+        free = {pool: self.free(pool) for pool in Pool}
         waiting = sorted(due, key=lambda one: min(at for at in (one.first_at, one.retry_at) if at is not None))
         given: Counter[UUID] = Counter()
         while True:
@@ -100,10 +116,13 @@ class Desk:
             self.slow[endpoint_id] -= place[0] is Pool.SLOW
             self.by_endpoint[endpoint_id] -= 1
             self.retries[endpoint_id] -= again
-            if not self.by_endpoint[endpoint_id]:
-                del self.by_endpoint[endpoint_id], self.retries[endpoint_id], self.slow[endpoint_id]
+            self._forget(endpoint_id)
 
         return slow_down, give_back
+
+    def _forget(self, endpoint_id: UUID) -> None:
+        if not self.by_endpoint[endpoint_id]:
+            del self.by_endpoint[endpoint_id], self.retries[endpoint_id], self.slow[endpoint_id]
 
     def _free(self, endpoint: Endpoint, pool: Pool) -> int:
         if self.slow[endpoint.id]:
@@ -119,6 +138,25 @@ class Desk:
         if one.retry_at is None or places == 1 or retries < 1:
             return Room(places, 0)
         return Room(places - 1, 1)
+
+
+class Turns:
+    """How many attempts may begin now where so many may in a second."""
+
+    def __init__(self, system: System, per_second: float) -> None:
+        self._system = system
+        self._per_second = self._left = per_second
+        self._counted_at = system.monotonic()
+
+    def left(self) -> int:
+        """Return how many may begin; what was not used in a second is lost."""
+        now = self._system.monotonic()
+        self._left = min(self._per_second, self._left + (now - self._counted_at) * self._per_second)
+        self._counted_at = now
+        return max(0, int(self._left))
+
+    def use(self, turns: int) -> None:
+        self._left -= turns
 
 
 class Place:
@@ -155,7 +193,7 @@ class Run(Protocol):
 
 
 class Notifying:
-    """The loop of one kind of work, a round at a time."""
+    """The two lanes of one kind of work, each a round at a time."""
 
     def __init__(self, ports: Ports, show: Show, most: int, hints: Hints, run: Run) -> None:
         """``most`` is how many calls there may be to one endpoint at once."""
@@ -165,29 +203,48 @@ class Notifying:
         self._hints = hints
         self._run = run
         self._next_sweep = 0.0
-        self._left = FAILING_PER_SECOND
-        self._counted_at = ports.system.monotonic()
+        self._next_others = 0.0
+        self._turns = {
+            Pool.NEW: Turns(ports.system, NEW_PER_SECOND),
+            Pool.FAILING: Turns(ports.system, FAILING_PER_SECOND),
+        }
 
-    def _turns(self) -> int:
-        """Return how many attempts may begin now at endpoints that fail."""
-        now = self._ports.system.monotonic()
-        self._left = min(FAILING_PER_SECOND, self._left + (now - self._counted_at) * FAILING_PER_SECOND)
-        self._counted_at = now
-        return max(0, int(self._left))
+    async def tell(self) -> bool:
+        """Begin what may be sent now to endpoints that answer; return whether there was any."""
+        return bool(await self._begin(await notify.due(self._ports)))
 
-    async def once(self) -> bool:
-        """Begin what may be sent now; return whether there was any."""
+    async def try_others(self) -> bool:
+        """Begin what may be sent now to endpoints that are new or fail; return whether there was any."""
         await self._sweep()
-        failing = min(self._desk.failing, self._turns())
-        found = await notify.due(self._ports, failing=failing, busy=list(self._desk.by_endpoint))
+        system = self._ports.system
+        await system.sleep(max(0.0, self._next_others - system.monotonic()))
+        self._next_others = system.monotonic() + OTHERS_EVERY
+        most = {pool: min(self._desk.free(pool), turns.left()) for pool, turns in self._turns.items()}
+        if not any(count > 0 for count in most.values()):
+            return False
+        busy = list(self._desk.by_endpoint)
+        found = await notify.due_others(self._ports, new=most[Pool.NEW], failing=most[Pool.FAILING], busy=busy)
+        leased = await self._begin(found)
+        for notice in leased:
+            if (turns := self._turns.get(pool_of(notice.endpoint))) is not None:
+                turns.use(1)
+        return bool(leased)
+
+    async def _begin(self, found: list[DueEndpoint]) -> list[Notice]:
+        """Claim and send what these endpoints have due, as far as there is room for it."""
         rooms = self._desk.rooms(found)
-        leased = await notify.lease(self._ports, rooms) if rooms else []
-        self._left -= sum(pool_of(notice.endpoint) is Pool.FAILING for notice in leased)
+        if not rooms:
+            return []
+        let_go = self._desk.hold(rooms)
+        try:
+            leased = await notify.lease(self._ports, rooms)
+        finally:
+            let_go()
         for notice in leased:
             place = Place(self._desk, notice, self._hints)
             named = {"task_id": str(notice.task.id), "delivery_id": str(notice.delivery.id)}
             self._run("notify", place, self._send(notice), **named)
-        return bool(leased)
+        return leased
 
     async def _send(self, notice: Notice) -> None:
         await notify.notify(self._ports, notice, self._show)

@@ -21,14 +21,15 @@ class Hints:
     """Wakes loops early. A hint carries nothing and may be lost: every loop also wakes by itself."""
 
     def __init__(self) -> None:
-        self._events = {queue: asyncio.Event() for queue in Queue}
+        self._events = {queue: {"": asyncio.Event()} for queue in Queue}
 
     def wake(self, queue: Queue) -> None:
-        self._events[queue].set()
+        for event in self._events[queue].values():
+            event.set()
 
-    async def rest(self, queue: Queue, seconds: float) -> None:
-        """Wait for a hint, at most ``seconds``."""
-        event = self._events[queue]
+    async def rest(self, queue: Queue, seconds: float, lane: str = "") -> None:
+        """Wait for a hint, at most ``seconds``. Each ``lane`` hears every one, whoever else has heard it."""
+        event = self._events[queue].setdefault(lane, asyncio.Event())
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(event.wait(), seconds)
         event.clear()

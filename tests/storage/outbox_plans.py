@@ -13,7 +13,8 @@ ONE = uuid4()
 OUTBOX: dict[str, ClauseElement] = {
     "claim deliveries": deliveries.CLAIM,
     "who is told": outbox_rows.RECIPIENTS,
-    "endpoints with work": deliveries.DUE_ENDPOINTS,
+    "endpoints with work": deliveries.PROVEN_ENDPOINTS,
+    "new endpoints with work": deliveries.NEW_ENDPOINTS,
     "failing endpoints with work": deliveries.FAILING_ENDPOINTS,
     "next delivery": deliveries.NEXT_RETRIES,
     "expired deliveries": deliveries.expired(NOW, 5),
@@ -49,6 +50,7 @@ OUTBOX: dict[str, ClauseElement] = {
 OUTBOX_WALKS = {
     "who is told": "SCAN endpoints",
     "endpoints with work": "SCAN endpoints",
+    "new endpoints with work": "SCAN endpoints",
     "failing endpoints with work": "SCAN endpoints",
     "next delivery": "SCAN endpoints",
     "deliveries to stopped endpoints": "SCAN endpoints",

@@ -110,11 +110,12 @@ class Outbox(Protocol):
         """Send nothing to an endpoint any more and forget it, at once; its deliveries go with it, by ``tidy``."""
 
     async def due_endpoints(
-        self, now: datetime, *, failing: int = 1000, busy: Sequence[UUID] = ()
+        self, now: datetime, *, proven: bool = True, new: int = 1000, failing: int = 1000, busy: Sequence[UUID] = ()
     ) -> list[DueEndpoint]:
         """Return the endpoints that have something due and may be sent to.
 
-        Of those that fail up to ``failing``, whoever rested longest first, and none that is ``busy``.
+        All that have proved to answer, where they are asked for; up to ``new`` of those that have not been tried and
+        up to ``failing`` of those that fail, whoever rested longest first, and none of both that is ``busy``.
         """
 
     async def lease_deliveries(self, rooms: Mapping[UUID, Room], *, now: datetime, lease: timedelta) -> list[Notice]:
