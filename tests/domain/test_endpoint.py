@@ -1,4 +1,4 @@
-"""How an endpoint stands after what it answered: rest, pause, probe, success, stop; and how a delivery comes again."""
+"""How an endpoint stands after its answers: rest, pause, probe, success, stop; and when a delivery comes again."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -25,7 +25,7 @@ def after_failures(count: int, *, every: timedelta, told: Told = BAD) -> Endpoin
 
 
 def test_an_endpoint_that_fails_rests_ever_longer_and_a_success_ends_it() -> None:
-    rests = []
+    endpoint, rests = ONE, []
     for count in range(1, 7):
         endpoint = after_failures(count, every=SECOND)
         assert endpoint.rests_until is not None

@@ -26,7 +26,15 @@ SIGNING_KEY = base64.b64encode(b"canary of the signing key, 32 by").decode()
 #: As a base64 text it is long enough to be taken for audio.
 INLINE_AUDIO = base64.b64encode(b"ID3 canary in inline audio " * 30).decode()
 TYPED_KEY = "canary-typed-on-the-command-line-0123456789"
+#: Of endpoints: the one of the settings, one given to the API, one that is refused.
+CONFIGURED, GIVEN = (base64.b64encode(b"canary of an endpoint " + name).decode() for name in (b"set", b"given"))
+REFUSED = "canary-of-an-endpoint-secret-refused"
 SECRETS = {
+    "the secret of the configured endpoint": CONFIGURED,
+    "its key": "canary of an endpoint set",
+    "the secret of an endpoint": GIVEN,
+    "the key of an endpoint": "canary of an endpoint given",
+    "a secret that was refused": REFUSED,
     "the key for Runware": RUNWARE_KEY,
     "the key for AIMLAPI": AIMLAPI_KEY,
     "the first API key": API_KEY.partition(":")[2],
@@ -163,6 +171,33 @@ def put_up_with_faults(stack: Stack, into: Outcome) -> None:
     stack.wait_for_all()
 
 
+def tell_endpoints(stack: Stack, into: Outcome) -> None:
+    """An endpoint with a secret of its own, which is said in that one answer; everything that shows it afterwards."""
+    url = f"{stack.service.url}/hooks-of-the-application"
+    made = stack.http.post(
+        f"{stack.service.url}/v1/endpoints",
+        headers={"Authorization": f"Bearer {SECOND_KEY}"},
+        json={"url": url, "secret": f"whsec_{GIVEN}"},
+    )
+    assert made.json()["secret"] == f"whsec_{GIVEN}"
+    path = f"/v1/endpoints/{made.json()['id']}"
+    taken = {"url": url, "secret": f"whsec_{GIVEN}"}
+    assert ask(stack, into, "POST", "/v1/endpoints", json=taken).status_code == 409
+    refused = {"url": f"{url}/2", "secret": REFUSED}
+    assert ask(stack, into, "POST", "/v1/endpoints", json=refused).status_code == 422
+    stack.wait_for(submit(stack, into, "runware"))
+    # To both, and to be tried again: nobody listens at the one, the other knows no such path.
+    wait_until(
+        lambda: (
+            len({one["endpoint_id"] for one in stack.get("/v1/deliveries").json()["data"] if one["attempts"]}) == 2
+        ),
+        60,
+        "both were told",
+    )
+    for shown in (path, "/v1/endpoints", "/v1/deliveries"):
+        assert ask(stack, into, "GET", shown).status_code == 200
+
+
 def with_the_store_down(stack: Stack, into: Outcome) -> None:
     """Somebody holds the database: nothing can be written, and everybody is told to come again."""
     url = callback_urls(stack)[0]
@@ -259,6 +294,8 @@ def type_everything(stack: Stack, into: Outcome) -> None:
             for name in ("", "serve", "submit", "task", "settings", "sandbox", "demo")
         ),
         (("serve", "--port", "0"), {"RECEIVER_SIGNING_KEYS": f"k:{SIGNING_KEY}!"}),
+        (("serve", "--port", "0"), {"RECEIVER_NOTIFY_SECRET": f"{REFUSED}!"}),
+        (("endpoints",), keyed),
         (("serve", "--port", "0"), {"RECEIVER_API_KEYS": f"{SECOND_KEY},canary-of-a-wrong-token"}),
         (("serve", "--port", "0"), {"RUNWARE_API_KEY": f"{RUNWARE_KEY} x"}),
         *(((name,), {"RECEIVER_DATABASE_URL": DATABASE}) for name in ("serve", "settings", "migrate")),
@@ -277,10 +314,13 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Outcome,
         "RECEIVER_API_KEYS": f"{API_KEY},second:{SECOND_KEY}",
         "RECEIVER_SIGNING_KEYS": f"k1:{SIGNING_KEY}",
         "RECEIVER_ALLOWED_PRIVATE_HOSTS": "127.0.0.0/8",
+        "RECEIVER_NOTIFY_URL": "http://127.0.0.1:9/hooks",
+        "RECEIVER_NOTIFY_SECRET": f"whsec_{CONFIGURED}",
         "RECEIVER_LOG_LEVEL": "debug",
     }
     into = Outcome()
     with echoing() as echo, running(tmp_path_factory.mktemp("canary"), settings=settings) as stack:
+        tell_endpoints(stack, into)
         put_up_with_faults(stack, into)
         with_the_store_down(stack, into)
         put_up_with_an_echo(stack, into, echo)
