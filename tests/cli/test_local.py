@@ -163,7 +163,7 @@ def test_serve_says_where_everything_is_and_never_the_key(folder: Path, monkeypa
     monkeypatch.setenv("RUNWARE_API_KEY", "a-secret-of-runware")
     with running("serve", "--port", "0", "--data-dir", "data") as process:
         assert process.stdout is not None
-        said = [process.stdout.readline() for _ in range(8)]
+        said = [process.stdout.readline() for _ in range(9)]
         url = said[0].split()[-1]
         assert httpx.get(f"{url}/healthz", trust_env=False).status_code == 200
         out, err = stopped(process, signal.SIGTERM)

@@ -156,7 +156,8 @@ def test_an_erased_task_is_a_husk_and_its_audio_reports_and_words_are_gone(stack
     before = [stack.wait_for(task["id"]) for task in (one, other)]
     stack.wait_for(kept["id"])
     reports = [report for task in before for report in stack.get(f"/v1/tasks/{task['id']}/reports").json()["data"]]
-    assert any(one["id"] in str(path) for path in files(stack))
+    digest = stack.task(one["id"])["results"][0]["artifact"]["sha256"]
+    assert any(digest in str(path) for path in files(stack))
     answer = delete(stack, "/v1/tasks?metadata.user=17")
     assert (answer.status_code, answer.json()) == (200, {"count": 2, "more": False})
     for was in before:
@@ -168,12 +169,12 @@ def test_an_erased_task_is_a_husk_and_its_audio_reports_and_words_are_gone(stack
         assert {(result["url"], result["download_url"], result["seed"]) for result in task["results"]} == {
             (None,) * 3
         }
-        assert stack.get(was["results"][0]["artifact"]["url"]).status_code == 404
+        assert stack.get(was["results"][0]["artifact"]["url"]).status_code == 410
         assert stack.get(f"/v1/tasks/{was['id']}/reports").json()["data"] == []
         timeline = stack.events(was["id"])
         assert [event["seq"] for event in timeline] == list(range(1, len(timeline) + 1))
         assert timeline[-1]["type"] == "task.erased"
-        assert not any(was["id"] in str(path) for path in files(stack))
+        assert not any(was["id"] in str(path) or digest in str(path) for path in files(stack))
     assert reports
     assert {stack.get(f"/v1/reports/{report['id']}/raw").status_code for report in reports} == {404}
     assert stack.get("/v1/tasks?metadata.user=17").json()["data"] == []

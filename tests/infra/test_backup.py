@@ -116,7 +116,7 @@ def assert_every_audio_file_is_whole(stack: Stack, task_ids: object) -> None:
     folder = Path(stack.service.environment["RECEIVER_DATA_DIR"]) / "artifacts"
     for task in stack.tasks():
         for result in task["results"]:
-            [path] = folder.rglob(f"{result['id']}.*")
+            [path] = folder.rglob(f"{result['artifact']['sha256']}.*")
             assert hashlib.sha256(path.read_bytes()).hexdigest() == result["artifact"]["sha256"]
 
 

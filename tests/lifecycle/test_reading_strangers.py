@@ -21,6 +21,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from receiver.cli.portrait import portrait
+from receiver.domain.delivery import DeliveryError
+from receiver.domain.endpoint import EndpointStatus
 from receiver.domain.event import EventType
 from receiver.domain.exchange import HttpAnswer, HttpRequest
 from receiver.domain.report import Verdict, Via
@@ -243,5 +245,12 @@ def test_no_body_stops_settling_or_harms_another_task(world: World, name: str) -
         for name, value in sample.labels.items()
         if name != "le"
     }
-    ours: dict[str, Iterable[str]] = {"provider": NAMES, "via": Via, "queue": Queue}
+    ours: dict[str, Iterable[str]] = {
+        "provider": NAMES,
+        "via": Via,
+        "queue": Queue,
+        "outcome": ("sent", "failed", "dead"),
+        "error": ("none", *DeliveryError),
+        "status": EndpointStatus,
+    }
     assert labels <= {(name, str(word)) for name, words in ours.items() for word in words}

@@ -170,8 +170,8 @@ async def test_first_attempts_and_retries_are_claimed_apart(store: SqlStore, one
         await happens(store, each, EventType.TASK_FAILED)
     for notice in await leased(store, one):
         await comes_of(store, notice, BAD)
-    for each in tasks[2:]:
-        await happens(store, each, EventType.TASK_FAILED, after=8)
+    for after, each in enumerate(tasks[2:], start=8):
+        await happens(store, each, EventType.TASK_FAILED, after=after)
     [due] = await store.outbox.due_endpoints(NOW + 9 * SECOND)
     assert (due.first_at, due.retry_at) == (NOW + 8 * SECOND, NOW + 5 * SECOND)
     found = await leased(store, one, room=Room(1, 0), later=9)

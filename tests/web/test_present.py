@@ -58,6 +58,7 @@ async def test_a_new_task_shows_every_field_and_null_for_what_is_unknown(world: 
             "upload_endpoint": None,
             "provider_options": {},
             "deadline_seconds": 1800,
+            "notify_url": None,
         },
         "results": [],
         "errors": [],

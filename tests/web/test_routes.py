@@ -137,6 +137,7 @@ def test_the_types_of_problems_are_a_contract() -> None:
         "already-terminal": 409,
         "generation-taken": 409,
         "endpoint-configured": 409,
+        "audio-erased": 410,
         "endpoint-taken": 409,
         "too-many-endpoints": 409,
         "body-too-large": 413,

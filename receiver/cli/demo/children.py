@@ -65,7 +65,8 @@ async def _ready(process: subprocess.Popen[bytes], name: str, log: Path) -> Mapp
         said: object = json.loads(line)
     except ValueError:
         said = None
-    if not isinstance(said, dict):
+    if not isinstance(said, dict) or "error" in said:
+        # Nothing, or that it could not: its log has the words for a person.
         raise ChildError(f"`receiver {name}` did not start", *_last_lines(log))
     return MappingProxyType({str(key): str(value) for key, value in said.items()})
 

@@ -45,17 +45,14 @@ _OPTIONS = (
     ),
     # Lark's page, "Callbacks": each account has a secret of its own.
     ProviderOption(
-        "webhook_secret",
-        "whsec_…, which Lark signs its callbacks with; without it tasks are polled",
-        "",
-        secret=True,
+        "webhook_secret", "whsec_…, which Lark signs its callbacks with; without it tasks are polled", "", secret=True
     ),
     ProviderOption("first_poll_seconds", "seconds from a submit to the first look when a callback is due", "60"),
     # Lark's page, "Asking": no more than once in 5 seconds for a song.
     ProviderOption("poll_seconds", "seconds between looks at a task that nobody calls back for", "5"),
     ProviderOption(
         "lookup_seconds",
-        "when to search the list for a submit whose answer was lost: seconds from the submit, rising",
+        "when to search the list for a submit without an answer: rising seconds from it",
         "15,60,300",
     ),
     calls.PACE,
@@ -106,6 +103,7 @@ class Lark:
     key: str | None = field(repr=False)
     secret: bytes | None = field(repr=False)
     pace: float | None = None
+    files: FileWay = FileWay.NONE  # songs are fetched by Lark, or not at all
 
     @property
     def name(self) -> str:
@@ -185,11 +183,6 @@ class Lark:
         if pushed:
             return PollPlan(self.first_poll_seconds, min(_MISSED_GAP_SECONDS, self.first_poll_seconds))
         return PollPlan(self.poll_seconds, self.poll_seconds)
-
-    @property
-    def files(self) -> FileWay:
-        """Songs are fetched by Lark, or not at all."""
-        return FileWay.NONE
 
     def upload(self, audio: str, media_type: str, upload_id: UUID) -> HttpRequest:
         """Refuse: there is nothing to upload to."""
@@ -344,8 +337,7 @@ def _read_song(value: Mapping[str, object]) -> Reading:
     failures: tuple[Failure, ...] = ()
     oddities: tuple[str, ...] = ()
     if status == _DONE and link is not None:
-        expires_at = links.expiry(link)
-        outputs = (Output(_IDENTITY, name, link=link, link_expires_at=expires_at, cost_micros=cost),)
+        outputs = (Output(_IDENTITY, name, link=link, link_expires_at=links.expiry(link), cost_micros=cost),)
     elif status == _DONE:
         oddities = ("done without a link",)
     elif status == _FAILED:
@@ -370,8 +362,7 @@ def _error(value: Mapping[str, object], status: int) -> TaskError:
     if calls.leaves_open(status) or calls.succeeded(status):
         code, retryable = ErrorCode.PROVIDER, True
     else:
-        otherwise = ErrorCode.VALIDATION if told.code is ErrorCode.UNKNOWN else told.code
-        code = _MEANING.get(status, otherwise)
+        code = _MEANING.get(status, ErrorCode.VALIDATION if told.code is ErrorCode.UNKNOWN else told.code)
         retryable = code is ErrorCode.RATE
     return TaskError(code, f"Lark answered with HTTP {status}: {told.message}", retryable, told.provider_code)
 
