@@ -12,7 +12,6 @@ from datetime import timedelta
 from pathlib import Path
 
 import uvicorn
-from starlette.types import ASGIApp
 
 from receiver.bootstrap.checks import (
     allowed_hosts,
@@ -55,7 +54,7 @@ from receiver.storage.store import migrate as migrate_store
 from receiver.storage.vault import FernetVault
 from receiver.system import KillAt, RealSystem
 from receiver.telemetry import PrometheusMetrics, Witness, configure_logs
-from receiver.web import WebConfig, create_app, presenter
+from receiver.web import Application, WebConfig, create_app, presenter
 from receiver.web.config import ROLES
 from receiver.web.peers import trusting
 from receiver.web.server import Connections, DrainingServer, guarded
@@ -93,7 +92,7 @@ class Receiver:
 
     loaded: Loaded
     ports: Ports
-    app: ASGIApp
+    app: Application
     worker: Worker
     metrics: PrometheusMetrics
     secrets: tuple[str, ...] = field(repr=False)
@@ -238,7 +237,7 @@ async def serve(
             receiver.metrics.follow("connections_open", lambda: connections.total)
             config = uvicorn.Config(
                 receiver.app,
-                http=guarded(connections),
+                http=guarded(connections, entrance=receiver.app.entrance),
                 ws="none",
                 lifespan="off",
                 log_config=None,

@@ -38,6 +38,7 @@ from receiver.web.context import CALLER, TEMPLATE, Context, Gate, described, rou
 from receiver.web.dashboard.pages import asks_for_page, missing
 from receiver.web.doctor import DoctorDoor
 from receiver.web.doorbook import DoorBook
+from receiver.web.entrance import Entrance
 from receiver.web.faults import log_fault
 from receiver.web.gauges import Gauges
 from receiver.web.operations import Answer, Operation
@@ -46,12 +47,12 @@ from receiver.web.problems import BrokenOffError, refusal
 from receiver.web.redaction import Redactor
 from receiver.web.streams import News
 
-__all__ = ["WebConfig", "create_app", "presenter"]
+__all__ = ["Application", "WebConfig", "create_app", "presenter"]
 
 _log = logging.getLogger("receiver.web")
 
 
-def create_app(ports: Ports, config: WebConfig, *, lifespan: Lifespan[Starlette] | None = None) -> Starlette:
+def create_app(ports: Ports, config: WebConfig, *, lifespan: Lifespan[Starlette] | None = None) -> "Application":
     """Return the application for the roles in ``config``.
 
     Every role serves health and metrics; ``callbacks`` the public side, ``api`` the private one with its document.
@@ -83,10 +84,8 @@ def create_app(ports: Ports, config: WebConfig, *, lifespan: Lifespan[Starlette]
             routes += room.routes(context)
     if "callbacks" in config.roles:
         routes += inputs.public_routes(context)
-    door = (
-        DoctorDoor(CallbackDoor(ports, config, context.book), ports, config) if "callbacks" in config.roles else None
-    )
-    app = _Application(door, context, routes, lifespan, house)
+    door = CallbackDoor(ports, config, context.book) if "callbacks" in config.roles else None
+    app = Application(door, context, routes, lifespan, house)
     return app
 
 
@@ -98,12 +97,12 @@ def presenter(ports: Ports, config: WebConfig) -> Presenter:
     return Presenter(ports, redactor, (config.api_url or "").rstrip("/"))
 
 
-class _Application(Starlette):
+class Application(Starlette):
     """Starlette, with the callback door in front of all its layers: it has answers of its own for everything."""
 
     def __init__(
         self,
-        door: DoctorDoor | None,
+        door: CallbackDoor | None,
         context: Context,
         routes: list[Route],
         lifespan: Lifespan[Starlette] | None,
@@ -117,7 +116,9 @@ class _Application(Starlette):
         )
         # A path with a slash too many is not there; a redirect would repeat whatever token stands in it.
         self.router.redirect_slashes = False
-        self._door = door
+        #: For the server below: what it may ask without the layers of ASGI.
+        self.entrance: Entrance | None = door
+        self._door = door and DoctorDoor(door, context.ports, context.config)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._door is not None and scope["type"] == "http" and scope["path"].lstrip("/").startswith("callbacks"):

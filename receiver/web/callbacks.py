@@ -2,9 +2,10 @@
 
 import logging
 from collections import OrderedDict
+from collections.abc import Mapping
 from uuid import UUID
 
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from receiver.domain.errors import TooManyBodiesError
 from receiver.domain.token import Purpose
@@ -21,6 +22,7 @@ from receiver.web.bodies import (
 )
 from receiver.web.config import WebConfig
 from receiver.web.doorbook import DoorBook
+from receiver.web.entrance import Answer
 from receiver.web.faults import log_fault
 
 _log = logging.getLogger("receiver.web")
@@ -31,39 +33,14 @@ _LONGEST_CONTENT_TYPE = 200
 MOST_TOLD_OF = 1000
 
 
-class _Answer:
-    """One answer, made once: the door gives the same few all day."""
-
-    __slots__ = ("body", "closes", "start")
-
-    def __init__(
-        self, status: int, body: bytes, media_type: str, *headers: tuple[str, str], closes: bool = False
-    ) -> None:
-        shown = [
-            ("content-type", media_type),
-            ("content-length", str(len(body))),
-            ("cache-control", "no-store"),
-            ("x-content-type-options", "nosniff"),
-            *headers,
-        ]
-        if not body:
-            shown = shown[2:]
-        if closes:
-            shown.append(("connection", "close"))
-        raw = [(name.encode(), value.encode()) for name, value in shown]
-        self.start: Message = {"type": "http.response.start", "status": status, "headers": raw}
-        self.body: Message = {"type": "http.response.body", "body": body}
-        self.closes = closes
-
-
-def _refusal(kind: problems.Kind, *headers: tuple[str, str], closes: bool = False) -> _Answer:
-    return _Answer(kind.status, problems.render(kind), problems.MEDIA_TYPE, *headers, closes=closes)
+def _refusal(kind: problems.Kind, *headers: tuple[str, str], closes: bool = False) -> Answer:
+    return Answer(kind.status, problems.render(kind), problems.MEDIA_TYPE, *headers, closes=closes)
 
 
 _LATER = ("retry-after", str(problems.RETRY_AFTER))
-_ACCEPTED = _Answer(200, b'{"status":"accepted"}', "application/json")
-_DUPLICATE = _Answer(200, b'{"status":"duplicate"}', "application/json")
-_ALIVE = _Answer(204, b"", "")
+_ACCEPTED = Answer(200, b'{"status":"accepted"}', "application/json")
+_DUPLICATE = Answer(200, b'{"status":"duplicate"}', "application/json")
+_ALIVE = Answer(204, b"", "")
 _NOT_FOUND = _refusal(problems.NOT_FOUND, closes=True)
 _WRONG_METHOD = _refusal(problems.METHOD_NOT_ALLOWED, ("allow", "GET, HEAD, POST"))
 _TOO_SLOW = _refusal(problems.TOO_SLOW, closes=True)
@@ -76,6 +53,8 @@ _FAULT_EARLY = _refusal(problems.UNAVAILABLE, _LATER, closes=True)
 
 class CallbackDoor:
     """The ASGI application behind ``/callbacks/{provider}/{token}``; it judges nothing that a body says."""
+
+    prefix = b"/callbacks/"
 
     def __init__(self, ports: Ports, config: WebConfig, book: DoorBook) -> None:
         """Take what every call needs, and the book to write down what came."""
@@ -103,6 +82,20 @@ class CallbackDoor:
             case _:
                 await _send(send, _WRONG_METHOD)
 
+    async def enter(self, scope: Scope, body: bytes) -> Answer | None:
+        """Take a small callback that came whole; None for whatever else came."""
+        named = self._named(scope["raw_path"]) if scope["method"] == "POST" else None
+        if named is None or len(body) > self._config.max_callback_bytes:
+            return None
+        provider, task_key = named
+        started = self._ports.system.monotonic()
+        try:
+            outcome, answer = await self._keep(provider, task_key, _headers(scope), body)
+        except Exception as error:  # noqa: BLE001 - see ``_take``
+            outcome, answer = self._fault(error, provider, task_key)
+        self._note(provider, outcome, started)
+        return answer
+
     def _named(self, raw_path: bytes) -> tuple[str, UUID] | None:
         """Return the provider and the task's key that the path as sent names, or None."""
         parts = raw_path.split(b"/")
@@ -122,18 +115,14 @@ class CallbackDoor:
         try:
             outcome, answer = await self._accept(scope, receive, provider, task_key)
         except Exception as error:  # noqa: BLE001 - whatever goes wrong here, the provider is asked to come again
-            # The inner name: the one that callers know is in the database, which may be what is at fault.
-            log_fault(_log, "callback_fault", error, provider=provider, task_key=str(task_key))
-            outcome, answer = "fault", _FAULT
-        self._ports.metrics.count("callbacks", provider=provider, outcome=outcome)
-        self._book.came(provider, outcome)
-        self._ports.metrics.observe("callback_seconds", self._ports.system.monotonic() - started, provider=provider)
+            outcome, answer = self._fault(error, provider, task_key)
+        self._note(provider, outcome, started)
         if answer is not None:
             await _send(Lingering(receive, send) if answer.closes else send, answer)
 
     async def _accept(
         self, scope: Scope, receive: Receive, provider: str, task_key: UUID
-    ) -> tuple[str, _Answer | None]:
+    ) -> tuple[str, Answer | None]:
         """Return the outcome as it is counted, and the answer: None when nobody is left to read one."""
         limit, seconds = self._config.max_callback_bytes, self._config.callback_body_seconds
         # What follows a body (trailers) is no header of ours.
@@ -149,19 +138,28 @@ class CallbackDoor:
                 return "no_room", _FAULT_EARLY
             if body is None:
                 return "broken_off", None
-            try:
-                appended = await accept(
-                    self._ports,
-                    provider=provider,
-                    task_key=task_key,
-                    body=body,
-                    headers=headers,
-                )
-            except TooManyBodiesError:
-                return "too_many", _TOO_MANY
+            return await self._keep(provider, task_key, headers, body)
+
+    async def _keep(
+        self, provider: str, task_key: UUID, headers: Mapping[str, str], body: bytes
+    ) -> tuple[str, Answer]:
+        try:
+            appended = await accept(self._ports, provider=provider, task_key=task_key, body=body, headers=headers)
+        except TooManyBodiesError:
+            return "too_many", _TOO_MANY
         return ("accepted", _ACCEPTED) if appended is Appended.ACCEPTED else ("duplicate", _DUPLICATE)
 
-    async def _refuse_oversized(self, provider: str, task_key: UUID) -> tuple[str, _Answer]:
+    def _fault(self, error: Exception, provider: str, task_key: UUID) -> tuple[str, Answer]:
+        # The inner name: the one that callers know is in the database, which may be what is at fault.
+        log_fault(_log, "callback_fault", error, provider=provider, task_key=str(task_key))
+        return "fault", _FAULT
+
+    def _note(self, provider: str, outcome: str, started: float) -> None:
+        self._ports.metrics.count("callbacks", provider=provider, outcome=outcome)
+        self._book.came(provider, outcome)
+        self._ports.metrics.observe("callback_seconds", self._ports.system.monotonic() - started, provider=provider)
+
+    async def _refuse_oversized(self, provider: str, task_key: UUID) -> tuple[str, Answer]:
         """Refuse for good only once the look that stands in for this callback is written down."""
         named = {"provider": provider, "task_key": str(task_key)}
         if self._is_news(task_key):
@@ -198,6 +196,6 @@ def _printable(text: str) -> str:
     return "".join(letter if letter.isascii() and letter.isprintable() else "?" for letter in text)
 
 
-async def _send(send: Send, answer: _Answer) -> None:
+async def _send(send: Send, answer: Answer) -> None:
     await send(answer.start)
     await send(answer.body)

@@ -13,9 +13,10 @@ from socket import socket
 from typing import cast
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from receiver.web.bodies import ARRIVED
+from receiver.web.entrance import Entrance, EntranceProtocol
 from receiver.web.peers import counted_as, is_loopback
 
 #: A request head larger than this is refused: headers are memory given to strangers.
@@ -65,7 +66,7 @@ class Connections:
             del self.by_peer[key]
 
 
-class GuardedProtocol(HttpToolsProtocol):
+class GuardedProtocol(EntranceProtocol):
     """HTTP on one connection, closed when a head, the trailers or the queue grow too large, when a head is too slow,
     and when nobody takes the answer.
 
@@ -308,11 +309,17 @@ class GuardedProtocol(HttpToolsProtocol):
 
 
 def guarded(
-    counted: Connections, *, head_seconds: float = HEAD_SECONDS, write_seconds: float = WRITE_SECONDS
+    counted: Connections,
+    *,
+    head_seconds: float = HEAD_SECONDS,
+    write_seconds: float = WRITE_SECONDS,
+    entrance: Entrance | None = None,
 ) -> type[GuardedProtocol]:
-    """Return the protocol class for one server, sharing its count of connections."""
+    """Return the protocol class for one server, sharing its count of connections; ``entrance`` is the short
+    way in for small requests that came whole.
+    """
     settings = {"counted": counted, "head_seconds": head_seconds, "write_seconds": write_seconds}
-    return type("ServerProtocol", (GuardedProtocol,), settings)
+    return type("ServerProtocol", (GuardedProtocol,), {**settings, "entrance": entrance})
 
 
 class DrainingServer(uvicorn.Server):

@@ -13,6 +13,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from receiver.web import WebConfig, create_app
+from receiver.web.server import Connections, GuardedProtocol, guarded
 from tests.web import interface
 from tests.web.fakes import BEARER, KEY, World
 
@@ -49,6 +50,16 @@ async def _is_described(answer: httpx.Response) -> None:
     body = await answer.aread()
     asked = answer.request
     interface.check(asked.method, asked.url.path, answer.status_code, answer.headers, body)
+
+
+class _CountingProtocol(GuardedProtocol):
+    """The protocol of the service; counts the reads of all connections."""
+
+    reads = 0
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        type(self).reads += 1
 
 
 class _QuietServer(uvicorn.Server):
@@ -113,9 +124,14 @@ class Wire:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A served application."""
+    """A served application; ``reads`` counts how often its protocol was given something to read."""
 
     port: int
+    protocol: "type[_CountingProtocol]"
+
+    @property
+    def reads(self) -> int:
+        return self.protocol.reads
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[Wire]:
@@ -131,16 +147,21 @@ class Served:
 
 @asynccontextmanager
 async def served(app: ASGIApp) -> AsyncIterator[Served]:
-    """Serve an application on a free loopback port."""
+    """Serve an application on a free loopback port, with the protocol of the service and its short way in."""
     listening = socket.create_server(("127.0.0.1", 0))
+    protocol = type(
+        "CountingProtocol", (_CountingProtocol, guarded(Connections(), entrance=getattr(app, "entrance", None))), {}
+    )
     server = _QuietServer(
-        uvicorn.Config(app, http="httptools", loop="asyncio", lifespan="off", log_config=None, access_log=False)
+        uvicorn.Config(app, http=protocol, loop="asyncio", lifespan="off", log_config=None, access_log=False)
     )
     serving = asyncio.create_task(server.serve(sockets=[listening]))
     try:
         while not server.started:
             await asyncio.sleep(0.005)
-        yield Served(listening.getsockname()[1])
+        # A running server renews this every second.
+        server.server_state.default_headers = [(b"date", b"Tue, 15 Nov 1994 08:12:31 GMT")]
+        yield Served(listening.getsockname()[1], protocol)
     finally:
         server.ended.set()
         await asyncio.wait_for(serving, PATIENCE_SECONDS)
