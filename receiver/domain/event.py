@@ -12,6 +12,9 @@ from receiver.domain.values import quick
 class EventType(StrEnum):
     """Every type of event there is; users match on these words."""
 
+    # That of the word itself; an enumeration would call into Python for it, at every look into a table.
+    __hash__ = str.__hash__
+
     TASK_CREATED = "task.created"
     TASK_SUBMITTED = "task.submitted"
     TASK_UNKNOWN = "task.unknown"

@@ -12,6 +12,8 @@ from receiver.domain.values import quick
 class Via(StrEnum):
     """The channel a report came by."""
 
+    __hash__ = str.__hash__
+
     CALLBACK = "callback"
     POLL = "poll"
     SUBMIT = "submit"
@@ -19,6 +21,8 @@ class Via(StrEnum):
 
 class Verdict(StrEnum):
     """What settling made of a report."""
+
+    __hash__ = str.__hash__
 
     SETTLED = "settled"
     DUPLICATE = "duplicate"

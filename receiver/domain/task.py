@@ -30,6 +30,8 @@ from receiver.domain.values import quick, replace
 class Status(StrEnum):
     """Where a task stands."""
 
+    __hash__ = str.__hash__
+
     QUEUED = "queued"
     SUBMITTED = "submitted"
     UNKNOWN = "unknown"
@@ -51,6 +53,8 @@ _TERMINAL = frozenset({Status.SUCCEEDED, Status.PARTIAL, Status.FAILED, Status.L
 
 class Work(StrEnum):
     """What a worker has to do for a task when it falls due."""
+
+    __hash__ = str.__hash__
 
     SUBMIT = "submit"
     POLL = "poll"

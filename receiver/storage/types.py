@@ -1,7 +1,7 @@
 """How our values lie in a column, on either engine: the only place that knows the engines differ in this."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
@@ -172,6 +172,18 @@ def microseconds(value: datetime | None) -> int | None:
 def moment_of(value: int | None) -> datetime | None:
     """Return the moment that ``microseconds`` made of it."""
     return None if value is None else _EPOCH + timedelta(0, 0, value)
+
+
+def together(convert: Callable[[Any], Any]) -> Callable[[Sequence[Any]], Sequence[Any]]:
+    """Return what converts many values; what comes most often is written out, as a call for each is half its cost."""
+    return _TOGETHER.get(convert) or (lambda values: [None if value is None else convert(value) for value in values])
+
+
+_TOGETHER: Mapping[Callable[[Any], Any], Callable[[Sequence[Any]], Sequence[Any]]] = {
+    _bytes_of_key: lambda values: [None if value is None else value.int.to_bytes(16) for value in values],
+    microseconds: lambda values: [None if value is None else (value - _EPOCH) // _MICROSECOND for value in values],
+    moment_of: lambda values: [None if value is None else _EPOCH + timedelta(0, 0, value) for value in values],
+}
 
 
 def _text(value: object) -> str | None:
