@@ -6,6 +6,7 @@ ends with its lease or with its instance. Where nobody settles beside who receiv
 stored free and claimed from the table.
 """
 
+import asyncio
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
@@ -24,6 +25,11 @@ from receiver.storage.tables import inbox
 
 #: Reports in hand at most, each of up to ``reports.SMALL`` bytes. After a death each of them is claimed alone.
 MOST_IN_HAND = 1024
+#: With so many in hand whoever comes next waits until some are taken: to receive faster than is settled fills the
+#: table, and what goes by the table is written once more and read back. At 64 connections that cost a tenth.
+ENOUGH_IN_HAND = 256
+#: But no longer than this, in seconds: who settles may be held up by something else.
+PATIENCE_SECONDS = 0.25
 #: How long what lies free in the table may wait while there is enough in hand.
 LOOK_AGAIN = timedelta(seconds=0.1)
 
@@ -44,9 +50,16 @@ class Inbox:
         self._in_hand: deque[tuple[datetime, StoredReport]] = deque()
         self._free_lines = True
         self._looked_at: datetime | None = None
+        #: Is set while there is room in hand for what comes.
+        self._room = asyncio.Event()
+        self._room.set()
+        self._patience: asyncio.TimerHandle | None = None
+        self._patient = True
         self._unread: set[UUID] = set()
 
     async def append(self, report: NewReport, limits: BodyLimits) -> Appended:
+        if not self._room.is_set():
+            await self._room.wait()
         return (await self._append((report, limits))).outcome
 
     async def lease(self, *, now: datetime, limit: int, lease: timedelta) -> list[StoredReport]:
@@ -65,6 +78,7 @@ class Inbox:
     async def close(self) -> None:
         """Give back what is in hand, uncounted; where that fails, the end of the instance does it."""
         self._settles, self._lease = False, None
+        self._make_room()
         left = [report.id for _, report in self._in_hand]
         self._in_hand.clear()
         if left:
@@ -83,6 +97,7 @@ class Inbox:
 
     def _taken(self, now: datetime, limit: int) -> list[StoredReport]:
         taken: list[StoredReport] = []
+        self._patient = True
         while self._in_hand and len(taken) < limit:
             until, report = self._in_hand.popleft()
             # One whose claim has ended may be somebody's by now: it lies in the table.
@@ -90,6 +105,8 @@ class Inbox:
                 taken.append(report)
             else:
                 self._free_lines = True
+        if len(self._in_hand) < ENOUGH_IN_HAND:
+            self._make_room()
         return taken
 
     def _appended(self, connection: Connection, asked: _Asked) -> Sequence[reports.Stored | Exception]:
@@ -105,6 +122,20 @@ class Inbox:
             self._free_lines = True
         elif stored.claimed is not None:
             self._in_hand.append(stored.claimed)
+            if len(self._in_hand) == ENOUGH_IN_HAND and self._patient and self._patience is None:
+                self._room.clear()
+                self._patience = asyncio.get_running_loop().call_later(PATIENCE_SECONDS, self._lose_patience)
+
+    def _lose_patience(self) -> None:
+        """Let in who waits, and all who come, until somebody settles again."""
+        self._patient = False
+        self._make_room()
+
+    def _make_room(self) -> None:
+        self._room.set()
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
 
     async def _claimed(self, now: datetime, limit: int, lease: timedelta) -> list[StoredReport]:
         unread = list(self._unread)

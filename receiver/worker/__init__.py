@@ -35,7 +35,7 @@ SWEEP_EVERY = 1.0
 #: How soon what new tasks teach is heeded, in seconds.
 LEARN_EVERY = 10.0
 #: Reports settled at once; more where each statement is a way to another process and back.
-SETTLE_BATCH, SHARED_SETTLE_BATCH = 256, 1000
+SETTLE_BATCH, SHARED_SETTLE_BATCH = 128, 1000
 #: After a batch that was not full, so many seconds are waited for more: a batch costs what 30 reports in it do.
 SETTLE_GATHERS = 0.01
 LOOKUP_BATCH = 500

@@ -13,7 +13,7 @@ import pytest
 from receiver.domain.report import NewReport, StoredReport, Via
 from receiver.domain.task import Change, Task
 from receiver.lifecycle.ports import Appended, Decision
-from receiver.storage.inbox import LOOK_AGAIN, MOST_IN_HAND
+from receiver.storage.inbox import ENOUGH_IN_HAND, LOOK_AGAIN, MOST_IN_HAND, PATIENCE_SECONDS
 from receiver.storage.reports import SMALL
 from receiver.storage.store import SqlStore, open_store
 from tests.storage.making import LEASE, LIMITS, NOW, given, new_key, report, settling, submitted
@@ -124,6 +124,32 @@ async def test_what_is_too_large_or_too_much_lies_free_and_comes_exactly_once(
     assert sorted(each.id for each in found) == sorted(each.id for each in new)
     assert {each.attempts for each in found} == {1}
     assert all(each.body == b" " * each.size for each in found)
+
+
+async def test_who_comes_while_there_is_enough_in_hand_waits_until_some_is_taken(
+    store: SqlStore, database: Path
+) -> None:
+    await asyncio.gather(*(store.append(report(new_key()), LIMITS) for _ in range(ENOUGH_IN_HAND)))
+    clock = asyncio.get_running_loop().time
+    began = clock()
+    late = asyncio.create_task(store.append(report(new_key()), LIMITS))
+    # Whatever else is to be written has its turn meanwhile.
+    await store.ping()
+    seen = (late.done(), len(lines(database)))
+    # On a machine that stood still it may have lost its patience.
+    assert seen == (False, ENOUGH_IN_HAND) or clock() - began >= PATIENCE_SECONDS
+    taken = await leased(store, 1)
+    assert await late is Appended.ACCEPTED
+    assert len(taken) + len(await everything(store)) == ENOUGH_IN_HAND + 1
+
+
+async def test_nobody_waits_for_ever_for_one_who_settles_no_more(store: SqlStore) -> None:
+    await asyncio.gather(*(store.append(report(new_key()), LIMITS) for _ in range(ENOUGH_IN_HAND)))
+    began = asyncio.get_running_loop().time()
+    for _ in range(2):
+        assert await store.append(report(new_key()), LIMITS) is Appended.ACCEPTED
+    assert asyncio.get_running_loop().time() - began >= PATIENCE_SECONDS, "the first has waited"
+    assert len(await everything(store)) == ENOUGH_IN_HAND + 2
 
 
 async def test_a_claim_that_has_ended_while_it_was_in_hand_is_made_anew(store: SqlStore) -> None:
