@@ -5,6 +5,16 @@ import socket
 
 from receiver.bootstrap.failure import StartError
 
+#: A caller that vanished without a word is let go: who has sent nothing for a while is asked whether anybody is
+#: there, and who confirms nothing for half a minute is gone. Without that, what is sent to nobody is repeated for a
+#: quarter of an hour, and the place is taken. Connections have it from the socket that listens; Linux has them all.
+_NOTICED = (
+    (socket.SOL_SOCKET, "SO_KEEPALIVE", 1),
+    (socket.IPPROTO_TCP, "TCP_KEEPIDLE", 15),
+    (socket.IPPROTO_TCP, "TCP_KEEPINTVL", 5),
+    (socket.IPPROTO_TCP, "TCP_USER_TIMEOUT", 30_000),
+)
+
 
 def listen(host: str, port: int) -> socket.socket:
     """Return a socket that listens; port 0 takes a free one. Raises StartError."""
@@ -13,6 +23,9 @@ def listen(host: str, port: int) -> socket.socket:
     listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        for level, name, value in _NOTICED:
+            if (option := getattr(socket, name, None)) is not None:
+                listening.setsockopt(level, option, value)
         listening.bind((host, port))
         listening.listen(2048)
         listening.settimeout(0.0)

@@ -11,6 +11,8 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
+from receiver.storage.line import SETTINGS, watch
+
 _log = logging.getLogger("receiver.storage")
 
 #: However much there is to say, it is not said more often, in seconds.
@@ -55,9 +57,10 @@ class Hints:
         import asyncpg  # noqa: PLC0415 - an extra, which only those have who need it
 
         connection = await asyncpg.connect(
-            self._url, timeout=_ANSWER, command_timeout=_ANSWER, server_settings=_SETTINGS
+            self._url, timeout=_ANSWER, command_timeout=_ANSWER, server_settings=_SETTINGS | SETTINGS
         )
         try:
+            watch(connection)
             connection.add_termination_listener(lambda _: self._something.set())
             await connection.add_listener(_CHANNEL, self._hear)
             # What was said while nobody listened.

@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.util import await_only
 
 from receiver.domain.errors import UnavailableError
+from receiver.storage import line
 from receiver.storage.faults import fault, is_conflict, is_lost, is_taken, unavailable
 from receiver.storage.types import encode
 from receiver.storage.writer import MOST_WEIGHT, Finish, Prepare, undone_if_it_fails
@@ -180,11 +181,12 @@ class _Pool:
                 "dsn": url,
                 "timeout": _CONNECT,
                 "command_timeout": _ANSWER,
-                "server_settings": _SETTINGS | settings,
+                "server_settings": _SETTINGS | line.SETTINGS | settings,
                 "prepared_statement_cache_size": _CACHED_STATEMENTS,
             },
         )
         event.listen(self._engine.sync_engine, "handle_error", _judge)
+        event.listen(self._engine.sync_engine, "connect", lambda made, _: line.watch(made.driver_connection))
 
     async def run(self, work: Callable[[Connection], T], *, commit: bool = False) -> T:
         """Run ``work`` in a transaction, and again when its connection is lost before the commit or others met it.
@@ -194,9 +196,10 @@ class _Pool:
         tries = 0
         while True:
             tries += 1
-            committing = False
+            connected = committing = False
             try:
                 async with self._engine.connect() as connection:
+                    connected = True
                     try:
                         value = await connection.run_sync(_contained(work))
                         committing = commit
@@ -214,7 +217,9 @@ class _Pool:
                 if reason is None:
                     raise
                 # What was sent and not answered may stand: only its caller knows whether it may be sent twice.
-                if tries < TRIES and not committing and self._may_help(error):
+                # Whoever could not even connect will not be able to a moment later.
+                may_help = is_conflict(error) or (connected and is_lost(error))
+                if tries < TRIES and not committing and may_help:
                     continue
                 raise unavailable(reason, error) from None
             else:
@@ -223,10 +228,6 @@ class _Pool:
     async def close(self) -> None:
         with suppress(Exception):
             await self._engine.dispose()
-
-    def _may_help(self, error: Exception) -> bool:
-        """Tell whether to try again. Whoever could not even connect will not be able to a moment later."""
-        return is_conflict(error) or (is_lost(error) and getattr(error, "statement", None) is not None)
 
 
 class _Gathered(Generic[Item, Outcome]):

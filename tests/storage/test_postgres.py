@@ -5,6 +5,7 @@ import gc
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 
+import asyncpg
 import pytest
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
@@ -12,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from receiver.domain.errors import StorageReadOnlyError, UnavailableError
 from receiver.storage.postgres import PostgresEngine, open_postgres
 from tests.postgresql import Server
+from tests.storage.wires import wired
 
 SECRET = "a-word-of-a-caller"
 DEAD = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
@@ -229,6 +231,34 @@ async def test_a_connection_lost_in_the_middle_is_tried_again_and_one_lost_at_th
     assert engine.trouble is not None
     assert await engine.write(note("after")) == "after"
     assert engine.trouble is None
+
+
+async def test_a_server_that_vanished_without_a_word_is_noticed_long_before_an_answer_would_be_late(url: str) -> None:
+    async with wired(url) as wire, open_postgres(wire.url) as engine:
+        await engine.write(note("before"))
+        slow = asyncio.create_task(engine.read(lambda connection: sql(connection, "SELECT pg_sleep(1), 17")))
+        await until_asked(url, "pg_sleep")
+        # One waits for its answer, others lie idle until they are next used.
+        assert wire.vanish() >= 2
+        # An answer is late after forty seconds.
+        async with asyncio.timeout(35):
+            assert await engine.write(note("after")) == "after"
+            [(_, answer)] = await slow
+            assert answer == 17
+        assert await engine.read(words) == ["before", "after"]
+
+
+async def until_asked(url: str, part: str) -> None:
+    """Wait until somebody else's statement with this part is under way."""
+    query = (
+        "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE $1 AND pid <> pg_backend_pid()"
+    )
+    connection = await asyncpg.connect(url)
+    try:
+        while not await connection.fetchval(query, f"%{part}%"):
+            await asyncio.sleep(0.01)
+    finally:
+        await connection.close()
 
 
 async def test_what_takes_too_long_is_broken_off_and_said_to_be_our_fault(engine: PostgresEngine) -> None:
