@@ -204,7 +204,7 @@ async def test_an_answer_that_died_twice_while_settling_is_taken_when_the_provid
 class Broken(FakeSystem):
     """A machine on which nothing that is new gets a name."""
 
-    def new_id(self) -> UUID:
+    def new_key(self) -> UUID:
         raise ZeroDivisionError
 
 
