@@ -42,7 +42,7 @@ from receiver.domain.task import Change
 from receiver.domain.token import SigningKey
 from receiver.lifecycle import sweep
 from receiver.lifecycle.ports import Notifying, Ports, Provider, Queue, System
-from receiver.outbound import HttpOutbound
+from receiver.outbound import CallLimits, HttpOutbound
 from receiver.providers import PROVIDERS
 from receiver.settings import Loaded, Settings, load
 from receiver.storage import keyfiles
@@ -84,6 +84,8 @@ _log = logging.getLogger("receiver")
 #: New objects between two rounds of the garbage collector. Of 700, its default, nearly all are of requests under way:
 #: there is little to find among them, and every round looks through them again.
 COLLECTED_AFTER = 20_000
+#: Connections to a provider's API that there may be at any rate.
+LEAST_CONNECTIONS = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +159,11 @@ async def opened(
         except (UnavailableError, OSError, ValueError) as error:
             raise StartError(str(error)) from error
         outbound = await stack.enter_async_context(
-            HttpOutbound(allowed=allowed, provider_urls=[options["url"] for options in loaded.options.values()])
+            HttpOutbound(
+                allowed=allowed,
+                provider_urls=[options["url"] for options in loaded.options.values()],
+                limits=CallLimits(connections=_connections(settings)),
+            )
         )
 
         def wake(queue: Queue) -> None:
@@ -318,6 +324,11 @@ def _notifying(settings: Settings, keys: Sequence[SigningKey]) -> Notifying:
         give_up=timedelta(seconds=settings.notify_give_up_seconds),
         retention=timedelta(seconds=settings.delivery_retention_seconds),
     )
+
+
+def _connections(settings: Settings) -> int:
+    """Return how many calls to a provider may be under way: what may run at once, and a search of its log."""
+    return max(LEAST_CONNECTIONS, settings.submit_concurrency + settings.poll_concurrency + 1)
 
 
 def _database(loaded: Loaded) -> str | Path:

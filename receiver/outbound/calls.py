@@ -17,6 +17,7 @@ from receiver.domain.exchange import HttpAnswer, HttpRequest
 from receiver.lifecycle.ports import Fetched
 from receiver.outbound import notices
 from receiver.outbound.addresses import AllowedHosts, Purpose, refusal_before_resolving
+from receiver.outbound.exchanges import LEAVING, Exchanges
 from receiver.outbound.faults import FAULTS, in_words
 from receiver.outbound.files import NewFile
 from receiver.outbound.links import ForbiddenError, Link, hosts_of
@@ -55,26 +56,13 @@ class CallLimits:
 
 @dataclass(slots=True)
 class _Departure:
-    """Watches a request leave, by the events that httpcore reports through the ``trace`` extension.
-
-    A request that failed has certainly not arrived if its first byte was never handed to the connection.
-    """
+    """Whether a request may have left. One that failed has certainly not arrived if no connection was given it."""
 
     begun: bool = False
-    headers_gone: bool = False
 
-    async def __call__(self, event: str, _details: Mapping[str, object]) -> None:
-        if event == "http11.send_request_headers.started":
-            self.begun = True
-        elif event == "http11.send_request_headers.complete":
-            self.headers_gone = True
-
-    def may_have_left(self, fault: Exception) -> bool:
-        """Tell whether any byte can be on its way."""
-        if isinstance(fault, httpx.LocalProtocolError):
-            # h11 refuses a bad header after the step began and before it wrote anything.
-            return self.headers_gone
-        return self.begun
+    def begin(self) -> None:
+        """Note that the first byte is about to be handed to a connection."""
+        self.begun = True
 
 
 class HttpOutbound:
@@ -92,7 +80,8 @@ class HttpOutbound:
         self._rules = Rules(allowed, hosts_of(provider_urls))
         self._limits = limits or CallLimits()
         self._network = network or Network()
-        self._pools: dict[tuple[Purpose, str, bool], Pool] = {}
+        self._pools: dict[tuple[Purpose, bool], Pool] = {}
+        self._exchanges: dict[tuple[str, bool], Exchanges] = {}
         self._troubles: dict[str, str] = {}
 
     async def __aenter__(self) -> Self:
@@ -109,6 +98,9 @@ class HttpOutbound:
         while self._pools:
             _, pool = self._pools.popitem()
             await pool.aclose()
+        while self._exchanges:
+            _, exchanges = self._exchanges.popitem()
+            await exchanges.aclose()
 
     async def send(self, provider: str, request: HttpRequest) -> HttpAnswer:
         """Send to a provider's API and return its whole answer, redirects included.
@@ -130,17 +122,17 @@ class HttpOutbound:
                     headers=request.headers,
                     body=request.body,
                 )
-                wire.extensions["trace"] = departure
-                async with self._pool(Purpose.PROVIDER, provider, link).answer(wire) as response:
-                    body = await self._body(response, host)
-                    self._note(provider, host, response.status_code)
-                    return HttpAnswer(response.status_code, dict(response.headers.items()), body)
+                wire.extensions[LEAVING] = departure.begin
+                response = await self._asking(provider, link).handle_async_request(wire)
+                body = await self._body(response, host)
+                self._note(provider, host, response.status_code)
+                return HttpAnswer(response.status_code, dict(response.headers.items()), body)
         except ForbiddenError as refusal:
             self._troubles[provider] = str(refusal)
             raise NotSentError(str(refusal)) from None
         except FAULTS as fault:
             message = self._troubles[provider] = f"{host}: {in_words(fault)}"
-            if departure.may_have_left(fault):
+            if departure.begun:
                 raise AnswerLostError(message) from None
             raise NotSentError(message) from None
 
@@ -161,7 +153,7 @@ class HttpOutbound:
                     headers=request.headers,
                     body=request.body,
                 )
-                told = await notices.told(self._pool(Purpose.NOTIFY, "", link), wire)
+                told = await notices.told(self._pool(Purpose.NOTIFY, link), wire)
         except _UNTOLD as fault:
             told = notices.untold(fault)
         return replace(told, seconds=anyio.current_time() - began)
@@ -207,7 +199,7 @@ class HttpOutbound:
                         hop = self._checked(link, Purpose.MEDIA)
                         host = hop.host
                         wire = self._wire(Purpose.MEDIA, hop, timeout_seconds)
-                        async with self._pool(Purpose.MEDIA, "", hop).answer(wire) as response:
+                        async with self._pool(Purpose.MEDIA, hop).answer(wire) as response:
                             location = _location(response)
                             if location is None:
                                 await _receive(response, host, file, max_bytes)
@@ -228,7 +220,7 @@ class HttpOutbound:
 
     def _checked(self, url: str, purpose: Purpose) -> Link:
         """Take a URL apart and refuse what no address could make right, before anybody's name is looked up."""
-        link = Link.parse(url)
+        link = Link.again(url) if purpose is Purpose.PROVIDER else Link.parse(url)
         entries = self._rules.allowed.for_call(purpose, link.host, self._rules.provider_hosts)
         reason = refusal_before_resolving(entries, link.host, link.port, secure=link.secure)
         if reason is not None:
@@ -249,18 +241,26 @@ class HttpOutbound:
         # A submit may be silent until its deadline; media that stop flowing are better asked for again.
         silence = min(self._limits.silence_seconds, timeout_seconds) if purpose is Purpose.MEDIA else timeout_seconds
         timeout = httpx.Timeout(timeout_seconds, connect=connecting, pool=connecting, read=silence)
-        together = httpx.Headers(_OUR_HEADERS)
-        together.update(httpx.Headers(headers))
+        together = {**_OUR_HEADERS, **{name.lower(): value for name, value in (headers or {}).items()}}
         together["accept-encoding"] = "identity"
         extensions = {"timeout": timeout.as_dict(), "target": link.target}
         return httpx.Request(method, link.url, headers=together, content=body, extensions=extensions)
 
-    def _pool(self, purpose: Purpose, name: str, link: Link) -> Pool:
-        key = (purpose, name, link.secure)
+    def _pool(self, purpose: Purpose, link: Link) -> Pool:
+        key = (purpose, link.secure)
         if key not in self._pools:
             backend = CheckedBackend(self._network, self._rules, purpose, secure=link.secure)
             self._pools[key] = Pool(self._network, backend, self._limits.of(purpose))
         return self._pools[key]
+
+    def _asking(self, provider: str, link: Link) -> Exchanges:
+        """Return the connections to a provider's API."""
+        key = (provider, link.secure)
+        if key not in self._exchanges:
+            backend = CheckedBackend(self._network, self._rules, Purpose.PROVIDER, secure=link.secure)
+            limits = self._limits
+            self._exchanges[key] = Exchanges(self._network, backend, limits.connections, limits.answer_bytes)
+        return self._exchanges[key]
 
     async def _body(self, response: httpx.Response, host: str) -> bytes:
         most = self._limits.answer_bytes

@@ -12,6 +12,7 @@ import httpcore
 import httpx
 
 from receiver.outbound.addresses import Address, AllowedHosts, Purpose, refusal
+from receiver.outbound.direct import DirectBackend
 from receiver.outbound.links import ForbiddenError
 
 #: Returns the addresses of a host, most preferred first; raises OSError when there are none.
@@ -20,7 +21,7 @@ Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 # httpx's pool is quadratic in its connections (100 in flight: a tenth of the speed), so it is kept in small parts.
 _CONNECTIONS_PER_PART = 4
 # Shorter than what servers grant (uvicorn 5 s): a request on a connection that is just being closed may be lost.
-_KEEP_ALIVE_SECONDS = 3.0
+KEEP_ALIVE_SECONDS = 3.0
 # uvloop receives up to 250 KiB at once; with this, 200 MB take 0.5 s instead of 0.8.
 _READ_BYTES = 256 * 1024
 
@@ -49,6 +50,8 @@ class Network:
 
     resolve: Resolve = resolve
     backend: httpcore.AsyncNetworkBackend = field(default_factory=httpcore.AnyIOBackend)
+    #: For questions to providers: thousands a second, each with a short answer.
+    quick: httpcore.AsyncNetworkBackend = field(default_factory=DirectBackend)
     ssl_context: ssl.SSLContext = field(default_factory=lambda: httpx.create_ssl_context(trust_env=False))
 
 
@@ -58,6 +61,7 @@ class CheckedBackend(httpcore.AsyncNetworkBackend):
     def __init__(self, network: Network, rules: Rules, purpose: Purpose, *, secure: bool) -> None:
         """``secure`` tells that TLS follows; without it every address needs an entry of the user."""
         self._network = network
+        self._backend = network.quick if purpose is Purpose.PROVIDER else network.backend
         self._rules = rules
         self._purpose = purpose
         self._secure = secure
@@ -80,10 +84,8 @@ class CheckedBackend(httpcore.AsyncNetworkBackend):
         failure: Exception = httpcore.ConnectError()
         for address in addresses:
             try:
-                stream = await self._network.backend.connect_tcp(
-                    str(address), port, patience, local_address, socket_options
-                )
-                return _Stream(stream)
+                stream = await self._backend.connect_tcp(str(address), port, patience, local_address, socket_options)
+                return stream if self._purpose is Purpose.PROVIDER else _Stream(stream)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failure = error
         raise failure
@@ -166,7 +168,7 @@ class _Transport(httpx.AsyncHTTPTransport):
             ssl_context=network.ssl_context,
             max_connections=connections,
             max_keepalive_connections=connections,
-            keepalive_expiry=_KEEP_ALIVE_SECONDS,
+            keepalive_expiry=KEEP_ALIVE_SECONDS,
             http1=True,
             http2=False,
             network_backend=backend,

@@ -90,5 +90,5 @@ def outbound_on(
     provider_urls: Sequence[str] = ("https://api.example/v1",),
 ) -> HttpOutbound:
     """An outbound on such a network."""
-    network = Network(resolve=names, backend=wires, ssl_context=SSL_CONTEXT)
+    network = Network(resolve=names, backend=wires, quick=wires, ssl_context=SSL_CONTEXT)
     return HttpOutbound(allowed=AllowedHosts.parse(allowed), provider_urls=provider_urls, network=network)

@@ -112,3 +112,33 @@ def test_the_hosts_of_configured_urls_are_taken_or_refused_by_name() -> None:
     assert hosts_of(urls) == {"api.runware.ai", "127.0.0.1"}
     with pytest.raises(ValueError, match="cannot be called"):
         hosts_of(["api.runware.ai"])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://api.example/v2/generate/audio?generation_id=a%3ab",
+        "https://api.example:8443/v2/a/../x?",
+        "http://127.0.0.1:81?a=b?c=@d/e",
+        "https://api.example/a?b c",
+        "https://api.example/a?ü",
+        "https://api.example/a?b#c",
+        "https://API.example./a?b=%zz",
+    ],
+)
+def test_a_url_of_an_api_is_read_like_any_other_and_again_faster(text: str) -> None:
+    for _ in range(2):
+        link, again = Link.parse(text), Link.again(text)
+        assert (again.host, again.port, again.secure, again.target) == (
+            link.host,
+            link.port,
+            link.secure,
+            link.target,
+        )
+
+
+@pytest.mark.parametrize("text", ["https://user@api.example/?a", "ftp://api.example/?a", "https:///?a"])
+def test_a_forbidden_url_is_so_with_a_query_too(text: str) -> None:
+    for _ in range(2):
+        with pytest.raises(ForbiddenError):
+            Link.again(text)

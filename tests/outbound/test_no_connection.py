@@ -134,7 +134,7 @@ async def place(
     counter, names = Counter(), Names({"cdn.example": [[PUBLIC]], "api.example": [[PUBLIC]]})
     server = await asyncio.start_server(counter.serve, "127.0.0.1", 0)
     counter.port = server.sockets[0].getsockname()[1]
-    network = Network(resolve=names, backend=counter, ssl_context=SSL_CONTEXT)
+    network = Network(resolve=names, backend=counter, quick=counter, ssl_context=SSL_CONTEXT)
     async with (
         server,
         HttpOutbound(allowed=AllowedHosts.parse(allowed), provider_urls=urls, network=network) as outbound,

@@ -119,6 +119,58 @@ async def test_a_kept_connection_that_the_server_has_closed_is_not_used() -> Non
     assert served.connections == 3
 
 
+async def test_what_comes_behind_an_answer_is_no_answer_to_the_next_request() -> None:
+    scripts = [answers(ok(b"mine") + ok(b"forged"), then_close=False), answers(ok(b"yours"))]
+    async with door(*scripts) as served, caller(served.url) as outbound:
+        assert (await outbound.send("acme", post(served.url))).body == b"mine"
+        assert (await outbound.send("acme", post(served.url))).body == b"yours"
+    assert served.connections == 2
+
+
+async def test_an_interim_answer_is_passed_over() -> None:
+    interim = b"HTTP/1.1 103 Early Hints\r\nX-Hint: 1\r\n\r\n"
+    async with door(answers(interim + ok(b"{}"), then_close=False)) as served, caller(served.url) as outbound:
+        for _ in range(2):
+            got = await outbound.send("acme", post(served.url))
+            assert (got.status, got.body, "x-hint" in got.headers) == (200, b"{}", False)
+    assert served.connections == 1
+
+
+@pytest.mark.parametrize("cut", [1, 9, 30, 60])
+async def test_an_answer_may_come_in_pieces(cut: int) -> None:
+    whole = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX-A: b\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\r\n"
+
+    async def script(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for start in range(0, len(whole), cut):
+            writer.write(whole[start : start + cut])
+            await writer.drain()
+            await asyncio.sleep(0)
+
+    async with door(script) as served, caller(served.url) as outbound:
+        got = await outbound.send("acme", post(served.url))
+        assert (got.body, got.headers["x-a"]) == (b"abc", "b")
+        assert (await outbound.send("acme", post(served.url))).body == b"abc"
+    assert served.connections == 1
+
+
+async def test_an_answer_without_a_length_ends_with_its_connection() -> None:
+    script = answers(b"HTTP/1.1 200 OK\r\n\r\n{}")
+    async with door(script) as served, caller(served.url) as outbound:
+        for _ in range(2):
+            assert (await outbound.send("acme", post(served.url))).body == b"{}"
+    assert served.connections == 2
+
+
+async def test_a_megabyte_is_sent_and_received_whole() -> None:
+    async def echo(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(ok(served.requests[-1].partition(b"\r\n\r\n")[2]))
+        await writer.drain()
+
+    body = bytes(range(256)) * 16384
+    async with door(echo) as served, caller(served.url) as outbound:
+        assert (await outbound.send("acme", replace(post(served.url), body=body))).body == body
+
+
 async def test_many_requests_at_once_all_get_their_own_answer() -> None:
     async def echo(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(ok(served.requests[-1].rpartition(b"\r\n\r\n")[2]))
