@@ -8,10 +8,11 @@ from pathlib import Path
 from tests.bench.custody import GROUPS as CUSTODY
 from tests.bench.lines import GROUPS, Figure, Plan, database_settings
 from tests.bench.load import BenchError
+from tests.bench.polling import GROUPS as POLLING
 from tests.bench.report import document, machine, plot, table
 from tests.bench.shared import GROUPS as SHARED
 
-_GROUPS = {**GROUPS, **CUSTODY, **SHARED}
+_GROUPS = {**GROUPS, **POLLING, **CUSTODY, **SHARED}
 _QUICK = Plan(seconds=3.0, rounds=2, settle_seconds=6.0, tasks=100_000, reports=200_000)
 
 

@@ -44,14 +44,30 @@ _SHARED_KEYS = {
 }
 
 
-def loaded_for(folder: Path, database: str | None = None) -> Loaded:
+def _asking(provider: str) -> dict[str, str]:
+    """Return what lets many tasks be asked about at once, at a provider that stands for both, every 15 s."""
+    return {
+        "RUNWARE_API_KEY": "bench-key-of-no-provider",
+        "AIMLAPI_API_KEY": "bench-key-of-no-provider",
+        "RECEIVER_RUNWARE_URL": f"{provider}/v1",
+        "RECEIVER_AIMLAPI_URL": provider,
+        "RECEIVER_RUNWARE_POLL_SECONDS": "15",
+        "RECEIVER_AIMLAPI_POLL_SECONDS": "15",
+        "RECEIVER_POLL_CONCURRENCY": "128",
+        "RECEIVER_ALLOWED_PRIVATE_HOSTS": "127.0.0.1",
+    }
+
+
+def loaded_for(folder: Path, database: str | None = None, *, provider: str | None = None) -> Loaded:
     """Return the settings of a service in ``folder`` that nobody configured but the bench.
 
-    ``database`` is the URL of one on PostgreSQL; without it there is one in the folder.
+    ``database`` is the URL of one on PostgreSQL; without it there is one in the folder. ``provider`` is the URL of
+    what is asked about tasks; without it nobody is.
     """
     loaded = load_settings(
         {
             **({} if database is None else {"RECEIVER_DATABASE_URL": database, **_SHARED_KEYS}),
+            **({} if provider is None else _asking(provider)),
             "RECEIVER_DATA_DIR": str(folder / "var"),
             "RECEIVER_PUBLIC_URL": "https://callbacks.example.org",
             # What is measured is receiving and settling: nothing falls due for a look meanwhile.

@@ -54,14 +54,16 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def serving(module: str, port: int, *arguments: str, slow_disk: bool = False) -> Iterator[subprocess.Popen[bytes]]:
+def serving(
+    module: str, port: int, *arguments: str, slow_disk: bool = False, core: int = SERVER_CORE
+) -> Iterator[subprocess.Popen[bytes]]:
     """Run a server of ours on its core until the block ends; ``slow_disk`` makes each fsync take 2 ms longer."""
     command = [sys.executable, "-m", module, *arguments]
     if slow_disk:
         command = [*_slow_disk(), *command]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RECEIVER_")}
     with subprocess.Popen(
-        [*_pinned(SERVER_CORE), *command], env=environment, start_new_session=True, stdout=subprocess.DEVNULL
+        [*_pinned(core), *command], env=environment, start_new_session=True, stdout=subprocess.DEVNULL
     ) as server:
         try:
             _wait_for(server, port)
