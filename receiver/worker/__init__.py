@@ -39,6 +39,11 @@ SETTLE_BATCH, SHARED_SETTLE_BATCH = 128, 1000
 #: After a batch that was not full, so many seconds are waited for more: a batch costs what 30 reports in it do.
 SETTLE_GATHERS = 0.01
 LOOKUP_BATCH = 500
+#: Tasks of a provider claimed for looks at once, and looked at: others have something to write too.
+POLL_BATCH = 500
+#: After a claim that found fewer than it could have had, so many seconds are waited for more to fall due: a claim and
+#: a request cost what ten looks do.
+POLL_GATHERS = 0.05
 
 
 class Worker:
@@ -200,11 +205,15 @@ class Worker:
         return once
 
     def _polling(self, provider: Provider, pace: Pace) -> Callable[[], Awaitable[bool]]:
-        slots = Slots(self._concurrency.poll)
+        together = provider.most_polled_at_once
+        at_once = min(self._concurrency.poll, max(1, POLL_BATCH // together))
+        slots = Slots(at_once)
 
         async def once() -> bool:
-            free, together = await slots.free(), provider.most_polled_at_once
-            most = await self._wanted(provider, Work.POLL, free, together=together, counts=pace.limited)
+            await slots.free()
+            # As many as may run, though most of them still do: to claim one for each that ends would be most of the
+            # work. Those claimed wait here, each for no longer than an answer may take.
+            most = await self._wanted(provider, Work.POLL, at_once, together=together, counts=pace.limited)
             if not most:
                 return False
             turns, batches = await pace.turns(most), []
@@ -220,6 +229,8 @@ class Worker:
                     await pace.turns()
                 task_ids = [str(task.id) for task in batch]
                 self._run("poll", slots, poll.poll(self._ports, provider, batch), task_ids=task_ids)
+            if batches and sum(map(len, batches)) < turns * together:
+                await self._ports.system.sleep(POLL_GATHERS)
             return bool(batches)
 
         return once
