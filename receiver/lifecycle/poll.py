@@ -158,7 +158,8 @@ async def _decision(
             change = replace(change, task=replace(change.task, told_cost_micros=part.cost_micros))
         return change
 
-    return Decision(task.key, decide, release=True, objects=(report.object_key,) if report.object_key else ())
+    objects = (report.object_key,) if report.object_key else ()
+    return Decision(task.key, decide, release=True, objects=objects, seen=task)
 
 
 async def _report(ports: Ports, task: Task, part: Slice, now: datetime) -> NewReport:

@@ -45,6 +45,7 @@ from receiver.storage.inbox import Inbox
 from receiver.storage.inputs import SqlInputs
 from receiver.storage.insight import SqlInsight
 from receiver.storage.installing import made_ready, probe
+from receiver.storage.looks import Looks
 from receiver.storage.migrations import NEWEST, upgrade
 from receiver.storage.naming import Asked
 from receiver.storage.outbox import SqlOutbox
@@ -87,6 +88,7 @@ class SqlStore(Custodian):
         # A new task is a dozen rows, a report is two.
         self._create = engine.gather(self._created, weigh=lambda _: 4)
         self._inbox = Inbox(engine, self._claims, settles=settles)
+        self._looks = Looks(engine, self._owner)
         self._apply = engine.gather_prepared(self._prepare, weigh=len)
 
     async def create(self, change: Change, once: Once | None = None) -> UUID | None:
@@ -98,7 +100,10 @@ class SqlStore(Custodian):
     async def apply(self, decisions: Sequence[Decision]) -> list[Change | None]:
         if not decisions:
             return []
-        changes = await self._apply(decisions)
+        looks = await self._looks.write(decisions)
+        left = [decision for place, decision in enumerate(decisions) if place not in looks]
+        others = iter(await self._apply(left) if left else ())
+        changes = [looks[place] if place in looks else next(others) for place in range(len(decisions))]
         self._on_change([change for change in changes if change is not None])
         return changes
 
