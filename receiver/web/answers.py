@@ -233,6 +233,14 @@ class Quantiles(Shape):
     p99: float | None
 
 
+class LearnedLooks(Shape):
+    """What the latest tasks taught about when to look at the next."""
+
+    tasks: Count = Field(description="From how many.")
+    first_look_seconds: float = Field(description="The age at which a task is first looked at that is not pushed.")
+    nearly_all_seconds: float = Field(description="The age by which 99 of 100 tasks have ended.")
+
+
 class Figures(Shape):
     """What was counted of one model of one provider."""
 
@@ -244,6 +252,9 @@ class Figures(Shape):
     callback_miss_rate: float | None = Field(description="The share of results that were pushed and never arrived.")
     polls_per_task: float | None
     cost_usd: Dollars | None
+    looks: LearnedLooks | None = Field(
+        description="Null until enough tasks have ended, and where this process has no role `worker`."
+    )
 
 
 class Statistics(Shape):

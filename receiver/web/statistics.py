@@ -4,6 +4,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from receiver.domain.learning import Learned
 from receiver.domain.statistics import Statistics
 from receiver.web import problems
 from receiver.web.answers import AnyMoment
@@ -33,10 +34,12 @@ async def stats(context: Context, request: Request) -> Response:
     """Answer with the figures of tasks under way and of those that ended, with ``since`` from that moment on."""
     since = moment(read_query(request.query_params, ("since",)), "since")
     found = await context.ports.store.statistics(since)
-    return answer_json({"data": [_shown(figures) for figures in found], "since": time(since)})
+    learned = context.ports.schedules.learned
+    shown = [_shown(figures, learned.get((figures.provider, figures.model))) for figures in found]
+    return answer_json({"data": shown, "since": time(since)})
 
 
-def _shown(figures: Statistics) -> dict[str, object]:
+def _shown(figures: Statistics, learned: Learned | None) -> dict[str, object]:
     return {
         "provider": figures.provider,
         "model": figures.model or None,
@@ -46,4 +49,11 @@ def _shown(figures: Statistics) -> dict[str, object]:
         "callback_miss_rate": figures.miss_rate,
         "polls_per_task": figures.polls_per_task,
         "cost_usd": dollars(figures.cost_micros),
+        "looks": None
+        if learned is None
+        else {
+            "tasks": learned.tasks,
+            "first_look_seconds": learned.ages[0],
+            "nearly_all_seconds": learned.nearly_all,
+        },
     }

@@ -20,6 +20,10 @@ def test_after_a_few_tasks_the_next_are_asked_about_less_often(tmp_path: Path) -
         # What was learned lies in the tasks themselves, and is known again as soon as the service is.
         stack.service.stop()
         stack.service.start()
+        told = figures(stack)["looks"]
+        assert told["tasks"] == 22
+        assert 0 < told["first_look_seconds"] <= told["nearly_all_seconds"]
+        assert told["nearly_all_seconds"] >= 2.0
         learned = several(stack, 6)
         assert {task["status"] for task in learned} == {"succeeded"}
         assert fmean(task["polls"] for task in learned) < fmean(task["polls"] for task in cold) - 1
@@ -28,6 +32,11 @@ def test_after_a_few_tasks_the_next_are_asked_about_less_often(tmp_path: Path) -
         wait_until(lambda: reason(stack, task_id).endswith("timed by its last 22 tasks"), 10, "the reason is told")
         stack.post(f"/v1/tasks/{task_id}/cancel", {})
         balance(stack).assert_exact()
+
+
+def figures(stack: Stack) -> dict[str, Any]:
+    [row] = stack.get("/v1/stats").json()["data"]
+    return dict(row)
 
 
 def reason(stack: Stack, task_id: str) -> str:
