@@ -3,6 +3,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
+# Bytecode is kept, also where Python is told to write none: hundreds of short processes would compile it anew.
+unexport PYTHONDONTWRITEBYTECODE
 # Recipes of one run share .venv and its stamp; each is quick, so nothing is lost by doing one at a time.
 .NOTPARALLEL:
 
@@ -52,9 +54,9 @@ $(stamp): pyproject.toml $(locks)
 	@$(find_index); $(uv) pip sync --python $(bin)/python --require-hashes $(locks)
 	@# The project itself, built by the hatchling that the lock just installed: nothing is fetched here.
 	@$(uv) pip install --python $(bin)/python --offline --no-deps --no-build-isolation --editable .
-	@# Compiled here, also where Python is told to write no bytecode: to compile at every start took half of it.
-	@env -u PYTHONDONTWRITEBYTECODE $(bin)/python -m compileall -q receiver
-	@env -u PYTHONDONTWRITEBYTECODE $(bin)/python -c '$(started)'
+	@# Compiled here: to compile at every start took half of it.
+	@$(bin)/python -m compileall -q receiver
+	@$(bin)/python -c '$(started)'
 	@touch $@
 
 .PHONY: demo
@@ -73,10 +75,14 @@ $(javascript): tests/javascript/package-lock.json
 			echo "make test: npm could not install them; the tests that need them are skipped" >&2; \
 	fi
 
+# More than eight at once would want more connections and memory than a common machine spares.
+workers = $(shell count=$$(( 2 * $$(nproc 2>/dev/null || echo 2) )); echo $$(( count > 8 ? 8 : count )))
+
 .PHONY: test
 test: setup $(javascript) ## run the tests; make test ARGS="tests/domain -x" for some
-	@# A file stays on one process, so its tests may share a service.
-	@$(bin)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
+	@# A file stays on one process, so its tests may share a service. Half of a run is waiting for other processes, so
+	@# twice as many files as there are processors run at once; the long ones first, as tests/conftest.py has them.
+	@$(bin)/python -m pytest --numprocesses $(workers) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 .PHONY: drill
 drill: setup ## the loss proof, three drills and their balances (half an hour); make drill ARGS="--kills 20" for one

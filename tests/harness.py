@@ -1,7 +1,7 @@
 """Starts the sandbox and the service as real processes, talks to them over sockets, and draws up the balance."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,9 +9,10 @@ from typing import Any
 
 import httpx
 
+from receiver.drill import processes
 from receiver.drill.balance import TERMINAL, Balance, Books, reckon
 from receiver.drill.play import PROMPT, REFERENCE
-from receiver.drill.processes import NotInTimeError, Process, free_port, wait_until
+from receiver.drill.processes import NotInTimeError, Process, free_port
 from receiver.drill.sides import Sides, read_books
 
 __all__ = [
@@ -32,6 +33,13 @@ __all__ = [
 ]
 
 API_KEY = "tests:0123456789abcdef0123456789abcdef"
+#: A state that has to come is waited for at least so long: only a failure ever waits to the end.
+PATIENCE_SECONDS = 120.0
+
+
+def wait_until(is_so: Callable[[], bool], seconds: float, what: str, *, every_seconds: float = 0.05) -> None:
+    """Wait for a condition, with the patience that a machine busy with others takes. Raises NotInTimeError."""
+    processes.wait_until(is_so, max(seconds, PATIENCE_SECONDS), what, every_seconds=every_seconds)
 
 
 @dataclass

@@ -87,7 +87,7 @@ class Server:
         """End it: SIGINT breaks off what is under way, SIGQUIT dies as if the power were cut."""
         if self._child is not None:
             self._child.send_signal(how)
-            self._child.wait(30)
+            self._child.wait(120)
             self._child = None
 
     def url(self, name: str, *, user: str = "postgres") -> str:
@@ -131,7 +131,7 @@ class Server:
 
 async def connected(url: str, work: "Callable[[asyncpg.Connection[Any]], Coroutine[object, object, T]]") -> T:
     """Do something on a connection of its own."""
-    connection = await asyncpg.connect(url, timeout=5)
+    connection = await asyncpg.connect(url, timeout=60)
     try:
         return await work(connection)
     finally:

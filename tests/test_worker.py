@@ -43,7 +43,7 @@ class Locked:
 async def passes(around: World, seconds: float) -> None:
     """Let the clock of the worker, whose rests take no time, go on by so much."""
     until = around.system.passed + seconds
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while around.system.passed < until:
             await asyncio.sleep(0)
 
@@ -156,7 +156,7 @@ async def test_a_download_that_takes_longer_than_a_claim_is_nobody_elses_meanwhi
         await around.called(task)
         worker = Worker(ports, Hints(), Concurrency(), alone=True)
         await worker.start()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while (await around.now(task)).status is not Status.SUCCEEDED:
                 await asyncio.sleep(0.01)
         ran = worker.running
@@ -193,7 +193,7 @@ async def test_the_claim_on_a_submit_is_prolonged_as_long_as_that_is_under_way(t
         task, _ = await submit.intend(ports, submit.Asked(asked))
         worker = Worker(ports, Hints(), Concurrency(), alone=True)
         await worker.start()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await prolonging.done.wait()
         await worker.stop(0.1)
         assert prolonging.keys == {task.key}

@@ -132,7 +132,7 @@ def test_help_imports_nothing_heavy() -> None:
         "import sys; from receiver.cli.application import run; code = run(['--help']); "
         "print(*{name.partition('.')[0] for name in sys.modules}, file=sys.stderr); sys.exit(code)"
     )
-    outcome = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=True)
+    outcome = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=True)
     assert set(outcome.stderr.split()) & HEAVY == set()
     assert "typer" in outcome.stderr.split()
 
@@ -190,7 +190,7 @@ def test_a_reader_that_went_away_ends_a_command_without_a_word(command: str) -> 
             stdout=writer,
             stderr=subprocess.PIPE,
             text=True,
-            timeout=30,
+            timeout=120,
             check=False,
         )
     finally:
@@ -205,7 +205,7 @@ def test_an_old_terminal_gets_escapes_instead_of_a_failure(tmp_path: Path) -> No
         env={"PYTHONIOENCODING": "ascii", "PYTHONPATH": str(Path(__file__).parents[2])},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=False,
     )
     assert outcome.returncode == 2

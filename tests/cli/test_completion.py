@@ -27,7 +27,7 @@ def completed(script: str, *words: str) -> list[str]:
     """What bash offers for the last of the words."""
     quoted = " ".join(f"'{word}'" for word in ("receiver", *words))
     text = _ASK.format(script=script, words=quoted, at=len(words))
-    outcome = subprocess.run(["bash", "-eu", "-c", text], capture_output=True, text=True, timeout=10, check=False)
+    outcome = subprocess.run(["bash", "-eu", "-c", text], capture_output=True, text=True, timeout=60, check=False)
     assert outcome.stderr == ""
     return outcome.stdout.split()
 
@@ -70,7 +70,7 @@ def test_a_script_is_understood_by_its_shell(receiver: Typed, shell: str) -> Non
     program = shutil.which(shell)
     if program is None:
         pytest.skip(f"there is no {shell} here")
-    checked = subprocess.run([program, "-n"], input=said.out, capture_output=True, text=True, timeout=10, check=False)
+    checked = subprocess.run([program, "-n"], input=said.out, capture_output=True, text=True, timeout=60, check=False)
     assert (checked.returncode, checked.stderr) == (0, "")
 
 

@@ -110,7 +110,7 @@ def test_kept_it_goes_on_serving_until_it_is_told_to_end(folder: Path, number: s
         listed = httpx.get(f"{url}/v1/tasks", headers={"Authorization": f"Bearer {key}"}, trust_env=False)
         assert len(listed.json()["data"]) == 3
         process.send_signal(number)
-        assert process.wait(timeout=20) == 0
+        assert process.wait(timeout=120) == 0
         assert all_free(_URL.findall(said))
 
 

@@ -267,7 +267,7 @@ class Proxy(BaseHTTPRequestHandler):
             self._answer(413, b"<html>Request Entity Too Large</html>")
             return
         path = self.path.removeprefix("/hooks")
-        answer = httpx.post(f"{self.target}{path}", content=body, trust_env=False, timeout=20)
+        answer = httpx.post(f"{self.target}{path}", content=body, trust_env=False, timeout=120)
         self._answer(answer.status_code, answer.content)
 
     def _answer(self, status: int, body: bytes) -> None:

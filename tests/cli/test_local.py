@@ -54,7 +54,7 @@ def first_line(process: subprocess.Popen[str]) -> dict[str, Any]:
 
 def stopped(process: subprocess.Popen[str], number: signal.Signals) -> tuple[str, str]:
     process.send_signal(number)
-    out, err = process.communicate(timeout=10)
+    out, err = process.communicate(timeout=120)
     return out, err
 
 
@@ -143,7 +143,7 @@ def test_a_port_that_is_taken_is_said_in_a_line(receiver: Typed, command: str) -
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with running(command, "--port", str(port)) as process:
-            _, err = process.communicate(timeout=30)
+            _, err = process.communicate(timeout=120)
     assert process.returncode == 1
     assert str(port) in err
     assert "Traceback" not in err
@@ -155,7 +155,7 @@ def test_a_process_that_somebody_started_ends_with_its_input() -> None:
         url = first_line(process)["url"]
         assert process.stdin is not None
         process.stdin.close()
-        assert process.wait(timeout=15) == 0
+        assert process.wait(timeout=120) == 0
         assert is_free(port_of(url))
 
 
@@ -267,7 +267,7 @@ def test_on_a_terminal_the_banner_stands_above_the_logs_and_ctrl_c_says_stopped(
             with contextlib.suppress(OSError):  # how the end of a terminal is told
                 while more := os.read(screen.fileno(), 4096).decode():
                     text += more
-            assert process.wait(timeout=10) == 0
+            assert process.wait(timeout=120) == 0
         finally:
             process.kill()
             process.wait()
@@ -283,7 +283,7 @@ def test_a_second_service_on_a_folder_names_the_first() -> None:
     with running("serve", "--port", "0", "--json", "--data-dir", "data") as process:
         folder = first_line(process)["data_dir"]
         with running("serve", "--port", "0", "--data-dir", "data") as second:
-            _, err = second.communicate(timeout=30)
+            _, err = second.communicate(timeout=120)
         assert second.returncode == 1
         assert f"process {process.pid} already serves the data folder {folder}\n" in err
         assert "PostgreSQL" not in err

@@ -401,7 +401,7 @@ def test_an_interruption_says_that_the_task_goes_on(here: FakeService, number: s
     assert "queued" in process.stderr.readline()
     assert "submitted" in process.stderr.readline()
     process.send_signal(number)
-    out, err = process.communicate(timeout=10)
+    out, err = process.communicate(timeout=120)
     assert process.returncode == 1
     assert err == f"receiver: no longer waiting; the task goes on\n  {HINT}\n"
     assert json.loads(out)["status"] == "submitted"

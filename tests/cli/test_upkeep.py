@@ -169,7 +169,7 @@ def test_whoever_types_is_asked_before_anything_is_erased(here: FakeService, wor
         stdin=theirs,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=False,
     )
     os.close(ours)

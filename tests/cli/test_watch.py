@@ -60,7 +60,7 @@ def test_every_event_is_told_once_through_a_restart_and_ctrl_c_is_a_clean_end(fo
             second = stack.submit("aimlapi")["id"]
             seen += until(process, "task.succeeded", second)
             process.send_signal(signal.SIGINT)
-            out, err = process.communicate(timeout=10)
+            out, err = process.communicate(timeout=120)
         assert "; trying again" in away
         assert (process.returncode, out, err) == (0, "", "")
         assert seen == stack.all_events()
@@ -71,7 +71,7 @@ def test_of_one_task_it_tells_all_and_ends_with_it(folder: Path) -> None:
         stack.faults(fail=1.0, fail_code="contentPolicyViolation")
         task_id = stack.submit("runware")["id"]
         with watching(stack, task_id[:8]) as process:
-            out, err = process.communicate(timeout=30)
+            out, err = process.communicate(timeout=120)
     assert process.returncode == 1
     kinds = [line.split()[1] for line in out.splitlines()]
     assert (kinds[0], kinds[-1]) == ("task.created", "task.failed")
@@ -150,7 +150,7 @@ def test_a_reader_that_leaves_is_no_traceback(folder: Path) -> None:
             stdout=writing,
             stderr=subprocess.PIPE,
             text=True,
-            timeout=30,
+            timeout=120,
             check=False,
         )
         os.close(writing)
@@ -171,7 +171,7 @@ def test_a_reader_that_leaves_is_no_traceback(folder: Path) -> None:
                 assert waiting.stdout is not None
                 assert any("task.succeeded" in line for line in waiting.stdout)
                 waiting.stdout.close()
-                assert waiting.wait(30) == 141
+                assert waiting.wait(120) == 141
             finally:
                 waiting.kill()
     assert outcome.returncode == 141

@@ -9,8 +9,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from receiver.drill.processes import wait_until
 from receiver.sdk import Notification, verify_notification
+from tests.harness import wait_until
 
 
 @dataclass(frozen=True, slots=True)

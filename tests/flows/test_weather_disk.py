@@ -268,7 +268,7 @@ def serve(data: Path) -> "subprocess.CompletedProcess[str]":
         cwd=data.parent,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=False,
     )
 

@@ -126,7 +126,7 @@ class Weather:
             cwd=self.stack.folder,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=120,
             check=False,
         )
         assert ended.returncode == 0, ended.stdout + ended.stderr
@@ -168,7 +168,7 @@ def weather(
         stack.service.environment = {**stack.service.environment, "PYTHONPATH": str(Path(__file__).parents[2])}
         # The hours that pass close connections that are kept for later.
         stack.http.close()
-        stack.http = httpx.Client(timeout=30, limits=httpx.Limits(max_keepalive_connections=0))
+        stack.http = httpx.Client(timeout=120, limits=httpx.Limits(max_keepalive_connections=0))
         stack.service.start()
         yield Weather(stack, path)
 

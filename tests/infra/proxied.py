@@ -85,7 +85,7 @@ def proxied(folder: Path) -> Iterator[Proxied]:
                 yield Proxied(stack, outside, inside, log)
         finally:
             child.terminate()
-            child.wait(10)
+            child.wait(60)
 
 
 def _answers(client: httpx.Client) -> bool:

@@ -247,10 +247,10 @@ async def test_callbacks_are_taken_while_a_large_batch_is_decided(store: SqlStor
 
     def slow(current: Task) -> Change:
         deciding.set()
-        assert queued.wait(10)
+        assert queued.wait(60)
         if current.id == many[99].id:
             # Had the callback to wait for this batch, it would never be answered.
-            assert appended.wait(10)
+            assert appended.wait(60)
             order.append("decided")
         return Change(polled(current))
 
@@ -274,7 +274,7 @@ async def test_what_is_written_during_a_decision_comes_after_it(store: SqlStore)
 
     def slow(current: Task) -> Change:
         deciding.set()
-        assert queued.wait(10)
+        assert queued.wait(60)
         return Change(polled(current))
 
     first = asyncio.ensure_future(store.apply([Decision(one.key, slow)]))

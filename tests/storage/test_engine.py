@@ -85,7 +85,7 @@ class Gate:
 
     def __call__(self, _: Connection) -> None:
         self._reached.set()
-        assert self._open.wait(10)
+        assert self._open.wait(60)
 
     async def reached(self) -> None:
         assert await asyncio.to_thread(self._reached.wait, 10)
@@ -274,9 +274,9 @@ async def test_nobody_is_forgotten_who_asks_twice_while_something_prepares(engin
         _: Connection, items: Sequence[str], breathe: Callable[[], None]
     ) -> Callable[[Connection], list[str | Exception]]:
         preparing.set()
-        assert first_asked.wait(10)
+        assert first_asked.wait(60)
         breathe()
-        assert second_asked.wait(10)
+        assert second_asked.wait(60)
         return lambda open_: note_all(open_, items)
 
     slow = asyncio.ensure_future(engine.gather_prepared(prepare)("slow"))
@@ -288,7 +288,7 @@ async def test_nobody_is_forgotten_who_asks_twice_while_something_prepares(engin
     others = [asyncio.ensure_future(urgent(word)) for word in ("second", "third")]
     await asyncio.sleep(0)
     second_asked.set()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         assert await asyncio.gather(slow, *others) == ["slow", "second", "third"]
     assert await engine.read(words) == ["first", "slow", "second", "third"]
 
@@ -343,7 +343,7 @@ async def test_a_fault_while_something_prepares_fails_it_and_nobody_hangs(engine
         connection: Connection, items: Sequence[str], breathe: Callable[[], None]
     ) -> Callable[[Connection], list[str | Exception]]:
         preparing.set()
-        assert asked.wait(10)
+        assert asked.wait(60)
         breathe()
         return lambda _: list(items)
 
@@ -372,7 +372,7 @@ async def test_a_reader_sees_one_state_from_its_first_look_to_its_last(engine: S
     def twice(connection: Connection) -> list[list[object]]:
         first = words(connection)
         looked.set()
-        assert written.wait(10)
+        assert written.wait(60)
         return [first, words(connection)]
 
     reading = asyncio.ensure_future(engine.read(twice))
@@ -442,7 +442,7 @@ async def test_a_second_process_is_refused_and_told_who_has_the_database(path: P
             async with open_sqlite(path):
                 pass
         holder.stdin.close()
-        assert holder.wait(10) == 0
+        assert holder.wait(60) == 0
     async with open_sqlite(path):
         pass
 

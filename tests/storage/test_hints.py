@@ -28,7 +28,7 @@ class Heard:
 
     async def until(self, words: set[str]) -> list[str]:
         """Wait until these have been told, and return all that was since the last time."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not words <= set(self._words):
                 self._more.clear()
                 await self._more.wait()

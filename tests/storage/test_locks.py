@@ -57,7 +57,7 @@ class _Waiting:
             return replace(current, polls=current.polls + 1)
 
         waiting = asyncio.create_task(store.apply([changing(task, saw)]))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not await self._watch.fetchval(_WAITS):
                 await asyncio.sleep(0.01)
         await self._theirs.commit()

@@ -325,7 +325,7 @@ def test_a_folder_needs_no_object_store_library() -> None:
         "    asyncio.run(use(root))\n"
         "sys.exit('obstore' in sys.modules)\n"
     )
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=30)
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
 
 
 # --- what a bucket promises -----------------------------------------------------------------------------------
@@ -531,7 +531,7 @@ async def test_file_and_folders_are_flushed_before_the_call_returns(tmp_path: Pa
     if not Path("/proc/self/fd").is_dir():
         pytest.skip("this system does not tell what a descriptor is")
     root = str(tmp_path.resolve() / "root")
-    subprocess.run([sys.executable, "-c", program, root], check=True, timeout=30)
+    subprocess.run([sys.executable, "-c", program, root], check=True, timeout=120)
 
 
 # --- a folder that is away for a while ------------------------------------------------------------------------

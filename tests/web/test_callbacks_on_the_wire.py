@@ -18,7 +18,7 @@ def target(world: World) -> str:
 
 async def eventually(world: World, outcome: str) -> None:
     """Wait until a callback has ended that way."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not world.metrics.counts["callbacks", outcome, "runware"]:
             await asyncio.sleep(0.005)
 

@@ -108,12 +108,12 @@ async def serving(counted: Connections, *, system_buffer: int | None = None) -> 
     if system_buffer is not None:
         door.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, system_buffer)
     task = asyncio.create_task(server.serve(sockets=[door]))
-    await asyncio.wait_for(listening.wait(), 10)
+    await asyncio.wait_for(listening.wait(), 60)
     port = door.getsockname()[1]
     seen_headers.clear()
     yield Running(port, server, task, draining, counted)
     server.should_exit = True
-    await asyncio.wait_for(task, 10)
+    await asyncio.wait_for(task, 60)
 
 
 CLOSE = b"host: a\r\nconnection: close\r\n"
@@ -179,7 +179,7 @@ async def test_sigterm_lets_an_answer_under_way_end_and_does_not_kill_the_proces
     await asyncio.sleep(0.2)
     os.kill(os.getpid(), signal.SIGTERM)
     assert (await asking).startswith(b"HTTP/1.1 200")
-    await asyncio.wait_for(running.task, 10)
+    await asyncio.wait_for(running.task, 60)
     assert running.draining.is_set()
 
 
@@ -339,7 +339,7 @@ async def asked_with_a_small_window(running: Running, request: bytes) -> AsyncIt
 @pytest.mark.parametrize("size", [20_000_000, 8_000_000])
 async def test_who_never_reads_the_answer_is_let_go(running: Running, size: int, ending: str) -> None:
     request = f"GET /large-{size} HTTP/1.1\r\nhost: a\r\nconnection: {ending}\r\n\r\n".encode()
-    async with asked_with_a_small_window(running, request), asyncio.timeout(10):
+    async with asked_with_a_small_window(running, request), asyncio.timeout(60):
         while running.counted.total == 0:
             await asyncio.sleep(0.01)
         while running.counted.total:
@@ -348,7 +348,7 @@ async def test_who_never_reads_the_answer_is_let_go(running: Running, size: int,
 
 async def test_who_stops_reading_an_answer_that_is_still_made_is_let_go(running: Running) -> None:
     request = b"GET /many-pieces HTTP/1.1\r\nhost: a\r\n\r\n"
-    async with asked_with_a_small_window(running, request), asyncio.timeout(10):
+    async with asked_with_a_small_window(running, request), asyncio.timeout(60):
         while running.counted.total == 0:
             await asyncio.sleep(0.01)
         while running.counted.total:
@@ -359,7 +359,7 @@ async def test_the_rest_of_an_answer_that_nobody_reads_keeps_no_closing_connecti
     # Little enough that no writer ever has to wait, more than the system takes.
     request = b"GET /large-40000 HTTP/1.1\r\n" + CLOSE + b"\r\n"
     serving_little = serving(Connections(), system_buffer=4096)
-    async with serving_little as running, asked_with_a_small_window(running, request), asyncio.timeout(10):
+    async with serving_little as running, asked_with_a_small_window(running, request), asyncio.timeout(60):
         while running.counted.total == 0:
             await asyncio.sleep(0.01)
         while running.counted.total:
@@ -371,7 +371,7 @@ async def test_who_asks_on_and_on_and_never_reads_is_let_go(running: Running) ->
     asked = 0
     async with asked_with_a_small_window(running, b"") as held:
         with contextlib.suppress(ConnectionError):
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while True:
                     await loop.sock_sendall(held, b"GET /large-20000 HTTP/1.1\r\nhost: a\r\n\r\n")
                     asked += 1

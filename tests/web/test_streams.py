@@ -175,7 +175,7 @@ async def test_streams_and_waits_end_as_soon_as_the_service_is_about_to_stop(run
         for stream in (all_events, events):
             await anext(stream)
         running.stopping.set()
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(30):
             # The end is a whole one: a chunked answer that is cut off would raise.
             for stream in (all_events, events):
                 assert [event async for event in stream] == []
@@ -196,7 +196,7 @@ async def test_streams_beyond_the_most_are_429_and_one_that_ends_makes_room(worl
                 assert refused.json()["type"] == problems.TOO_MANY_STREAMS.type
                 # A list takes nobody's place.
                 assert (await running.http.get("/v1/events", headers=BEARER)).status_code == 200
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 status = 429
                 while status == 429:
                     async with running.http.stream("GET", "/v1/events", headers=STREAM) as again:
@@ -214,7 +214,7 @@ async def test_a_reader_that_takes_nothing_is_let_go(world: World, tmp_path: Pat
         writer.write(request("GET", "/v1/events", *(f"{name}: {value}" for name, value in STREAM.items())))
         await reader.readuntil(b"\r\n\r\n")
         task_id = await running.new_task()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             # More than fits between the two ends.
             while not running.world.metrics.counts[("streams_too_slow",)]:
                 await running.happens(task_id, *[EventType.POLL_ANSWERED] * 20, word="la " * 20_000)

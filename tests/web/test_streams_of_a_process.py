@@ -21,14 +21,14 @@ def test_at_sigterm_streams_end_whole_and_the_service_is_gone_within_ten_seconds
 
         def listen(path: str, **headers: str) -> None:
             # A chunked answer that is cut off raises, and is not among those that ended.
-            with httpx.stream("GET", stack.service.url + path, headers={**stream, **headers}, timeout=30) as answer:
+            with httpx.stream("GET", stack.service.url + path, headers={**stream, **headers}, timeout=120) as answer:
                 for line in answer.iter_lines():
                     heard.extend([1] if line.startswith("data: ") else [])
             ended.append(path)
 
         def wait(seconds: float) -> httpx.Response:
             url = f"{stack.service.url}/v1/tasks/{task['id']}?wait={seconds}"
-            return httpx.get(url, headers=stack.headers(), timeout=30)
+            return httpx.get(url, headers=stack.headers(), timeout=120)
 
         def wait_long() -> None:
             # While somebody else looks whether this one waits, it is one too many.
