@@ -19,7 +19,8 @@ OF_BOTH: tuple[Request, ...] = (RUNWARE, PAIR, AIMLAPI)
 SETTINGS = {
     "RECEIVER_RUNWARE_FIRST_POLL_SECONDS": "1",
     "RECEIVER_AIMLAPI_POLL_SECONDS": "0.3",
-    "RECEIVER_AIMLAPI_LOOKUP_SECONDS": "0.5,1,2",
+    # The last search late enough that a stall of seconds does not use up all of them.
+    "RECEIVER_AIMLAPI_LOOKUP_SECONDS": "0.5,1,2,4,8",
     "RECEIVER_REFUSAL_SECONDS": "0.05",
     "RECEIVER_MAX_MEDIA_BYTES": "500000",
 }
