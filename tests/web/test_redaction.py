@@ -130,7 +130,7 @@ def test_what_holds_no_secret_is_returned_as_it_is(redactor: Redactor) -> None:
 def test_a_text_made_of_lookalikes_does_not_keep_us_busy(world: World, redactor: Redactor) -> None:
     token = world.token(uuid4()).encode()
     hostile = b"AQE" * 1_000_000 + b" " + token
-    began = time.monotonic()
+    began = time.process_time()
     clean = redactor.data(hostile)
-    assert time.monotonic() - began < 10
+    assert time.process_time() - began < 10
     assert token not in clean

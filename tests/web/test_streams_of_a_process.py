@@ -11,8 +11,9 @@ from tests.harness import running, wait_until
 from tests.web.support import request
 
 
-def test_at_sigterm_streams_end_whole_and_the_service_is_gone_within_ten_seconds(tmp_path: Path) -> None:
-    with running(tmp_path, settings={"RECEIVER_MAX_STREAMS": "4", "RECEIVER_MAX_WAITS": "1"}) as stack:
+def test_at_sigterm_streams_end_whole_and_the_service_waits_for_none_of_them(tmp_path: Path) -> None:
+    settings = {"RECEIVER_MAX_STREAMS": "4", "RECEIVER_MAX_WAITS": "1", "RECEIVER_STOP_SECONDS": "60"}
+    with running(tmp_path, settings=settings) as stack:
         stack.faults(seconds=[600, 600])
         task = stack.submit("runware")
         stream = {**stack.headers(), "Accept": "text/event-stream"}
@@ -49,12 +50,13 @@ def test_at_sigterm_streams_end_whole_and_the_service_is_gone_within_ten_seconds
         wait_until(lambda: len(heard) >= 6, 20, "both streams tell of the submit")
         # One may wait at a time: whoever is refused has proved that it does.
         wait_until(lambda: wait(0.01).status_code == httpx.codes.TOO_MANY_REQUESTS, 20, "the caller waits")
-        seconds = stack.service.stop()
+        seconds = stack.service.stop(seconds=90)
         for thread in threads:
-            thread.join(10)
+            thread.join(60)
         deaf.close()
         assert sorted(ended) == sorted(["/v1/events", _events(task["id"]), "submitted"])
-        assert seconds < 6
+        # Half of what it would give to work under way: nothing of this was waited for.
+        assert seconds < 30
         assert "Traceback" not in stack.service.words()
 
 
