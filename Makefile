@@ -29,6 +29,7 @@ help: ## list what can be made
 # What a start of the service or of the sandbox imports; an import leaves its bytecode behind.
 started := import alembic.command, anyio._backends._asyncio, receiver.cli.application, receiver.cli.local, \
 	receiver.cli.serve, receiver.bootstrap, receiver.sandbox.server, receiver.sdk, sqlalchemy.dialects.sqlite, \
+	asyncpg, sqlalchemy.dialects.postgresql.asyncpg, sqlalchemy.ext.asyncio, \
 	uvicorn.lifespan.off, uvicorn.loops.auto, uvicorn.middleware.proxy_headers, uvicorn.protocols.http.httptools_impl
 
 .PHONY: setup

@@ -148,6 +148,21 @@ def percentile(values: Sequence[float], which: int) -> float:
     return statistics.quantiles(values, n=100, method="inclusive")[which - 1]
 
 
+def processor_seconds(*pids: int) -> float:
+    """Return the seconds of a core that processes have taken so far; one that has ended counts for nothing."""
+    taken = 0
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            after_the_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            taken += int(after_the_name[11]) + int(after_the_name[12])
+    return taken / os.sysconf("SC_CLK_TCK")
+
+
+def children_of(pid: int) -> list[int]:
+    """Return the processes that one has started."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 def _pinned(core: int) -> list[str]:
     taskset = shutil.which("taskset")
     return [taskset, "-c", str(core)] if taskset and _cores() > 1 else []
@@ -171,7 +186,11 @@ def _wait_for(server: subprocess.Popen[bytes], port: int) -> None:
     while time.monotonic() < end:
         if server.poll() is not None:
             raise BenchError(f"a server ended at once with {server.returncode}")
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1) as asking:
+            # Whoever starts may listen long before it answers, and that wait is none of what is measured.
+            asking.settimeout(_START_SECONDS)
+            asking.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+            asking.recv(1)
             return
         time.sleep(0.05)
     raise BenchError("a server never answered")

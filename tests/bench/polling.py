@@ -1,6 +1,5 @@
 """How late looks come where very many tasks are under way: one service, providers that never end a generation."""
 
-import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,7 +14,7 @@ from receiver.bootstrap import migrate
 from receiver.system import RealSystem
 from tests.bench.fixtures import loaded_for
 from tests.bench.lines import Figure, Plan
-from tests.bench.load import LOAD_CORE, BenchError, free_port, percentile, serving
+from tests.bench.load import LOAD_CORE, BenchError, free_port, percentile, processor_seconds, serving
 
 #: The seconds between an answer and the next look, as AIMLAPI documents them; and those an answer takes.
 EVERY, ANSWER = 15.0, 0.05
@@ -83,10 +82,10 @@ def watched(folder: Path, seconds: float) -> Seen:
         with serving("tests.bench.service", port, str(folder), str(port), "--settle", "--polls", provider) as service:
             time.sleep(_START + _ROUNDS_BEFORE * EVERY)
             told_by.get("/begin")
-            spent = _processor_seconds(service.pid)
+            spent = processor_seconds(service.pid)
             time.sleep(seconds)
             told = told_by.get("/told").json()
-            spent = _processor_seconds(service.pid) - spent
+            spent = processor_seconds(service.pid) - spent
     late = {name: [*of["came"], *of["missing"]] for name, of in told["late"].items()}
     unseen = sum(count for _, _, count in _TASKS) - told["known"]
     if unseen:
@@ -139,9 +138,3 @@ def _opened(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA synchronous = OFF")
     return connection
-
-
-def _processor_seconds(pid: int) -> float:
-    """Return the seconds of a core that a process has taken."""
-    after_the_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(after_the_name[11]) + int(after_the_name[12])) / os.sysconf("SC_CLK_TCK")

@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.bench.fixtures import shots_with_tasks, shots_without_tasks, write_requests
 from tests.bench.growing import ROUNDS, claims, ingests, with_reports_shared, with_tasks_shared
 from tests.bench.lines import Figure, Plan
-from tests.bench.load import LOAD_CORE, BenchError, Load, fire, free_port, serving
+from tests.bench.load import LOAD_CORE, BenchError, Load, children_of, fire, free_port, processor_seconds, serving
 from tests.postgresql import Server
 from tests.postgresql import serving as postgresql
 
@@ -36,25 +36,51 @@ def postgresql_lines(folder: Path, plan: Plan) -> list[Figure]:
             others,
         )
         bare, ours, whole, p99 = [], [], [], []
+        # Of a core, by callback: told beside the ratios, which on two cores tell as much of who shares one with whom.
+        micros: dict[str, list[float]] = {"starlette": [], "receiving": [], "settling": [], "database": []}
         for number in range(plan.rounds):
-            with serving(_STARLETTE, port, str(port)):
-                bare.append(_clean(fire(requests, port, plan.seconds)).rate)
-            with _copied(server, nothing) as url, serving(_OURS, port, str(received), str(port), "--database", url):
-                ours.append(_clean(fire(requests, port, plan.seconds)).rate)
+            with serving(_STARLETTE, port, str(port)) as peer:
+                before = processor_seconds(peer.pid)
+                load = _clean(fire(requests, port, plan.seconds))
+                bare.append(load.rate)
+                micros["starlette"].append(_micros(processor_seconds(peer.pid) - before, load.answers))
+            with (
+                _copied(server, nothing) as url,
+                serving(_OURS, port, str(received), str(port), "--database", url) as service,
+            ):
+                before = processor_seconds(service.pid)
+                load = _clean(fire(requests, port, plan.seconds))
+                ours.append(load.rate)
+                micros["receiving"].append(_micros(processor_seconds(service.pid) - before, load.answers))
             if number % 2:
                 continue
             with (
                 _copied(server, tasks) as url,
-                serving(_OURS, port, str(settled), str(port), "--database", url, "--settle"),
+                serving(_OURS, port, str(settled), str(port), "--database", url, "--settle") as service,
             ):
+                database = children_of(server.pid)
+                before, theirs = processor_seconds(service.pid), processor_seconds(*database)
                 begun = time.monotonic()
                 load = _clean(fire(others, port, plan.settle_seconds))
                 done = _drained(server, url)
                 whole.append(done / (time.monotonic() - begun))
                 p99.append(load.p99_ms)
+                micros["settling"].append(_micros(processor_seconds(service.pid) - before, done))
+                micros["database"].append(_micros(processor_seconds(*database) - theirs, done))
     middle = statistics.median(bare)
-    rates = {"receiver/s": statistics.median(ours), "starlette/s": middle}
-    beside = {"settled/s": statistics.median(whole), "acknowledged p99 ms": statistics.median(p99)}
+    took = {name: statistics.median(values) for name, values in micros.items()}
+    rates = {
+        "receiver/s": statistics.median(ours),
+        "starlette/s": middle,
+        "our µs of a core": took["receiving"],
+        "Starlette's": took["starlette"],
+    }
+    beside = {
+        "settled/s": statistics.median(whole),
+        "acknowledged p99 ms": statistics.median(p99),
+        "our µs of a core": took["settling"],
+        "the database's": took["database"],
+    }
     return [
         Figure("S2", "PostgreSQL: callbacks ÷ Starlette that reads the body", "ratio",
                tuple(mine / other for mine, other in zip(ours, bare, strict=True)), 0.55, 0.90, rising=True,
@@ -108,6 +134,10 @@ def _clean(load: Load) -> Load:
     if load.refused or load.broken:
         raise BenchError(f"{load.refused} refused and {load.broken} broken of {load.answers}: that is no measure")
     return load
+
+
+def _micros(seconds: float, count: float) -> float:
+    return seconds / max(count, 1) * 1e6
 
 
 def _drained(server: Server, url: str) -> float:
