@@ -1,5 +1,6 @@
 """`receiver drill`: the loss proof on this installation, beside the user's data; the balance at its end."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
@@ -60,6 +61,15 @@ def drill(
     outage_seconds: Annotated[
         float, typer.Option("--outage-seconds", metavar="SECONDS", min=1, help="For how long each time.")
     ] = 60.0,
+    roles: Annotated[
+        str | None,
+        typer.Option(
+            "--roles",
+            metavar="ROLE=N,…",
+            help="Processes by role in place of three that do everything, such as callbacks=2,worker=2,api=1.",
+            show_default=False,
+        ),
+    ] = None,
     seed: Annotated[
         int | None,
         typer.Option("--seed", metavar="NUMBER", min=0, help="The same seed, the same faults. Default: drawn anew."),
@@ -82,6 +92,7 @@ def drill(
 
     plan = _plan(minutes, kills, callbacks, faults or [], seed)
     loaded = loaded_settings(folder)
+    by_role = None if roles is None else _by_role(roles, loaded.settings.database_url)
     if store_outages:
         if (loaded.settings.artifact_store_url or "").startswith("s3://"):
             raise UsageError("--store-outages takes a folder away; a bucket of yours is left alone")
@@ -96,7 +107,7 @@ def drill(
     laid = None
     try:
         with interruptible():
-            laid = lay(loaded)
+            laid = lay(loaded, by_role)
             with Screen(laid, as_json=as_json) as shown:
                 shown.opening(plan)
                 with staged(laid, plan.seed) as stage:
@@ -115,6 +126,18 @@ def drill(
         _clear(laid)
     if not account.exact:
         raise typer.Exit(1)
+
+
+def _by_role(text: str, database_url: str | None) -> Mapping[str, int]:
+    from receiver.drill.database import is_postgresql
+    from receiver.drill.roles import read
+
+    if not is_postgresql(database_url):
+        raise UsageError("--roles needs PostgreSQL: on SQLite one process does everything")
+    try:
+        return read(text)
+    except ValueError as error:
+        raise UsageError(f"--roles {error}") from None
 
 
 def _clear(laid: "Ground") -> None:

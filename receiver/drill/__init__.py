@@ -4,6 +4,8 @@ ground      the folder, the database and the settings of a drill: only limits an
 database    where the installation is on PostgreSQL: a database of the drill's own on the same server
 bucket      where the audio is kept in one: emptied of the drill's own when it is over
 processes   the sandbox and the service as children of ours, started, killed and ended by their ids
+roles       which processes of the service take part
+door        the proxy before those that take callbacks, where that is a role of its own
 sides       what the service and the sandbox say, over HTTP
 load        callers that ask again until each task is acknowledged
 loiterers   callers that hang about: half a message and then silence, or a few bytes at a time

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import httpx
 
-from receiver.drill import bucket, database
+from receiver.drill import bucket, database, roles
+from receiver.drill.door import Door
 from receiver.drill.processes import HOST, DrillError, Process, finished, free_ports
 from receiver.drill.sides import Sides
 from receiver.settings import Loaded, Settings
@@ -26,15 +27,12 @@ QUICK: Mapping[str, str] = {
     "RECEIVER_REFUSAL_SECONDS": "0.5",
 }
 
-#: Processes of the service where several may share a database.
-REPLICAS = 3
-
 
 @dataclass(frozen=True, slots=True)
 class Ground:
     """Where a drill takes place. ``folder`` holds data and logs, ``places`` are all the folders made for it.
 
-    ``database`` and ``audio`` say where they are kept.
+    ``database`` and ``audio`` say where they are kept. ``roles`` says how many processes there are of which role.
     ``beside`` is the PostgreSQL database of the user on whose server the drill has its own, None on SQLite.
     """
 
@@ -45,6 +43,7 @@ class Ground:
     database: str
     audio: str
     beside: str | None = field(default=None, repr=False)
+    roles: Mapping[str, int] = field(default_factory=lambda: roles.ALONE)
 
     @property
     def name(self) -> str:
@@ -67,9 +66,12 @@ class Stage:
     audio: Path = Path()
 
 
-def lay(loaded: Loaded) -> Ground:
-    """Make the folders, and where it is PostgreSQL the database, beside the user's. Raises DrillError."""
-    laid = _laid(loaded)
+def lay(loaded: Loaded, by_role: Mapping[str, int] | None = None) -> Ground:
+    """Make the folders, and where it is PostgreSQL the database, beside the user's. Raises DrillError.
+
+    ``by_role``: how many processes of each role there are to be, on PostgreSQL alone.
+    """
+    laid = _laid(loaded, by_role)
     try:
         for place in (*laid.places, laid.logs):
             # A folder above that is missing too is left closed, as the service would make it.
@@ -105,11 +107,13 @@ def clear(laid: Ground) -> None:
 def staged(laid: Ground, seed: int) -> Iterator[Stage]:
     """Start the sandbox and the service for the length of the block, and end them. Raises DrillError.
 
-    On PostgreSQL the service is several processes, which share the database and the audio.
+    On PostgreSQL the service is several processes, which share the database and the audio. Where to take callbacks is
+    a role of its own, a proxy stands before those who do.
     """
-    replicas = 1 if laid.beside is None else REPLICAS
-    sandbox_port, *ports = free_ports(1 + replicas)
+    cast = list(roles.each(laid.roles))
+    sandbox_port, *ports = free_ports(1 + len(cast))
     sandbox_url, urls = f"http://{HOST}:{sandbox_port}", [f"http://{HOST}:{port}" for port in ports]
+    door = Door([port for (_, role), port in zip(cast, ports, strict=True) if role in {"all", "callbacks"}])
     sandbox = Process(
         ["sandbox", "--host", HOST, "--port", str(sandbox_port), "--seed", str(seed)],
         {},
@@ -121,36 +125,40 @@ def staged(laid: Ground, seed: int) -> Iterator[Stage]:
         **laid.settings,
         "RECEIVER_RUNWARE_URL": f"{sandbox_url}/runware/v1",
         "RECEIVER_AIMLAPI_URL": f"{sandbox_url}/aimlapi",
-        "RECEIVER_ALLOWED_PRIVATE_HOSTS": f"{HOST}:{sandbox_port}," + ",".join(f"{HOST}:{port}" for port in ports),
+        "RECEIVER_ALLOWED_PRIVATE_HOSTS": ",".join(f"{HOST}:{port}" for port in (sandbox_port, door.port, *ports)),
         "RUNWARE_API_KEY": "drill",
         "AIMLAPI_API_KEY": "drill",
     }
     services = [
         Process(
-            ["serve", "--host", HOST, "--port", str(port)],
-            # Each is called back itself: nothing stands before them that would know who is there.
-            {**environment, "RECEIVER_PUBLIC_URL": url},
+            ["serve", "--host", HOST, "--port", str(port), "--role", role],
+            # Who does everything is called back itself: what it has sent may find nobody there.
+            {**environment, "RECEIVER_PUBLIC_URL": url if role == "all" else door.url},
             laid.logs,
-            laid.logs / f"service-{number}.log",
+            laid.logs / f"{name}.log",
             url,
         )
-        for number, (port, url) in enumerate(zip(ports, urls, strict=True), 1)
+        for (name, role), port, url in zip(cast, ports, urls, strict=True)
     ]
-    if laid.beside is not None:
-        finished(["migrate"], environment, laid.logs, laid.logs / "migrate.log")
+    asked = [url for (_, role), url in zip(cast, urls, strict=True) if role in {"all", "api"}]
+    called = [url for (_, role), url in zip(cast, urls, strict=True) if role in {"all", "callbacks"}]
     try:
+        if laid.beside is not None:
+            finished(["migrate"], environment, laid.logs, laid.logs / "migrate.log")
         with httpx.Client(timeout=30, trust_env=False) as http:
             sandbox.start()
             for service in services:
                 service.start()
-            yield Stage(sandbox, services, Sides(urls, sandbox_url, laid.key, http), Path(laid.audio))
+            sides = Sides(asked, sandbox_url, laid.key, http, called)
+            yield Stage(sandbox, services, sides, Path(laid.audio))
     finally:
+        door.close()
         for service in services:
             service.kill()
         sandbox.kill()
 
 
-def _laid(loaded: Loaded) -> Ground:
+def _laid(loaded: Loaded, by_role: Mapping[str, int] | None) -> Ground:
     settings = loaded.settings
     # What PostgreSQL and file systems alike take as it is.
     name = f"drill-{secrets.token_hex(4)}"
@@ -159,6 +167,8 @@ def _laid(loaded: Loaded) -> Ground:
     databases = folder if shared else settings.sqlite_path.absolute().parent / name
     audio, made = _store(settings, folder, name)
     key = secrets.token_hex(32)
+    taking_part = (by_role or roles.REPLICAS) if shared else roles.ALONE
+    where = f"PostgreSQL, {name} on your server, {roles.words(taking_part)}" if shared else f"SQLite in {databases}"
     return Ground(
         folder=folder,
         places=list(dict.fromkeys([folder, databases, *made])),
@@ -174,9 +184,10 @@ def _laid(loaded: Loaded) -> Ground:
             "RECEIVER_LOG_LEVEL": settings.log_level,
         },
         key=key,
-        database=f"PostgreSQL, {name} on your server, {REPLICAS} replicas" if shared else f"SQLite in {databases}",
+        database=where,
         audio=audio,
         beside=settings.database_url if shared else None,
+        roles=taking_part,
     )
 
 

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from receiver.drill.load import Load
 from receiver.drill.sides import Sides
@@ -19,6 +19,8 @@ _STEP_SECONDS = 0.2
 #: A slow caller takes so many steps for its message.
 _STEPS = 20
 _LOOK_SECONDS = 15.0
+#: Of callbacks that were made before, so many to choose from are enough: the ledger of a long drill is large.
+_MOST_KNOWN = 200
 _HALF, _SLOW, _ANSWERED, _CUT = "half-open", "slow", "of these answered", "cut off by a kill or by us"
 _PROMPT = "a slow waltz, one bar at a time"
 
@@ -55,7 +57,7 @@ class Loiterers:
         looked = -_LOOK_SECONDS
         try:
             while not self._stopping.wait(_STEP_SECONDS):
-                if time.monotonic() - looked > _LOOK_SECONDS:
+                if time.monotonic() - looked > _LOOK_SECONDS and len(self._known) < _MOST_KNOWN:
                     looked, self._known = time.monotonic(), list(self._callbacks())
                 self._fill()
                 self._callers = [caller for caller in self._callers if self._goes_on(caller)]
@@ -70,31 +72,35 @@ class Loiterers:
     def _fill(self) -> None:
         for slow in (False, True):
             for _ in range(self.each - sum(caller.slow is slow for caller in self._callers)):
-                service = urlsplit(self.chance.choice(list(self.sides.services)))
+                service, message = self._message()
                 with suppress(OSError):
                     connection = socket.create_connection((service.hostname or "", service.port or 80), 1.0)
                     connection.setblocking(False)  # noqa: FBT003 - the name of the method says it
-                    message = self._message(service.netloc)
                     rest = message if slow else message[: len(message) // 2]
                     pace = max(1, len(message) // _STEPS) if slow else len(rest)
                     self._callers.append(_Caller(connection, rest, pace, slow))
                     self.met[_SLOW if slow else _HALF] += 1
 
-    def _message(self, host: str) -> bytes:
-        """Return one whole request: a callback that was made before, or a submit under a key of its own."""
+    def _message(self) -> tuple[SplitResult, bytes]:
+        """Return one whole request, and whom it is for.
+
+        It is a callback that was made before, or a submit under a key of its own.
+        """
         if self._known and self.chance.random() < 0.5:  # noqa: PLR2004 - one as often as the other
+            service = urlsplit(self.chance.choice(self.sides.doors or self.sides.services))
             path, body = self.chance.choice(self._known)
-            head = f"POST {path} HTTP/1.1\r\nHost: {host}\r\n"
+            head = f"POST {path} HTTP/1.1\r\nHost: {service.netloc}\r\n"
         else:
+            service = urlsplit(self.chance.choice(self.sides.services))
             self._submits += 1
             task = {"provider": "runware", "prompt": _PROMPT, "reference_audio": "https://files.example.org/a.mp3"}
             body = json.dumps(task).encode()
             head = (
-                f"POST /v1/tasks HTTP/1.1\r\nHost: {host}\r\nAuthorization: {self.sides.headers['Authorization']}\r\n"
-                f"Idempotency-Key: slow-{self._submits}\r\n"
+                f"POST /v1/tasks HTTP/1.1\r\nHost: {service.netloc}\r\n"
+                f"Authorization: {self.sides.headers['Authorization']}\r\nIdempotency-Key: slow-{self._submits}\r\n"
             )
         head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
-        return head.encode("ascii") + body
+        return service, head.encode("ascii") + body
 
     def _callbacks(self) -> Iterator[tuple[str, bytes]]:
         """Yield the path and the body of callbacks that were made: told again, they must change nothing."""

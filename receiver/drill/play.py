@@ -2,6 +2,7 @@
 
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from receiver.drill.ground import Stage
 from receiver.drill.load import Load
 from receiver.drill.loiterers import Loiterers, opened, said
 from receiver.drill.outages import Outages
-from receiver.drill.processes import DrillError, NotInTimeError
+from receiver.drill.processes import DrillError, NotInTimeError, Process
 from receiver.drill.sides import KNOWN, Sides, wait_for_rest
 
 #: Everything at once, each often enough to meet every kind of work.
@@ -95,7 +96,13 @@ class _State:
     began: float
     outages: Outages
     due: int = 0
-    kills: int = 0
+    #: How often each process was killed, by its name.
+    killed: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def kills(self) -> int:
+        """How often any of them was."""
+        return self.killed.total()
 
 
 def play(stage: Stage, plan: Plan, watch: Watch | None = None, *, troubles: Sequence[Trouble] = ()) -> Account:
@@ -136,6 +143,9 @@ def play(stage: Stage, plan: Plan, watch: Watch | None = None, *, troubles: Sequ
         hanging = (str(error),)
     found = conclude(plan.name, load, state.began, last, ended or time.monotonic())
     notes = (f"kill -9: {state.kills}", f"callers that hang about: {said(loiterers.met)}", *hanging)
+    if len(state.killed) > 1:
+        each = ", ".join(f"{name} {times}" for name, times in sorted(state.killed.items()))
+        notes = (*notes, f"killed: {each}")
     if plan.store_outages:
         notes = (*notes, f"the artifact store away: {outages.had} × {plan.outage_seconds:g} s")
     return replace(found, notes=notes, most_seconds_to_end=plan.most_seconds_to_end)
@@ -166,6 +176,8 @@ def _disturb(
     """Kill at random moments until everything that was planned is done."""
     next_kill = time.monotonic() + _gap(plan, state, chance)
     told = 0.0
+    #: Everybody's turn comes, in an order of chance.
+    turns: list[Process] = []
     while not _done(plan, state):
         if any(one.done() for one in running):
             return
@@ -177,10 +189,11 @@ def _disturb(
         if state.outages.under_way:
             next_kill = max(next_kill, now + plan.kill_gap_seconds[0])
         elif now >= next_kill and (plan.kills is None or state.kills < plan.kills):
-            victim = chance.choice(list(stage.services))
+            turns = turns or chance.sample(stage.services, len(stage.services))
+            victim = turns.pop()
             victim.kill()
             victim.start()
-            state.kills += 1
+            state.killed[victim.log.stem] += 1
             next_kill = time.monotonic() + _gap(plan, state, chance)
         if dead := [service for service in stage.services if service.dead]:
             raise DrillError(f"the service ended by itself; its words:\n{dead[0].words()[-2000:]}")

@@ -15,23 +15,29 @@ from receiver.drill.processes import DrillError, NotInTimeError, wait_until
 #: Whatever has not ended and whose submit was answered, or is yet to be made; and with it what is in doubt.
 KNOWN = ("queued", "submitted", "collecting")
 OPEN = (*KNOWN, "unknown")
-#: For so long a reader asks again where a service is away for a moment.
-_PATIENCE_SECONDS = 30.0
+#: For so long a reader asks again where a service is away: it may have been killed, and be started on a busy machine.
+_PATIENCE_SECONDS = 120.0
 #: A process that died has claimed callbacks for as long as its lease lasts, two minutes unless set otherwise; until
 #: that ends nobody else may count them.
 _LEASE_SECONDS = 150.0
+#: The ledger of a hundred thousand callbacks is some hundred megabytes.
+_LEDGER_SECONDS = 600.0
 _PAGE = 200
 _STORIES = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Sides:
-    """The replicas of one service (often one) and the sandbox behind them; ``key`` opens the service's interface."""
+    """The replicas of one service (often one) and the sandbox behind them; ``key`` opens the service's interface.
+
+    ``doors`` are those that take callbacks, where they are others than ``services``.
+    """
 
     services: Sequence[str]
     sandbox: str
     key: str = field(repr=False)
     http: httpx.Client
+    doors: Sequence[str] = ()
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -107,7 +113,8 @@ class Sides:
 
     def _of_sandbox(self, name: str) -> dict[str, Any]:
         try:
-            document: dict[str, Any] = self.http.get(f"{self.sandbox}/_sandbox/{name}").raise_for_status().json()
+            answer = self.http.get(f"{self.sandbox}/_sandbox/{name}", timeout=_LEDGER_SECONDS)
+            document: dict[str, Any] = answer.raise_for_status().json()
         except (httpx.HTTPError, ValueError) as error:
             raise DrillError(f"the sandbox does not show its {name} ({type(error).__name__})") from None
         return document

@@ -120,3 +120,12 @@ def test_a_wrong_fault_is_named_before_anything_starts(receiver: Typed, folder: 
     assert said.code == 2
     assert "--faults dropp: unknown fault; did you mean drop?" in said.err
     assert list(folder.iterdir()) == []
+
+
+def test_roles_are_refused_before_anything_starts_where_one_process_does_everything(
+    receiver: Typed, folder: Path
+) -> None:
+    said = receiver("drill", "--roles", "callbacks=2,worker=2,api=1")
+    assert said.code == 2
+    assert "--roles needs PostgreSQL" in said.err
+    assert list(folder.iterdir()) == []

@@ -7,6 +7,7 @@ database runs at full size; with any of them, only those that are named:
     make drill ARGS="--kills 20 --seed 7"        kill -9 at random moments under load
     make drill ARGS="--silent 50"                every callback dropped, settings as shipped
     make drill ARGS="--database postgresql"      kills of any of several processes, and restarts of the database
+    make drill ARGS="--database postgresql --kills 30 --roles callbacks=2,worker=2,api=1"
     make drill ARGS="--database postgresql --restarts 5"
     make drill ARGS="--database postgresql --callbacks 2000"
 """
@@ -19,6 +20,7 @@ from pathlib import Path
 
 from receiver.drill.account import Account
 from receiver.drill.balance import BalanceError
+from receiver.drill.roles import read
 from tests.durability.kills import random_kills
 from tests.durability.shared import kills_of_replicas, restarts_of_the_database, storm_on_postgresql
 from tests.durability.silence import silence
@@ -38,6 +40,8 @@ def main() -> None:
         sys.exit(0 if _on_postgresql(chosen) else 1)
     if chosen.restarts:
         options.error("--restarts needs --database postgresql")
+    if chosen.roles:
+        options.error("--roles needs --database postgresql")
     if not (chosen.callbacks or chosen.kills or chosen.silent):
         chosen.callbacks, chosen.kills, chosen.silent = CALLBACKS, KILLS, SILENT
     if chosen.callbacks:
@@ -45,7 +49,9 @@ def main() -> None:
     if chosen.silent:
         held &= _held(lambda folder: silence(folder, tasks=chosen.silent, seed=seed))
     if chosen.kills:
-        held &= _held(lambda folder: random_kills(folder, kills=chosen.kills, seed=seed, say=_say))
+        held &= _held(
+            lambda folder: random_kills(folder, kills=chosen.kills, seed=seed, pause=chosen.pause, say=_say)
+        )
     sys.exit(0 if held else 1)
 
 
@@ -56,10 +62,16 @@ def _on_postgresql(chosen: argparse.Namespace) -> bool:
     if chosen.callbacks:
         held &= _held(lambda folder: storm_on_postgresql(folder, callbacks=chosen.callbacks, seed=seed, say=_say))
     if chosen.kills:
-        held &= _held(lambda folder: kills_of_replicas(folder, kills=chosen.kills, seed=seed, say=_say))
+        held &= _held(lambda folder: _kills_of_replicas(folder, chosen))
     if chosen.restarts:
         held &= _held(lambda folder: restarts_of_the_database(folder, restarts=chosen.restarts, seed=seed, say=_say))
     return held
+
+
+def _kills_of_replicas(folder: Path, chosen: argparse.Namespace) -> Account:
+    return kills_of_replicas(
+        folder, kills=chosen.kills, seed=chosen.seed, roles=chosen.roles, pause=chosen.pause, say=_say
+    )
 
 
 def _options() -> argparse.ArgumentParser:
@@ -71,6 +83,8 @@ def _options() -> argparse.ArgumentParser:
     add("--silent", type=int, metavar="N", help=f"tasks of which every callback is dropped ({SILENT})")
     add("--kills", type=int, metavar="N", help=f"kill -9 at random moments under load ({KILLS})")
     add("--database", choices=["sqlite", "postgresql"], default="sqlite", help="the database of the drills (sqlite)")
+    add("--roles", type=read, metavar="ROLE=N,…", help="processes by role in place of three that do everything")
+    add("--pause", type=float, default=0.1, metavar="SECONDS", help="what a caller waits between two tasks (0.1)")
     add("--restarts", type=int, metavar="N", help=f"restarts of PostgreSQL under load ({RESTARTS})")
     add("--seed", type=int, default=1, metavar="N", help="seed of every fault and of the moments of the kills (1)")
     return options

@@ -3,7 +3,7 @@
 import random
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -31,17 +31,32 @@ def syncing() -> AbstractContextManager[Server]:
 
 
 def kills_of_replicas(
-    folder: Path, *, kills: int, seed: int, say: Say | None = None, serve: Serving = syncing
+    folder: Path,
+    *,
+    kills: int,
+    seed: int,
+    roles: Mapping[str, int] | None = None,
+    pause: float = 0.1,
+    in_seconds: float = 60.0,
+    say: Say | None = None,
+    serve: Serving = syncing,
 ) -> Account:
-    """Kill any of the processes at random moments under load and return the account once every task has ended."""
+    """Kill any of the processes at random moments under load and return the account once every task has ended.
+
+    ``roles``: so many of each; without, every process does everything. ``in_seconds``: when everything has to have
+    ended after the last kill.
+    """
     plan = Plan(
         name=f"{kills} kills of any of several processes on PostgreSQL",
         kills=kills,
         seed=seed,
+        pause_seconds=pause,
+        rest_seconds=max(120.0, in_seconds),
+        most_seconds_to_end=in_seconds,
         kill_gap_seconds=(0.05, 2.0),
     )
     with serve() as server:
-        return _played(folder, server, plan, say)
+        return _played(folder, server, plan, say, roles=roles)
 
 
 def storm_on_postgresql(
@@ -102,7 +117,14 @@ class _Restarts:
         self._stopping.set()
 
 
-def _played(folder: Path, server: Server, plan: Plan, say: Say | None, troubles: Sequence[Trouble] = ()) -> Account:
+def _played(
+    folder: Path,
+    server: Server,
+    plan: Plan,
+    say: Say | None,
+    troubles: Sequence[Trouble] = (),
+    roles: Mapping[str, int] | None = None,
+) -> Account:
     environ = {
         "RECEIVER_DATABASE_URL": server.database(),
         "RECEIVER_DATA_DIR": str(folder / "data"),
@@ -116,7 +138,7 @@ def _played(folder: Path, server: Server, plan: Plan, say: Say | None, troubles:
             told = progress.acknowledged // 100
             say(f"{progress.seconds:.0f} s: {progress.acknowledged} tasks acknowledged, {progress.kills} kills")
 
-    laid = lay(load(PROVIDERS.values(), environ=environ, env_file=None))
+    laid = lay(load(PROVIDERS.values(), environ=environ, env_file=None), roles)
     try:
         with staged(laid, plan.seed) as stage:
             return play(stage, plan, watch, troubles=troubles)

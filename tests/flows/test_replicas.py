@@ -1,19 +1,19 @@
 """Processes by role on one PostgreSQL: each may die at any moment, and what is about an account holds for all."""
 
+import asyncio
+import json
 import time
+from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from itertools import cycle, islice
 from typing import Any
+from urllib.parse import urlsplit
 
+import asyncpg
 import httpx
 import pytest
 
-from receiver.drill.account import conclude
-from receiver.drill.load import Load
-from receiver.drill.sides import wait_for_rest
 from tests.flows.replicas import ROLES, Replicas, replicas
-from tests.harness import basic, wait_until
+from tests.harness import wait_until
 from tests.postgresql import Server
 
 SETTINGS = {"RECEIVER_LEASE_SECONDS": "3", "RECEIVER_RUNWARE_FIRST_POLL_SECONDS": "4"}
@@ -50,36 +50,6 @@ def there(shared: Replicas, name: str, path: str) -> bool:
     answer = httpx.get(shared.processes[name].url + path, headers=shared.stack.headers())
     assert answer.status_code in {200, 404}
     return answer.status_code == 200
-
-
-def test_with_each_process_killed_under_load_nothing_is_lost_or_done_twice(shared: Replicas) -> None:
-    stack = shared.stack
-    stack.faults(seconds=[0.2, 1.5], drop=0.1, duplicate=0.1, lose_submit_answer=0.05)
-    requests = cycle([{**basic("runware"), "count": 2}, basic("aimlapi"), basic("runware")])
-    began = time.monotonic()
-    load = Load(stack.sides, iter(()), threads=2, pause_seconds=0.1)
-    for name in ROLES:
-        load.requests = islice(requests, 6)
-        with ThreadPoolExecutor(1) as pool:
-            submitting = pool.submit(load.run)
-            some_taken(load, len(load.acknowledged) + 2)
-            shared.kill(name)
-            shared.start(name)
-            submitting.result()
-    last = time.monotonic()
-    wait_for_rest(stack.sides, 120)
-    outcome = conclude("each process killed", load, began, last, time.monotonic())
-    assert outcome.exact, list(outcome.must_be_none())
-    assert outcome.acknowledged == 6 * len(ROLES)
-    done = set(outcome.balance.statuses)
-    assert done <= {"succeeded", "lost"}
-    assert all(task["provider"] == "aimlapi" for task in outcome.books.ours if task["status"] == "lost")
-    for provider in ("runware", "aimlapi"):
-        assert any(task["provider"] == provider and task["status"] == "succeeded" for task in outcome.books.ours)
-
-
-def some_taken(load: Load, least: int) -> None:
-    wait_until(lambda: len(load.acknowledged) >= least, 60, "some tasks are taken")
 
 
 def test_a_callback_that_comes_while_nobody_works_is_acknowledged_and_settled_later(shared: Replicas) -> None:
@@ -125,6 +95,61 @@ def calls(shared: Replicas, task: dict[str, Any]) -> list[int | None]:
     """Return what the sandbox was answered to the callbacks of a task."""
     [entry] = [entry for entry in shared.stack.ledger() if entry["provider_task_id"] == task["id"]]
     return [call["status_code"] for call in entry["callbacks"]]
+
+
+def test_of_two_identical_callbacks_at_two_processes_at_one_moment_exactly_one_settles(shared: Replicas) -> None:
+    stack = shared.stack
+    shared.kill(*WORKERS)
+    # Nothing but these callbacks is to bring the result.
+    shared.start(*WORKERS, RECEIVER_RUNWARE_FIRST_POLL_SECONDS="600")
+    stack.faults(drop=1.0)
+    task = stack.submit("runware")
+    wait_until(lambda: made(shared, task) == "success", 30, "it is made, and nobody says so")
+    stack.wait_for(task["id"], "submitted")
+    [entry] = [entry for entry in stack.ledger() if entry["provider_task_id"] == task["id"]]
+    [result] = entry["results"]
+    told = {
+        "taskType": "audioInference",
+        "taskUUID": task["id"],
+        "audioUUID": result["id"],
+        "audioURL": result["url"],
+    }
+    path, body = urlsplit(entry["webhook_url"]).path, json.dumps({"data": [told]}).encode()
+    urls = [shared.processes[name].url + path for name in INGRESS]
+    answers = asyncio.run(at_one_moment(stack.service.environment["RECEIVER_DATABASE_URL"], urls, body))
+    assert answers == [200, 200]
+
+    def counted() -> bool:
+        return bool(stack.task(task["id"])["callbacks"] == 2)
+
+    stack.wait_for(task["id"], "succeeded")
+    wait_until(counted, 30, "both are counted")
+    types = Counter(event["type"] for event in stack.events(task["id"]))
+    once = ("task.settled", "result.received", "result.stored", "task.succeeded")
+    assert {kind: types[kind] for kind in once} == dict.fromkeys(once, 1)
+    # Neither process could know of the other's, so both are told as received.
+    assert types["callback.received"] + types["callback.duplicate"] == 2
+    assert [(each["via"], each["artifact"]["status"]) for each in stack.task(task["id"])["results"]] == [
+        ("callback", "stored")
+    ]
+
+
+async def at_one_moment(database_url: str, urls: list[str], body: bytes) -> list[int]:
+    """Post to each, and let none of them store it before all have found that nobody has."""
+    connection = await asyncpg.connect(database_url)
+    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'reports'::regclass"
+    try:
+        async with httpx.AsyncClient(timeout=60) as http:
+            async with connection.transaction():
+                # Reports can be read meanwhile, and not be written.
+                await connection.execute("LOCK TABLE reports IN SHARE MODE")
+                posts = [asyncio.create_task(http.post(url, content=body)) for url in urls]
+                while await connection.fetchval(waiting) < len(urls):
+                    assert not any(post.done() for post in posts)
+                    await asyncio.sleep(0.02)
+            return [(await post).status_code for post in posts]
+    finally:
+        await connection.close()
 
 
 def test_all_who_work_keep_to_one_pace(shared: Replicas) -> None:
