@@ -104,8 +104,10 @@ class Connection(asyncio.Protocol):
         elif head.startswith(b"GET /begin "):
             self._book.begin()
             self._send(b"{}")
-        else:
+        elif head.startswith(b"GET /told "):
             self._send(self._book.close())
+        else:
+            self._send(b"{}")
 
     def _send(self, body: bytes) -> None:
         head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
