@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from itertools import count
 from pathlib import Path
+from ssl import SSLContext
 
 import obstore
 from anyio import to_thread
@@ -16,16 +17,20 @@ from receiver.domain.errors import MediaInterruptedError, NotFoundError, Unavail
 from receiver.lifecycle.ports import Fetched
 from receiver.storage.gathering import gather
 from receiver.storage.keys import checked_key, checked_range
+from receiver.storage.putting import put_file, trusting
 
 _PIECE = 256 * 1024
-#: A larger file goes up in parts of this size, two at a time: the memory that one upload takes is four of them. It is
-#: also the smallest part that S3 takes.
-_PART = 5 * 1024 * 1024
-_PARTS_AT_ONCE = 2
+#: A larger file is not read whole, but goes up piece by piece.
+_WHOLE = 5 * 1024 * 1024
+#: The link that a large file goes up by has to be used by then; the upload may take longer.
+_LINK_LIVES = timedelta(minutes=5)
 
 
 class BucketObjects:
-    """The port ``Objects`` on a bucket. What an answered put means for durability is the bucket's promise."""
+    """The port ``Objects`` on a bucket. What an answered put means for durability is the bucket's promise.
+
+    Every object is brought by one request: whatever happens to us meanwhile, nothing half is left there.
+    """
 
     def __init__(self, store: ObjectStore, url: str, scratch: Path) -> None:
         """``url`` names the bucket to an operator and ends with a slash; ``scratch`` is a folder of this process."""
@@ -33,6 +38,7 @@ class BucketObjects:
         self._url = url
         self._scratch = scratch
         self._numbers = count()
+        self._trusted: SSLContext | None = None
 
     def scratch(self) -> Path:
         """Return a path that no file has."""
@@ -51,10 +57,10 @@ class BucketObjects:
         checked_key(key)
         try:
             size = (await to_thread.run_sync(path.stat)).st_size
-            if size <= _PART:
+            if size <= _WHOLE or not isinstance(self._store, S3Store):
                 await self._keep(await to_thread.run_sync(path.read_bytes), key, replace=replace)
             else:
-                await self._keep_in_parts(path, size, key, replace=replace)
+                await self._keep_large(self._store, path, size, key, replace=replace)
             await to_thread.run_sync(path.unlink)
         except UnavailableError as error:
             raise MediaInterruptedError(str(error)) from None
@@ -119,25 +125,26 @@ class BucketObjects:
             with _told(key):
                 await obstore.put_async(self._store, key, data, use_multipart=False)
 
-    async def _keep_in_parts(self, path: Path, size: int, key: str, *, replace: bool) -> None:
-        """Put a large file where nothing lies. Whoever keeps under one key at the same time brings the same bytes.
-
-        A bucket takes a condition for a put in one piece only. obstore gives an upload up that it cannot end.
-        """
-        with _told(key):
-            try:
-                known = (await obstore.head_async(self._store, key))["size"]
-            except FileNotFoundError:
-                known = None
-        if known is not None:
-            if known == size and await self._is_same(path, size, key):
+    async def _keep_large(self, store: S3Store, path: Path, size: int, key: str, *, replace: bool) -> None:
+        """As ``_keep``, but looks before it brings what may lie there already."""
+        known = await _size(store, key)
+        if known is None:
+            if await self._put(store, path, size, key, replace=False):
                 return
-            if not replace:
-                raise _occupied(key)
+            # Somebody else was faster.
+            known = await _size(store, key)
+        if known == size and await self._is_same(path, size, key):
+            return
+        if not replace:
+            raise _occupied(key)
+        await self._put(store, path, size, key, replace=True)
+
+    async def _put(self, store: S3Store, path: Path, size: int, key: str, *, replace: bool) -> bool:
+        if self._trusted is None:
+            self._trusted = await to_thread.run_sync(trusting)
         with _told(key):
-            await obstore.put_async(
-                self._store, key, path, use_multipart=True, chunk_size=_PART, max_concurrency=_PARTS_AT_ONCE
-            )
+            link = str(await obstore.sign_async(store, "PUT", key, _LINK_LIVES))
+        return await put_file(link, path, size, self._trusted, replace=replace)
 
     async def _is_same(self, path: Path, size: int, key: str) -> bool:
         file = await to_thread.run_sync(path.open, "rb")
@@ -158,6 +165,15 @@ class BucketObjects:
                 data = memoryview(chunk)
                 for position in range(0, len(data), _PIECE):
                     yield bytes(data[position : position + _PIECE])
+
+
+async def _size(store: S3Store, key: str) -> int | None:
+    """Return the size of an object, None when there is none."""
+    with _told(key):
+        try:
+            return (await obstore.head_async(store, key))["size"]
+        except FileNotFoundError:
+            return None
 
 
 def _occupied(key: str) -> UnavailableError:

@@ -48,7 +48,7 @@ def custody(folder: Path, plan: Plan) -> list[Figure]:
                 theirs.append(_copied(folder / f"custody-s3-{number}", link, f"s3://{_BUCKET}/{number}", api))
     took = [copied["seconds"] for copied in ours]
     rates = {"receiver MB/s": _MEGABYTES / statistics.median(took), "curl MB/s": _MEGABYTES / statistics.median(bare)}
-    # No ratio for the bucket: the S3 API of the tests takes longer to put the parts together than all else together.
+    # No ratio for the bucket: the S3 API of the tests takes longer to take the file in than all else together.
     up = {"receiver MB/s": _MEGABYTES / statistics.median(copied["seconds"] for copied in theirs)}
     return [
         Figure("S11", f"audio of {_MEGABYTES} MB copied into a folder ÷ `curl -o`", "ratio",

@@ -13,6 +13,7 @@ class Relay:
     """A TCP relay on a port of its own.
 
     ``cut``: nothing listens, connections are refused. ``mute``: what is asked arrives, no answer comes back.
+    ``most_asked``: a connection on which so many bytes were asked is held, until it is turned; ``held`` tells so.
     """
 
     def __init__(self) -> None:
@@ -23,6 +24,9 @@ class Relay:
         self._state: State = "cut"
         self._listening: socket.socket | None = None
         self._open: set[socket.socket] = set()
+        self.most_asked: int | None = None
+        self.held = threading.Event()
+        self._changed = threading.Event()
 
     @property
     def url(self) -> str:
@@ -52,6 +56,7 @@ class Relay:
                 one.shutdown(socket.SHUT_RDWR)
             one.close()
         self._open.clear()
+        self._changed.set()
 
     def _accept(self, listening: socket.socket) -> None:
         with suppress(OSError):
@@ -63,8 +68,14 @@ class Relay:
                     threading.Thread(target=self._pass, args=(source, target, answers), daemon=True).start()
 
     def _pass(self, source: socket.socket, target: socket.socket, answers: bool) -> None:
+        passed = 0
         with suppress(OSError):
             while data := source.recv(65536):
+                passed += len(data)
+                if not answers and self.most_asked is not None and passed > self.most_asked:
+                    self.held.set()
+                    self._changed.wait()
+                    break
                 if not (answers and self._state == "mute"):
                     target.sendall(data)
         with suppress(OSError):

@@ -7,8 +7,11 @@ from pathlib import Path
 import httpx
 
 from receiver.sdk import Client
+from tests.flows.relay import Relay
 from tests.harness import API_KEY, Stack, balance, running, wait_until
 from tests.storage.bucket import Bucket, make_bucket, serving_s3
+
+MIB = 1024 * 1024
 
 
 def _settings(bucket: Bucket) -> dict[str, str]:
@@ -48,6 +51,29 @@ def test_the_main_job_keeps_its_audio_in_a_bucket_and_waits_for_one_that_is_away
             balance(stack).assert_exact()
         assert not (tmp_path / "data" / "artifacts").exists()
         assert "a secret of the tests" not in stack.service.words()
+
+
+def test_a_process_killed_in_the_middle_of_an_upload_leaves_nothing_in_the_bucket(tmp_path: Path) -> None:
+    with serving_s3() as url:
+        bucket = make_bucket(url, "broken-off")
+        wire = Relay()
+        wire.lead_to(url)
+        wire.most_asked = 2 * MIB
+        with running(tmp_path, settings=_settings(Bucket(wire.url, bucket.name))) as stack:
+            # Some 6 MB.
+            stack.faults(tune_seconds=[150, 150])
+            task_id = stack.submit("runware", output_format="WAV")["id"]
+            wait_until(wire.held.is_set, 60, "its audio is half-way into the bucket")
+            stack.service.kill()
+            wire.most_asked = None
+            wire.turn("open")
+            assert "<UploadId>" not in bucket.uploads()
+            assert "<Key>" not in bucket.listed()
+            stack.service.start()
+            [result] = stack.wait_for(task_id, "succeeded", seconds=60)["results"]
+            assert result["artifact"]["bytes"] > 5 * MIB
+            balance(stack).assert_exact()
+            assert (bucket.listed().count("<Key>"), "<UploadId>" in bucket.uploads()) == (1, False)
 
 
 async def test_callers_are_sent_to_the_bucket_and_the_python_client_goes_there(tmp_path: Path) -> None:

@@ -33,6 +33,10 @@ class Bucket:
         """The list of uploads that were begun and not ended, as XML."""
         return httpx.get(f"{self.url}/{self.name}?uploads").text
 
+    def listed(self) -> str:
+        """The list of objects, as XML."""
+        return httpx.get(f"{self.url}/{self.name}?list-type=2").text
+
 
 @contextmanager
 def serving_s3(port: int = 0) -> Iterator[str]:
