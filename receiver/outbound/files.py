@@ -16,6 +16,8 @@ from receiver.lifecycle.ports import Fetched
 
 # What is gathered before a thread is bothered with it: each hop costs about 100 µs.
 _BLOCK = 1024 * 1024
+# Of pieces however small: less than the system writes at once (1024), and little memory for what comes byte by byte.
+_PIECES = 256
 # The disk works while the network does, so that little is left to wait for at the end.
 _SYNC_EVERY = 32 * _BLOCK
 _PRIVATE = 0o600
@@ -33,7 +35,9 @@ class NewFile:
         self.size = 0
         self._path = path
         self._hash = hashlib.sha256()
-        self._gathered = bytearray()
+        # As they came: to put 200 MB together first took a fifth of the time of a download.
+        self._gathered: list[bytes] = []
+        self._waiting = 0
         self._working: asyncio.Future[None] | None = None
         self._descriptor = -1
         self._unsynced = 0
@@ -66,8 +70,9 @@ class NewFile:
     async def write(self, chunk: bytes) -> None:
         """Append bytes. Raises MediaInterruptedError, perhaps for bytes appended before."""
         self.size += len(chunk)
-        self._gathered += chunk
-        if len(self._gathered) >= _BLOCK:
+        self._gathered.append(chunk)
+        self._waiting += len(chunk)
+        if self._waiting >= _BLOCK or len(self._gathered) >= _PIECES:
             await self._flush()
 
     async def finish(self) -> Fetched:
@@ -81,7 +86,7 @@ class NewFile:
 
     async def _flush(self) -> None:
         await self._done()
-        block, self._gathered = self._gathered, bytearray()
+        block, self._gathered, self._waiting = self._gathered, [], 0
         self._start(lambda: self._write(block))
 
     def _start(self, work: Callable[[], None]) -> None:
@@ -104,12 +109,16 @@ class NewFile:
         self._descriptor = os.open(self._path, flags, _PRIVATE)
         self._is_ours = True
 
-    def _write(self, block: bytearray) -> None:
-        self._hash.update(block)
-        rest = memoryview(block)
-        while rest:
-            rest = rest[os.write(self._descriptor, rest) :]
-        self._unsynced += len(block)
+    def _write(self, block: list[bytes]) -> None:
+        for piece in block:
+            self._hash.update(piece)
+        size = sum(map(len, block))
+        written = os.writev(self._descriptor, block) if block else 0
+        if written < size:
+            rest = memoryview(b"".join(block))[written:]
+            while rest:
+                rest = rest[os.write(self._descriptor, rest) :]
+        self._unsynced += size
         if self._unsynced >= _SYNC_EVERY:
             os.fsync(self._descriptor)
             self._unsynced = 0

@@ -6,6 +6,7 @@ database runs at full size; with any of them, only those that are named:
     make drill ARGS="--callbacks 2000"           every fault at once, in every form
     make drill ARGS="--kills 20 --seed 7"        kill -9 at random moments under load
     make drill ARGS="--silent 50"                every callback dropped, settings as shipped
+    make drill ARGS="--bucket-away 60"           the bucket of the audio away for so many seconds, under load
     make drill ARGS="--database postgresql"      kills of any of several processes, and restarts of the database
     make drill ARGS="--database postgresql --kills 30 --roles callbacks=2,worker=2,api=1"
     make drill ARGS="--database postgresql --restarts 5"
@@ -21,12 +22,13 @@ from pathlib import Path
 from receiver.drill.account import Account
 from receiver.drill.balance import BalanceError
 from receiver.drill.roles import read
+from tests.durability.away import bucket_away
 from tests.durability.kills import random_kills
 from tests.durability.shared import kills_of_replicas, restarts_of_the_database, storm_on_postgresql
 from tests.durability.silence import silence
 from tests.durability.storm import storm
 
-CALLBACKS, KILLS, SILENT, RESTARTS = 10_000, 100, 100, 10
+CALLBACKS, KILLS, SILENT, RESTARTS, AWAY = 10_000, 100, 100, 10, 60
 
 
 def main() -> None:
@@ -35,19 +37,21 @@ def main() -> None:
     chosen = options.parse_args()
     seed, held = chosen.seed, True
     if chosen.database == "postgresql":
-        if chosen.silent:
-            options.error("--silent is a drill on SQLite")
+        if chosen.silent or chosen.bucket_away:
+            options.error("--silent and --bucket-away are drills on SQLite")
         sys.exit(0 if _on_postgresql(chosen) else 1)
     if chosen.restarts:
         options.error("--restarts needs --database postgresql")
     if chosen.roles:
         options.error("--roles needs --database postgresql")
-    if not (chosen.callbacks or chosen.kills or chosen.silent):
-        chosen.callbacks, chosen.kills, chosen.silent = CALLBACKS, KILLS, SILENT
+    if not (chosen.callbacks or chosen.kills or chosen.silent or chosen.bucket_away):
+        chosen.callbacks, chosen.kills, chosen.silent, chosen.bucket_away = CALLBACKS, KILLS, SILENT, AWAY
     if chosen.callbacks:
         held &= _held(lambda folder: storm(folder, callbacks=chosen.callbacks, seed=seed, say=_say))
     if chosen.silent:
         held &= _held(lambda folder: silence(folder, tasks=chosen.silent, seed=seed))
+    if chosen.bucket_away:
+        held &= _held(lambda folder: bucket_away(folder, seconds=chosen.bucket_away, seed=seed, say=_say))
     if chosen.kills:
         held &= _held(
             lambda folder: random_kills(folder, kills=chosen.kills, seed=seed, pause=chosen.pause, say=_say)
@@ -81,6 +85,7 @@ def _options() -> argparse.ArgumentParser:
     add = options.add_argument
     add("--callbacks", type=int, metavar="N", help=f"callbacks under every fault at once ({CALLBACKS})")
     add("--silent", type=int, metavar="N", help=f"tasks of which every callback is dropped ({SILENT})")
+    add("--bucket-away", type=int, metavar="S", help=f"seconds that the bucket of the audio is away ({AWAY})")
     add("--kills", type=int, metavar="N", help=f"kill -9 at random moments under load ({KILLS})")
     add("--database", choices=["sqlite", "postgresql"], default="sqlite", help="the database of the drills (sqlite)")
     add("--roles", type=read, metavar="ROLE=N,…", help="processes by role in place of three that do everything")

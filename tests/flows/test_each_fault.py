@@ -108,8 +108,14 @@ def called(seen: Seen) -> bool:
     return {r["via"] for task in seen.tasks if task["provider"] == "runware" for r in task["results"]} == {"callback"}
 
 
-def unobtainable(seen: Seen) -> bool:
-    return seen.codes() == {"artifact_unavailable"}
+def unobtainable(*words: str) -> Callable[[Seen], bool]:
+    """Tell whether the tasks that ended without audio say why, in one of these ways."""
+
+    def said(seen: Seen) -> bool:
+        told = [error["message"] for task in seen.tasks for error in task["errors"]]
+        return seen.codes() == {"artifact_unavailable"} and all(any(word in one for word in words) for one in told)
+
+    return said
 
 
 def failing(*codes: str) -> Callable[[Seen], bool]:
@@ -287,10 +293,28 @@ CASES = [
         requests=ONLY_AIMLAPI,
     ),
     Case("raw_base64", {"raw_base64": "refuse"}, failing("validation"), "failed", (INLINE,)),
-    *(Case(f"media {how}", {"media": how}, unobtainable, "failed") for how in ("gone", "html", "gzip", "endless")),
+    *(
+        Case(f"media {how}", {"media": how}, unobtainable(words), "failed")
+        for how, words in (
+            ("gone", "127.0.0.1: answered 404"),
+            ("html", "HTML"),
+            ("gzip", "sent an encoding we did not ask for"),
+            ("endless", "sent more than 500000 bytes"),
+        )
+    ),
     # By turns the answer is complete and half the file, which is refused, or breaks off, which is tried again.
-    Case("media truncated", {"media": "truncated"}, unobtainable, "succeeded failed", (RUNWARE, RUNWARE), then={}),
-    Case("media_seconds", {"media_seconds": 0}, unobtainable, "failed"),
+    *(
+        Case(
+            f"media truncated {form}",
+            {"media": "truncated"},
+            unobtainable(words),
+            "succeeded failed",
+            ({**RUNWARE, "output_format": form}, {**RUNWARE, "output_format": form}),
+            then={},
+        )
+        for form, words in (("MP3", "MP3"), ("FLAC", "FLAC"), ("WAV", "WAV"))
+    ),
+    Case("media_seconds", {"media_seconds": 0}, unobtainable("127.0.0.1: answered 403"), "failed"),
 ]
 
 

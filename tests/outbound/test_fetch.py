@@ -93,6 +93,22 @@ async def test_every_framing_of_a_body_is_read(tmp_path: Path, data: bytes) -> N
         assert await fetched(outbound, f"{served.url}/a", tmp_path / "x") == b"abcde"
 
 
+async def test_of_a_body_that_is_longer_than_announced_no_more_is_taken(tmp_path: Path) -> None:
+    half = len(AUDIO) // 2
+    longer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % half + AUDIO
+    # What is left is not taken for the answer to the next request either.
+    async with door(answers(longer), answers(ok(b"abcde"))) as served, caller(served.url) as outbound:
+        assert await fetched(outbound, f"{served.url}/a", tmp_path / "x") == AUDIO[:half]
+        assert await fetched(outbound, f"{served.url}/a", tmp_path / "y") == b"abcde"
+
+
+async def test_many_small_pieces_are_one_file(tmp_path: Path) -> None:
+    chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in AUDIO[:2_000])
+    small = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n"
+    async with door(answers(small)) as served, caller(served.url) as outbound:
+        assert await fetched(outbound, f"{served.url}/a", tmp_path / "x") == AUDIO[:2_000]
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_a_redirect_is_followed_byte_for_byte(tmp_path: Path, status: int) -> None:
     async with door(answers(ok(AUDIO))) as goal:

@@ -131,6 +131,7 @@ async def test_a_file_is_given_to_its_tasks_token_alone_and_without_a_key(house:
         given = await nobody.get(f"/inputs/{token}", headers={"Host": "hooks.example.org"})
         assert (given.status_code, given.content) == (200, SONG)
         assert given.headers["content-security-policy"] == "sandbox; default-src 'none'"
+        assert given.headers["cross-origin-resource-policy"] == "same-origin"
         assert given.headers["cache-control"] == "no-store"
         assert (await nobody.get(f"/inputs/{token}", headers={"Range": "bytes=-10"})).content == SONG[-10:]
         assert (await nobody.get(f"/inputs/{token}", headers={"Range": "bytes=9999999-"})).status_code == 416
