@@ -11,8 +11,9 @@ from receiver.domain.request import InlineAudio
 from receiver.domain.task import Task
 from receiver.lifecycle.ports import Decision, Ports
 
-#: Of each kind in one transaction: some milliseconds, between which callbacks are written.
-BATCH = 50
+#: Of each kind in one transaction, between which callbacks are written: with fifty, one callback in a hundred waited ten
+#: times as long as without, with ten hardly longer.
+BATCH = 10
 
 
 async def retire(ports: Ports) -> int:

@@ -11,7 +11,7 @@ from receiver.lifecycle.ports import Ports
 _log = logging.getLogger("receiver.worker")
 
 #: After what was let go, in seconds: most of the time belongs to others.
-BETWEEN = 0.25
+BETWEEN = 0.05
 #: After there was nothing, in seconds.
 EVERY = 60.0
 
