@@ -11,8 +11,8 @@ from receiver.domain.request import InlineAudio
 from receiver.domain.task import Task
 from receiver.lifecycle.ports import Decision, Ports
 
-#: Of each kind in one transaction, between which callbacks are written: with fifty, one callback in a hundred waited ten
-#: times as long as without, with ten hardly longer.
+#: Of each kind in one transaction, between which callbacks are written: with fifty, one callback in a hundred waited
+#: ten times as long as without; with ten, hardly longer.
 BATCH = 10
 
 
