@@ -119,12 +119,13 @@ async def redrive(ports: Ports, wanted: DeliveryFilter) -> tuple[int, bool]:
 
     Raises UnavailableError, then perhaps after a part of them.
     """
-    count = 0
+    count, wanted = 0, replace(wanted, limit=_REDRIVEN_AT_ONCE)
     while count < MOST_REDRIVEN:
-        made = await ports.store.outbox.redrive(replace(wanted, limit=_REDRIVEN_AT_ONCE))
+        made, last = await ports.store.outbox.redrive(wanted, ports.system.now())
         count += made
-        if made < _REDRIVEN_AT_ONCE:
+        if last is None:
             break
+        wanted = replace(wanted, after_id=last)
     if count:
         ports.wake(Queue.NOTIFY)
     return count, count >= MOST_REDRIVEN

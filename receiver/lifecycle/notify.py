@@ -36,15 +36,15 @@ async def start(ports: Ports) -> None:
             await outbox.change_endpoint(endpoint.id, lambda current: _resealed(ports, current))
 
 
-async def due(ports: Ports) -> list[DueEndpoint]:
-    """Return the endpoints known to answer that have something due."""
-    return await ports.store.outbox.due_endpoints(ports.system.now(), new=0, failing=0)
+async def due(ports: Ports, *, most: int, busy: Sequence[UUID]) -> list[DueEndpoint]:
+    """Return so many of the endpoints known to answer that have something due, none ``busy``."""
+    return await ports.store.outbox.due_endpoints(ports.system.now(), proven=most, new=0, failing=0, busy=busy)
 
 
 async def due_others(ports: Ports, *, new: int, failing: int, busy: Sequence[UUID]) -> list[DueEndpoint]:
     """Return so many of the other endpoints that have something due and may be sent to, none ``busy``."""
     now = ports.system.now()
-    return await ports.store.outbox.due_endpoints(now, proven=False, new=new, failing=failing, busy=busy)
+    return await ports.store.outbox.due_endpoints(now, proven=0, new=new, failing=failing, busy=busy)
 
 
 async def lease(ports: Ports, rooms: Mapping[UUID, Room]) -> list[Notice]:

@@ -8,8 +8,10 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Select,
+    Subquery,
     and_,
     bindparam,
+    case,
     delete,
     func,
     literal_column,
@@ -25,11 +27,13 @@ from receiver.lifecycle.ports import Backlog, DeliveryFilter, DueEndpoint, Notic
 from receiver.storage.claim import Claim
 from receiver.storage.loading import load, lock
 from receiver.storage.outbox_rows import (
+    AGAIN,
     DELIVERY_COLUMNS,
     ENDPOINT_COLUMNS,
     FIRST_LANE,
     RETRIES_LANE,
     UNBLOCK,
+    begun_row,
     delivery_from,
     endpoint_from,
 )
@@ -42,24 +46,6 @@ from receiver.storage.tables import tasks
 MOST_COUNTED = 10_000
 _PENDING: ColumnElement[str] = literal_column(f"'{DeliveryStatus.PENDING}'")
 _ENDED = (DeliveryStatus.SENT, DeliveryStatus.DEAD)
-
-_DUE = (
-    select(deliveries.columns.id)
-    .where(
-        deliveries.columns.endpoint_id == bindparam("of_endpoint"),
-        deliveries.columns.lane == bindparam("of_lane"),
-        deliveries.columns.free_at <= bindparam("now"),
-    )
-    .order_by(deliveries.columns.free_at)
-    .limit(bindparam("most"))
-    .with_for_update(skip_locked=True)
-)
-CLAIM = (
-    update(deliveries)
-    .where(Chosen(deliveries, _DUE))
-    .values(lease_until=bindparam("until"), lease_owner=bindparam("owner"), claims=deliveries.columns.claims + 1)
-    .returning(deliveries.columns.id)
-)
 
 
 def _next_of(lane: int) -> ColumnElement[datetime | None]:
@@ -84,63 +70,78 @@ _OPEN = and_(
         and_(endpoints.columns.status == EndpointStatus.PAUSED.value, endpoints.columns.reason != BY_HAND),
     ),
 )
+_DUE = (
+    select(deliveries.columns.id)
+    .where(
+        deliveries.columns.endpoint_id == bindparam("of_endpoint"),
+        deliveries.columns.lane == bindparam("of_lane"),
+        deliveries.columns.free_at <= bindparam("now"),
+        # It may have been paused or removed since it was found to have something due.
+        select(endpoints.columns.id).where(endpoints.columns.id == bindparam("of_endpoint"), _OPEN).exists(),
+    )
+    .order_by(deliveries.columns.free_at)
+    .limit(bindparam("most"))
+    .with_for_update(skip_locked=True)
+)
+CLAIM = (
+    update(deliveries)
+    .where(Chosen(deliveries, _DUE))
+    .values(lease_until=bindparam("until"), lease_owner=bindparam("owner"), claims=deliveries.columns.claims + 1)
+    .returning(deliveries.columns.id)
+)
+
 _waiting = select(
     *ENDPOINT_COLUMNS, _next_of(FIRST_LANE).label("first_at"), _next_of(RETRIES_LANE).label("retry_at")
 ).where(_OPEN)
+
+
+def _longest_due(waiting: Subquery) -> ColumnElement[datetime | None]:
+    """Since when the first or the retry is due that has been due for longer; either may be missing."""
+    first, retry = waiting.columns.first_at, waiting.columns.retry_at
+    return case((or_(retry.is_(None), first < retry), first), else_=retry)
+
+
 _WELL = and_(
     endpoints.columns.failures == literal_column("0"), endpoints.columns.status == EndpointStatus.ACTIVE.value
 )
 _proven = _waiting.where(_WELL, endpoints.columns.proven).subquery("well")
-#: Known to answer, with something due. What others have due is not even looked at.
-PROVEN_ENDPOINTS = select(_proven).where(
-    or_(_proven.columns.first_at <= bindparam("now"), _proven.columns.retry_at <= bindparam("now"))
+#: Known to answer, with something due, whoever waits longest first. What others have due is not even looked at.
+PROVEN_ENDPOINTS = (
+    select(_proven)
+    .where(_longest_due(_proven) <= bindparam("now"))
+    .order_by(_longest_due(_proven))
+    .limit(bindparam("most"))
 )
 _new = _waiting.where(_WELL, not_(endpoints.columns.proven)).subquery("new")
 #: Not tried yet, with something due. Each leaves them by what comes of its first attempts, so none waits for ever.
-NEW_ENDPOINTS = (
-    select(_new)
-    .where(or_(_new.columns.first_at <= bindparam("now"), _new.columns.retry_at <= bindparam("now")))
-    .limit(bindparam("most"))
-)
+NEW_ENDPOINTS = select(_new).where(_longest_due(_new) <= bindparam("now")).limit(bindparam("most"))
 _rested = _waiting.where(
     not_(_WELL), or_(endpoints.columns.rests_until.is_(None), endpoints.columns.rests_until <= bindparam("now"))
 ).subquery("rested")
 #: Those that fail and have rested, with something due.
 FAILING_ENDPOINTS = (
     select(_rested)
-    .where(or_(_rested.columns.first_at <= bindparam("now"), _rested.columns.retry_at <= bindparam("now")))
+    .where(_longest_due(_rested) <= bindparam("now"))
     .order_by(_rested.columns.rests_until)
     .limit(bindparam("most"))
 )
 _deliveries = select(*DELIVERY_COLUMNS).join_from(deliveries, tasks, tasks.columns.key == deliveries.columns.task_key)
 _BY_ID = ForKeys(_deliveries, deliveries.columns.id)
 _ENDPOINTS = ForKeys(select(*ENDPOINT_COLUMNS), endpoints.columns.id)
-NEXT_RETRIES = select(
-    _next_of(FIRST_LANE).label("first_at"), _next_of(RETRIES_LANE).label("retry_at"), endpoints.columns.rests_until
-).where(_OPEN)
+_each = _waiting.subquery("each")
+_due_at = _longest_due(_each)
+#: When the next delivery may be taken up, where its endpoint may be sent to.
+NEXT_DELIVERY = select(
+    func.min(case((_each.columns.rests_until > _due_at, _each.columns.rests_until), else_=_due_at))
+)
 
 
-def next_due(connection: Connection) -> datetime | None:
-    """Return when the next delivery may be taken up, where its endpoint may be sent to."""
-    moments = [
-        max(min(filter(None, (first_at, retry_at))), rests_until or min(filter(None, (first_at, retry_at))))
-        for first_at, retry_at, rests_until in connection.execute(NEXT_RETRIES)
-        if first_at is not None or retry_at is not None
-    ]
-    return min(moments, default=None)
-
-
-def due_proven(connection: Connection, now: datetime) -> list[DueEndpoint]:
-    """Return the endpoints known to answer that have something due."""
-    return [_due(row, now) for row in connection.execute(PROVEN_ENDPOINTS, {"now": now})]
-
-
-def due_others(
-    connection: Connection, now: datetime, new: int, failing: int, busy: Sequence[UUID]
+def due_endpoints(
+    connection: Connection, now: datetime, proven: int, new: int, failing: int, busy: Sequence[UUID]
 ) -> list[DueEndpoint]:
-    """Return a few of the other endpoints that have something due and may be sent to."""
+    """Return a few endpoints of each kind that have something due and may be sent to."""
     rows: list[Columns] = []
-    for statement, most in ((NEW_ENDPOINTS, new), (FAILING_ENDPOINTS, failing)):
+    for statement, most in ((PROVEN_ENDPOINTS, proven), (NEW_ENDPOINTS, new), (FAILING_ENDPOINTS, failing)):
         if most > 0:
             found = connection.execute(statement, {"now": now, "most": most + len(busy)})
             rows += [row for row in found if row[0] not in busy][:most]
@@ -217,6 +218,8 @@ def _fits(wanted: DeliveryFilter, status: DeliveryStatus | None) -> list[ColumnE
         ]
     if wanted.before_id is not None:
         found.append(deliveries.columns.id < wanted.before_id)
+    if wanted.after_id is not None:
+        found.append(deliveries.columns.id > wanted.after_id)
     return found
 
 
@@ -225,7 +228,7 @@ def _first_id(moment: datetime, *, last: bool = False) -> UUID:
     return UUID(int=moment_bits(moment) | ((1 << 80) - 1 if last else 0))
 
 
-def redriven(wanted: DeliveryFilter, status: DeliveryStatus) -> Select[UUID, UUID]:
+def redriven(wanted: DeliveryFilter, status: DeliveryStatus) -> Select[UUID]:
     """Return the statement that finds what is to be sent again, oldest first."""
     open_ = select(endpoints.columns.id).where(
         endpoints.columns.id == deliveries.columns.endpoint_id,
@@ -233,49 +236,48 @@ def redriven(wanted: DeliveryFilter, status: DeliveryStatus) -> Select[UUID, UUI
         endpoints.columns.status != EndpointStatus.STOPPED.value,
     )
     return (
-        select(deliveries.columns.id, deliveries.columns.task_key)
+        select(deliveries.columns.id)
         .where(*_fits(wanted, status), open_.exists())
         .order_by(deliveries.columns.id)
         .limit(wanted.limit)
     )
 
 
-_AGAIN = ForKeys(
-    update(deliveries)
-    .where(deliveries.columns.status != _PENDING)
-    .values(
-        status=_PENDING,
-        lane=literal_column(str(RETRIES_LANE)),
-        tries=literal_column("0"),
-        claims=deliveries.columns.claims + literal_column("1"),
-        due_at=literal_column("NULL"),
-        ended_at=literal_column("NULL"),
-        lease_until=literal_column("NULL"),
-        lease_owner=literal_column("NULL"),
-    ),
+def ended_ones(connection: Connection, wanted: DeliveryFilter) -> list[UUID]:
+    """Return up to ``limit`` deliveries that ended and fit, the oldest first."""
+    statuses = [wanted.status] if wanted.status is not None else list(_ENDED)
+    found = [
+        found for status in statuses if status in _ENDED for found in connection.scalars(redriven(wanted, status))
+    ]
+    return sorted(found)[: wanted.limit]
+
+
+_ENDED_NOW = ForKeys(
+    select(deliveries.columns.id, deliveries.columns.claims).where(deliveries.columns.status != _PENDING),
     deliveries.columns.id,
 )
+_TASKS_OF = ForKeys(select(deliveries.columns.task_key), deliveries.columns.id)
 
 
-def redrive(connection: Connection, wanted: DeliveryFilter) -> int:
-    """Let deliveries that ended be sent anew, in the order of their events; return how many."""
-    statuses = [wanted.status] if wanted.status is not None else list(_ENDED)
-    found: dict[UUID, UUID] = {}
-    for status in statuses:
-        if status in _ENDED and len(found) < wanted.limit:
-            found |= {row[0]: row[1] for row in connection.execute(redriven(wanted, status)).all()}
-    chosen = dict(list(found.items())[: wanted.limit])
-    task_keys = sorted(set(chosen.values()))
-    lock(connection, task_keys)
-    run(connection, _AGAIN.ready(connection.dialect, list(chosen)))
-    run(connection, UNBLOCK.ready(connection.dialect, task_keys))
-    return len(chosen)
+def redrive(connection: Connection, delivery_ids: Sequence[UUID], now: datetime) -> int:
+    """Let deliveries be sent anew that have ended still, in the order of their events; return how many."""
+    lock(connection, sorted({row[0] for row in _TASKS_OF.rows(connection, delivery_ids)}))
+    # Read again now that nobody else changes them: they may be on their way by somebody else's wish.
+    ended = dict(tuple(row) for row in _ENDED_NOW.rows(connection, delivery_ids))
+    run(connection, AGAIN.ready(connection.dialect, [begun_row(*one, now) for one in ended.items()]))
+    run(connection, UNBLOCK.ready(connection.dialect, list(ended)))
+    return len(ended)
 
 
 def expired(before: datetime, limit: int) -> Select[*tuple[object, ...]]:
     """Return the statement that finds what has been on its way since before a moment."""
     return (
-        _deliveries.where(deliveries.columns.status == _PENDING, deliveries.columns.id < _first_id(before))
+        _deliveries.where(
+            deliveries.columns.status == _PENDING,
+            deliveries.columns.id < _first_id(before),
+            # Whoever had it sent again has begun its time anew.
+            or_(deliveries.columns.begun_at.is_(None), deliveries.columns.begun_at < before),
+        )
         .order_by(deliveries.columns.id)
         .limit(limit)
     )
@@ -326,6 +328,8 @@ def gone(connection: Connection, before: datetime, limit: int) -> tuple[list[UUI
     for status in _ENDED:
         found |= dict.fromkeys(connection.scalars(ended(before, status, limit)))
     for endpoint_id in connection.scalars(REMOVED).all():
+        if len(found) >= limit:
+            break
         left = connection.scalars(OF_ENDPOINT, {"of_endpoint": endpoint_id, "most": limit}).all()
         found |= dict.fromkeys(left)
         if not left:
@@ -340,39 +344,46 @@ def forget(connection: Connection, delivery_ids: Sequence[UUID], endpoint_ids: S
         connection.execute(delete(endpoints).where(endpoints.columns.id == endpoint_id))
 
 
-def counted(status: DeliveryStatus) -> Select[int]:
-    """Return the statement that counts deliveries of an endpoint, up to a bound."""
+def _counted(status: DeliveryStatus) -> ColumnElement[int]:
+    """How many deliveries of an endpoint stand so, counted up to a bound. Spelt out, as parameters are the keys."""
+    stands = deliveries.columns.status == literal_column(f"'{status}'")
     some = (
         select(deliveries.columns.id)
-        .where(deliveries.columns.endpoint_id == bindparam("of_endpoint"), deliveries.columns.status == status.value)
+        .where(deliveries.columns.endpoint_id == endpoints.columns.id, stands)
         # In the order of the index, or a database that counts few rows to come would walk the table for them.
         .order_by(deliveries.columns.id)
-        .limit(MOST_COUNTED)
+        .limit(literal_column(str(MOST_COUNTED)))
+        .offset(literal_column("0"))
+        .correlate(endpoints)
         .subquery("some")
     )
-    return select(func.count()).select_from(some)
+    return select(func.count()).select_from(some).correlate(endpoints).scalar_subquery()
 
 
-OLDEST_PENDING = (
+_oldest = (
     select(deliveries.columns.at)
-    .where(deliveries.columns.endpoint_id == bindparam("of_endpoint"), deliveries.columns.status == _PENDING)
+    .where(deliveries.columns.endpoint_id == endpoints.columns.id, deliveries.columns.status == _PENDING)
     .order_by(deliveries.columns.id)
-    .limit(1)
+    .limit(literal_column("1"))
+    .offset(literal_column("0"))
+    .correlate(endpoints)
+    .scalar_subquery()
 )
+BACKLOG = select(
+    endpoints.columns.id,
+    _counted(DeliveryStatus.PENDING).label("pending"),
+    _counted(DeliveryStatus.DEAD).label("dead"),
+    _oldest.label("oldest"),
+)
+_BACKLOGS = ForKeys(BACKLOG, endpoints.columns.id)
 OLDEST = (
     select(deliveries.columns.at)
     .where(deliveries.columns.status == _PENDING)
     .order_by(deliveries.columns.id)
     .limit(1)
 )
-COUNT_PENDING, COUNT_DEAD = counted(DeliveryStatus.PENDING), counted(DeliveryStatus.DEAD)
 
 
-def backlog(connection: Connection, endpoint_id: UUID) -> Backlog:
-    """Return what there is of an endpoint."""
-    given = {"of_endpoint": endpoint_id}
-    return Backlog(
-        pending=connection.scalar(COUNT_PENDING, given) or 0,
-        dead=connection.scalar(COUNT_DEAD, given) or 0,
-        oldest_pending_at=connection.scalar(OLDEST_PENDING, given),
-    )
+def backlogs(connection: Connection, endpoint_ids: Sequence[UUID]) -> dict[UUID, Backlog]:
+    """Return what there is of endpoints."""
+    return {row[0]: Backlog(*row[1:]) for row in _BACKLOGS.rows(connection, endpoint_ids)}

@@ -234,7 +234,7 @@ def next_due(connection: Connection) -> Mapping[Queue, datetime]:
             by(Queue(work.value), free_at)
             row = connection.execute(NEXT_PROVIDER, {"of_work": work.value, "after": provider}).one_or_none()
     by(Queue.COLLECT, connection.scalar(NEXT_ARTIFACT))
-    by(Queue.NOTIFY, outbox.next_due(connection))
+    by(Queue.NOTIFY, connection.scalar(outbox.NEXT_DELIVERY))
     waiting = connection.scalar(NEXT_REPORT)
     # Claimed and deferred lines are few; a line that nobody has claimed is due already.
     by(

@@ -58,9 +58,7 @@ class SqlOutbox:
         return await self._engine.read(lambda connection: _found(connection, endpoint_id))
 
     async def backlogs(self, endpoint_ids: Sequence[UUID]) -> Mapping[UUID, Backlog]:
-        return await self._engine.read(
-            lambda connection: {of_id: deliveries.backlog(connection, of_id) for of_id in endpoint_ids}
-        )
+        return await self._engine.read(lambda connection: deliveries.backlogs(connection, endpoint_ids))
 
     async def add_endpoint(self, endpoint: Endpoint) -> None:
         await self._engine.write(lambda connection: _add(connection, endpoint))
@@ -78,12 +76,11 @@ class SqlOutbox:
         return bool(await self._engine.write(lambda connection: connection.execute(removing).rowcount))
 
     async def due_endpoints(
-        self, now: datetime, *, proven: bool = True, new: int = 1000, failing: int = 1000, busy: Sequence[UUID] = ()
+        self, now: datetime, *, proven: int = 1000, new: int = 1000, failing: int = 1000, busy: Sequence[UUID] = ()
     ) -> list[DueEndpoint]:
         def work(connection: Connection) -> list[DueEndpoint]:
             moment = self._claims.moment(connection, now)
-            found = deliveries.due_proven(connection, moment) if proven else []
-            return found + deliveries.due_others(connection, moment, new, failing, busy)
+            return deliveries.due_endpoints(connection, moment, proven, new, failing, busy)
 
         return await self._engine.read(work)
 
@@ -100,8 +97,13 @@ class SqlOutbox:
     async def deliveries(self, wanted: DeliveryFilter) -> list[Delivery]:
         return await self._engine.read(lambda connection: deliveries.listed(connection, wanted))
 
-    async def redrive(self, wanted: DeliveryFilter) -> int:
-        return await self._engine.write(lambda connection: deliveries.redrive(connection, wanted))
+    async def redrive(self, wanted: DeliveryFilter, now: datetime) -> tuple[int, UUID | None]:
+        # To find them may mean to look at very many; whoever writes is not to wait for that.
+        found = await self._engine.read(lambda connection: deliveries.ended_ones(connection, wanted))
+        if not found:
+            return 0, None
+        made = await self._engine.write(lambda connection: deliveries.redrive(connection, found, now))
+        return made, found[-1] if len(found) == wanted.limit else None
 
     async def standing(self) -> tuple[Mapping[EndpointStatus, int], datetime | None]:
         return await self._engine.read(_standing)

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, literal_column, select, update
+from sqlalchemy import ColumnElement, Connection, Update, literal_column, select, tuple_, update
 
 from receiver.domain.delivery import TOLD_OF, Delivery, DeliveryStatus, Outcome, delivery_id
 from receiver.domain.endpoint import Endpoint, EndpointStatus
@@ -83,34 +83,60 @@ _MOVING = (
     "lease_until",
     "lease_owner",
 )
+_BEGUN = (
+    "status",
+    "lane",
+    "tries",
+    "claims",
+    "due_at",
+    "ended_at",
+    "begun_at",
+    "lease_until",
+    "lease_owner",
+)
 FIRST_LANE, RETRIES_LANE = 0, 1
 #: Told apart from every value that a column can have, so that all of them are set.
-_UNKNOWN = tuple(object() for _ in _MOVING)
+_UNKNOWN = tuple(object() for _ in range(max(len(_MOVING), len(_BEGUN))))
 
 INSERT = Insert(deliveries, _NEW)
 #: By the number of claims too: what came of an attempt counts only if nobody has taken the delivery up since.
 UPDATE = UpdateRows(deliveries, _MOVING, keys=("id", "claims"))
-_earlier = deliveries.alias()
+#: Of deliveries that were looked at while nobody else could change them.
+AGAIN = UpdateRows(deliveries, _BEGUN)
+_earlier = deliveries.alias("earlier")
+_changed = deliveries.alias("changed")
 # Spelt out: a statement for many keys has no parameters besides.
 _PENDING: ColumnElement[str] = literal_column(f"'{DeliveryStatus.PENDING}'")
-#: The first of what is on its way to an endpoint, of each task, falls due.
-UNBLOCK = ForKeys(
-    update(deliveries)
-    .where(
-        deliveries.columns.status == _PENDING,
-        deliveries.columns.due_at.is_(None),
-        ~select(_earlier.columns.id)
+
+
+def unblocking(is_one: ColumnElement[bool]) -> Update:
+    """Return what lets the first on its way fall due, of each task and endpoint of the deliveries for which this is.
+
+    No other delivery of those tasks is looked at: there may be thousands of endpoints.
+    """
+    pair = tuple_(deliveries.columns.task_key, deliveries.columns.endpoint_id)
+    return (
+        update(deliveries)
         .where(
-            _earlier.columns.task_key == deliveries.columns.task_key,
-            _earlier.columns.endpoint_id == deliveries.columns.endpoint_id,
-            _earlier.columns.seq < deliveries.columns.seq,
-            _earlier.columns.status == _PENDING,
+            pair.in_(select(_changed.columns.task_key, _changed.columns.endpoint_id).where(is_one)),
+            deliveries.columns.status == _PENDING,
+            deliveries.columns.due_at.is_(None),
+            ~select(_earlier.columns.id)
+            .where(
+                _earlier.columns.task_key == deliveries.columns.task_key,
+                _earlier.columns.endpoint_id == deliveries.columns.endpoint_id,
+                _earlier.columns.seq < deliveries.columns.seq,
+                _earlier.columns.status == _PENDING,
+            )
+            .exists(),
         )
-        .exists(),
+        .values(due_at=deliveries.columns.at)
     )
-    .values(due_at=deliveries.columns.at),
-    deliveries.columns.task_key,
-)
+
+
+#: By the ids of deliveries that are new, have ended or begin anew.
+CHANGED_ID = _changed.columns.id
+UNBLOCK = ForKeys(unblocking, CHANGED_ID)
 #: Those that are told of what happens.
 RECIPIENTS = select(endpoints.columns.id, endpoints.columns.types).where(
     endpoints.columns.removed_at.is_(None), endpoints.columns.status != EndpointStatus.STOPPED.value
@@ -174,7 +200,13 @@ def changed_row(delivery: Delivery) -> tuple[NewRow, NewRow, NewRow]:
         None,
         None,
     )
-    return (delivery.id, delivery.claims), _UNKNOWN, moving
+    return (delivery.id, delivery.claims), _UNKNOWN[: len(moving)], moving
+
+
+def begun_row(delivery_id: UUID, claims: int, now: datetime) -> tuple[NewRow, NewRow, NewRow]:
+    """Return what lets a delivery that ended begin anew: what came of an attempt before counts no more."""
+    begun = (DeliveryStatus.PENDING.value, RETRIES_LANE, 0, claims + 1, None, None, now, None, None)
+    return (delivery_id,), _UNKNOWN[: len(begun)], begun
 
 
 def delivery_from(row: Columns) -> Delivery:

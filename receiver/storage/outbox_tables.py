@@ -51,6 +51,8 @@ deliveries = Table(
     Column("lease_until", Moment),
     Column("lease_owner", Key),
     Column("free_at", Moment, Computed(FREE_AT, persisted=True)),
+    # Since when it is on its way, where that is not since its event: when somebody had it sent again.
+    Column("begun_at", Moment),
     # One for each event and endpoint, and the order within a task.
     Index("deliveries_task", "task_key", "endpoint_id", "seq", unique=True),
     Index(

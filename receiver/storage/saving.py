@@ -159,7 +159,7 @@ class Batch:
         """Make the deliveries of what happened, to those who want to be told of it; before ``ready``."""
         if self._news:
             self._deliveries.extend(outbox_rows.new_deliveries(connection, self._news))
-            self._unblocked.update(dict.fromkeys(row[1] for row in self._deliveries if isinstance(row[1], UUID)))
+            self._unblocked.update(dict.fromkeys(row[0] for row in self._deliveries if isinstance(row[0], UUID)))
             self._news.clear()
 
     def end_claims(self, holder: UUID) -> None:
@@ -218,7 +218,8 @@ class Batch:
         self.doom(change.discarded)
         for delivery in change.delivered:
             self._delivered.append(outbox_rows.changed_row(delivery))
-            self._unblocked[key] = None
+            if delivery.ended_at is not None:
+                self._unblocked[delivery.id] = None
 
 
 def _changed_results(touched: Sequence[Held]) -> tuple[list[NewRow], list[NewRow]]:

@@ -53,6 +53,7 @@ Converter = Callable[[Any], Any]
 Converters = tuple[tuple[int, Callable[[Sequence[Any]], Sequence[Any]]], ...]
 Row = Sequence[object]
 Excluded = ReadOnlyColumnCollection[str, KeyedColumnElement[Any]]
+_Asking = Select[*tuple[Any, ...]] | UpdateStatement | Delete
 
 #: Rows of one INSERT. Few sizes, so that their texts stay prepared; many rows at once, because between two rows of an
 #: executemany another thread may take the interpreter, and the writer waits to get it back.
@@ -249,10 +250,10 @@ class Update:
 
 
 class ForKeys:
-    """A SELECT, UPDATE or DELETE of the rows that belong to many keys, given without that condition."""
+    """A SELECT, UPDATE or DELETE of the rows of many keys, given without that condition or as what makes it."""
 
     def __init__(
-        self, statement: Select[*tuple[Any, ...]] | UpdateStatement | Delete, by: ColumnElement[UUID]
+        self, statement: _Asking | Callable[[ColumnElement[bool]], _Asking], by: ColumnElement[UUID]
     ) -> None:
         self._statement = statement
         self._by = by
@@ -298,7 +299,7 @@ class ForKeys:
         else:
             names = [f"key_{number}" for number in range(size)]
             is_one = self._by.in_([bindparam(name, type_=self._by.type) for name in names])
-        statement = self._statement.where(is_one)
+        statement = self._statement(is_one) if callable(self._statement) else self._statement.where(is_one)
         read = self._statement.selected_columns if isinstance(self._statement, Select) else ()
         readers = [_reader(column.type, dialect) for column in read]
         return _compiled(statement, dialect, names), _writers([self._by], dialect), _placed(readers)

@@ -64,6 +64,10 @@ class Desk:
         """Return how many calls may begin to endpoints that stand so."""
         return MOST[pool] - self.by_pool[pool]
 
+    def full(self) -> list[UUID]:
+        """Return the endpoints to which no other call may begin, however well they stand."""
+        return [of for of, calls in self.by_endpoint.items() if calls >= self.most or self.slow[of]]
+
     def hold(self, rooms: Mapping[UUID, Room]) -> Callable[[], None]:
         """Keep rooms from being given out again while they are filled; return what ends that."""
         for endpoint_id, room in rooms.items():
@@ -211,7 +215,10 @@ class Notifying:
 
     async def tell(self) -> bool:
         """Begin what may be sent now to endpoints that answer; return whether there was any."""
-        return bool(await self._begin(await notify.due(self._ports)))
+        most = self._desk.free(Pool.PROVEN)
+        if most <= 0:
+            return False
+        return bool(await self._begin(await notify.due(self._ports, most=most, busy=self._desk.full())))
 
     async def try_others(self) -> bool:
         """Begin what may be sent now to endpoints that are new or fail; return whether there was any."""

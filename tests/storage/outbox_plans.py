@@ -7,6 +7,7 @@ from sqlalchemy import ClauseElement
 from receiver.domain.delivery import DeliveryStatus
 from receiver.lifecycle.ports import DeliveryFilter
 from receiver.storage import deliveries, outbox_rows
+from receiver.storage.outbox_tables import endpoints
 from tests.storage.making import NOW
 
 ONE = uuid4()
@@ -16,15 +17,14 @@ OUTBOX: dict[str, ClauseElement] = {
     "endpoints with work": deliveries.PROVEN_ENDPOINTS,
     "new endpoints with work": deliveries.NEW_ENDPOINTS,
     "failing endpoints with work": deliveries.FAILING_ENDPOINTS,
-    "next delivery": deliveries.NEXT_RETRIES,
+    "next delivery": deliveries.NEXT_DELIVERY,
+    "what falls due behind others": outbox_rows.unblocking(outbox_rows.CHANGED_ID == ONE),
     "expired deliveries": deliveries.expired(NOW, 5),
     "deliveries to stopped endpoints": deliveries.of_stopped(5),
     "deliveries to forget": deliveries.ended(NOW, DeliveryStatus.SENT, 5),
     "removed endpoints": deliveries.REMOVED,
     "deliveries of an endpoint": deliveries.OF_ENDPOINT,
-    "how many are dead": deliveries.COUNT_DEAD,
-    "how many are on their way": deliveries.COUNT_PENDING,
-    "the oldest on its way": deliveries.OLDEST_PENDING,
+    "what there is of an endpoint": deliveries.BACKLOG.where(endpoints.c.id == ONE),
     "the oldest on its way anywhere": deliveries.OLDEST,
     **{
         f"deliveries by {name}": deliveries.listing(wanted, wanted.status)
@@ -42,7 +42,7 @@ OUTBOX: dict[str, ClauseElement] = {
         for name, wanted in (
             ("id", DeliveryFilter(delivery_id=ONE)),
             ("endpoint", DeliveryFilter(endpoint_id=ONE)),
-            ("time and error", DeliveryFilter(created_after=NOW, error="timeout")),
+            ("time and error", DeliveryFilter(created_after=NOW, error="timeout", after_id=ONE)),
         )
     },
 }
@@ -57,11 +57,10 @@ OUTBOX_WALKS = {
     "removed endpoints": "SCAN endpoints",
     "deliveries by nothing": "SCAN deliveries",
     # No more than are counted: what the index has found.
-    "how many are dead": "SCAN some",
-    "how many are on their way": "SCAN some",
+    "what there is of an endpoint": "SCAN some",
 }
 #: The few of one task.
-OUTBOX_SORTED = {"deliveries by task", "failing endpoints with work"}
+OUTBOX_SORTED = {"deliveries by task", "endpoints with work", "failing endpoints with work"}
 #: Three endpoints; of each task one delivery, most of them sent, some on their way, a few dead.
 OUTBOX_ROWS = (
     """

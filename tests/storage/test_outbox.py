@@ -13,6 +13,7 @@ from receiver.domain.erasure import erase
 from receiver.domain.event import Event, EventType
 from receiver.domain.task import Change, Status, Task
 from receiver.lifecycle.ports import (
+    Backlog,
     Decision,
     DeliveryFilter,
     EndpointTakenError,
@@ -188,12 +189,27 @@ async def test_an_endpoint_that_rests_or_is_paused_by_hand_has_nothing_due(
     assert await store.outbox.due_endpoints(NOW + 2 * SECOND) == []
     assert (await store.next_due())[Queue.NOTIFY] == NOW + 3 * SECOND
     assert [due.endpoint.id for due in await store.outbox.due_endpoints(NOW + 3 * SECOND)] == [one.id]
+    assert await store.outbox.due_endpoints(NOW + 3 * SECOND, proven=0, new=0, failing=0) == []
     # Those that fail are few at a time, and not those that are being tried.
     assert await store.outbox.due_endpoints(NOW + 3 * SECOND, failing=0) == []
     assert await store.outbox.due_endpoints(NOW + 3 * SECOND, busy=[one.id]) == []
     await store.outbox.change_endpoint(one.id, lambda each: paused(each, NOW))
     assert await store.outbox.due_endpoints(NOW + 3 * SECOND) == []
     assert Queue.NOTIFY not in await store.next_due()
+
+
+@pytest.mark.parametrize("how", ["paused", "removed", "stopped"])
+async def test_nothing_is_claimed_for_an_endpoint_that_was_closed_since_it_was_looked_up(
+    store: SqlStore, one: Endpoint, task: Task, how: str
+) -> None:
+    await happens(store, task, EventType.TASK_FAILED)
+    [due] = await store.outbox.due_endpoints(NOW)
+    if how == "removed":
+        await store.outbox.remove_endpoint(one.id, NOW)
+    else:
+        status = EndpointStatus.PAUSED if how == "paused" else EndpointStatus.STOPPED
+        await store.outbox.change_endpoint(one.id, lambda each: replace(each, status=status, reason="by_hand"))
+    assert await leased(store, due.endpoint) == []
 
 
 async def test_a_redrive_sends_what_ended_again_under_its_id_in_the_order_of_events(
@@ -205,8 +221,11 @@ async def test_a_redrive_sends_what_ended_again_under_its_id_in_the_order_of_eve
         [notice] = await leased(store, one)
         sent.append(notice.delivery.id)
         await comes_of(store, notice, told)
-    assert await store.outbox.redrive(DeliveryFilter(error="gone")) == 0
-    assert await store.outbox.redrive(DeliveryFilter(task_id=task.id, status=DeliveryStatus.DEAD)) == 2
+    assert await store.outbox.redrive(DeliveryFilter(error="gone"), NOW) == (0, None)
+    dead = DeliveryFilter(task_id=task.id, status=DeliveryStatus.DEAD)
+    assert await store.outbox.redrive(dead, NOW) == (2, None)
+    # They are on their way already.
+    assert await store.outbox.redrive(dead, NOW) == (0, None)
     [again] = await leased(store, one)
     assert (again.delivery.id, again.delivery.attempts, again.delivery.tries) == (sent[0], 1, 0)
     assert await leased(store, one) == []
@@ -279,6 +298,48 @@ async def test_what_ended_is_forgotten_after_its_time_and_what_is_on_its_way_is_
     left = await store.outbox.deliveries(DeliveryFilter())
     assert [delivery.status for delivery in left] == [DeliveryStatus.SENT, DeliveryStatus.PENDING]
     assert [each.id for each in await store.outbox.hopeless(expired_before=NOW + SECOND, limit=5)] == [left[1].id]
+
+
+async def test_what_is_sent_again_long_after_its_event_has_all_of_its_time_anew(
+    store: SqlStore, one: Endpoint, task: Task
+) -> None:
+    await happens(store, task, EventType.TASK_FAILED)
+    [notice] = await leased(store, one)
+    await comes_of(store, notice, Told(DeliveryError.RESULT_GONE))
+    week, later = 7 * 86400, timedelta(days=3)
+    assert await store.outbox.redrive(DeliveryFilter(endpoint_id=one.id), NOW + week * SECOND) == (1, None)
+    assert await store.outbox.hopeless(expired_before=NOW + week * SECOND - later, limit=5) == []
+    # Once that is over too it is given up, as is what nobody had sent again.
+    left = await store.outbox.hopeless(expired_before=NOW + (week + 1) * SECOND, limit=5)
+    assert [each.id for each in left] == [notice.delivery.id]
+
+
+async def test_what_is_sent_again_goes_on_behind_a_delivery_and_only_what_has_ended_counts(
+    store: SqlStore, one: Endpoint
+) -> None:
+    tasks = [submitted() for _ in range(5)]
+    await given(store, *tasks)
+    for number, each in enumerate(tasks):
+        await happens(store, each, EventType.TASK_FAILED, after=number)
+    for notice in await leased(store, one, later=5):
+        await comes_of(store, notice, BAD if notice.task.id == tasks[1].id else GOOD, later=5)
+    wanted = DeliveryFilter(endpoint_id=one.id, limit=2)
+    count, last = await store.outbox.redrive(wanted, NOW)
+    assert count == 2
+    rest = [await store.outbox.redrive(replace(wanted, after_id=last), NOW), await store.outbox.redrive(wanted, NOW)]
+    assert [made for made, _ in rest] == [2, 0]
+    assert {each.status for each in await store.outbox.deliveries(DeliveryFilter())} == {DeliveryStatus.PENDING}
+
+
+async def test_what_there_is_of_many_endpoints_is_told_by_one_statement(store: SqlStore, task: Task) -> None:
+    each = [endpoint(number) for number in range(1, 4)]
+    for one in each:
+        await store.outbox.add_endpoint(one)
+    await happens(store, task, EventType.TASK_LOST, EventType.TASK_FOUND)
+    for notice in await leased(store, each[0]):
+        await comes_of(store, notice, Told(DeliveryError.RESULT_GONE))
+    found = await store.outbox.backlogs([one.id for one in each[:2]])
+    assert found == {each[0].id: Backlog(1, 1, NOW), each[1].id: Backlog(2, 0, NOW)}
 
 
 async def test_two_endpoints_can_not_have_one_url(store: SqlStore, one: Endpoint) -> None:

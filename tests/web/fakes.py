@@ -125,6 +125,10 @@ class Calls:
 
     def __init__(self) -> None:
         self.troubles: dict[str, str] = {}
+        self.asked = 0
+        #: Endpoints hang until this is set.
+        self.answers = asyncio.Event()
+        self.answers.set()
 
     def trouble(self, provider: str) -> str | None:
         return self.troubles.get(provider)
@@ -133,6 +137,8 @@ class Calls:
         return None if url.startswith("https://") else "only https is allowed"
 
     async def notify(self, request: HttpRequest) -> Told:
+        self.asked += 1
+        await self.answers.wait()
         return Told(None, 200)
 
 
@@ -388,9 +394,9 @@ class NoEndpoints:
         self.store._check()
         return []
 
-    async def redrive(self, wanted: DeliveryFilter) -> int:
+    async def redrive(self, wanted: DeliveryFilter, now: datetime) -> tuple[int, None]:
         self.store._check()
-        return 0
+        return 0, None
 
 
 def _fits(task: Task, wanted: TaskFilter) -> bool:

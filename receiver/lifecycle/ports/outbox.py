@@ -52,7 +52,10 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryFilter:
-    """Which deliveries to list, newest first, or to send again. ``before_id`` continues a listing after that one."""
+    """Which deliveries to list, newest first, or to send again, oldest first.
+
+    ``before_id`` continues a listing after that one, ``after_id`` what is sent again.
+    """
 
     delivery_id: UUID | None = None
     endpoint_id: UUID | None = None
@@ -63,6 +66,7 @@ class DeliveryFilter:
     created_before: datetime | None = None
     limit: int = 50
     before_id: UUID | None = None
+    after_id: UUID | None = None
 
 
 class EndpointTakenError(ReceiverError):
@@ -110,12 +114,12 @@ class Outbox(Protocol):
         """Send nothing to an endpoint any more and forget it, at once; its deliveries go with it, by ``tidy``."""
 
     async def due_endpoints(
-        self, now: datetime, *, proven: bool = True, new: int = 1000, failing: int = 1000, busy: Sequence[UUID] = ()
+        self, now: datetime, *, proven: int = 1000, new: int = 1000, failing: int = 1000, busy: Sequence[UUID] = ()
     ) -> list[DueEndpoint]:
-        """Return the endpoints that have something due and may be sent to.
+        """Return the endpoints that have something due and may be sent to, none that is ``busy``.
 
-        All that have proved to answer, where they are asked for; up to ``new`` of those that have not been tried and
-        up to ``failing`` of those that fail, whoever rested longest first, and none of both that is ``busy``.
+        Up to ``proven`` of those that have proved to answer, what waits longest first; up to ``new`` of those that
+        have not been tried, and up to ``failing`` of those that fail, whoever rested longest first.
         """
 
     async def lease_deliveries(self, rooms: Mapping[UUID, Room], *, now: datetime, lease: timedelta) -> list[Notice]:
@@ -127,10 +131,11 @@ class Outbox(Protocol):
     async def deliveries(self, wanted: DeliveryFilter) -> list[Delivery]:
         """Return deliveries, newest first."""
 
-    async def redrive(self, wanted: DeliveryFilter) -> int:
-        """Let up to ``limit`` deliveries that have ended be sent anew under their ids; return how many.
+    async def redrive(self, wanted: DeliveryFilter, now: datetime) -> tuple[int, UUID | None]:
+        """Let up to ``limit`` deliveries that have ended be sent anew under their ids.
 
-        Those of stopped endpoints stay as they are.
+        Returns how many, and behind which one to go on, None where there is no other. Those of stopped endpoints stay
+        as they are.
         """
 
     async def standing(self) -> tuple[Mapping[EndpointStatus, int], datetime | None]:
