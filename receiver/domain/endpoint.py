@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -133,10 +134,12 @@ def resumed(endpoint: Endpoint) -> Endpoint:
     )
 
 
+@lru_cache(maxsize=8192)
 def origin(url: str) -> tuple[str, str, int] | None:
     """Return scheme, host and port of a URL, None for what is no http(s) URL.
 
-    Nor for one that is not plainly written: parsers differ over what stands before an @ or behind a backslash.
+    Nor for one that is not plainly written: parsers differ over what stands before an @ or behind a backslash. Those
+    of all endpoints are asked for with each task that has an URL of its own, so they are remembered.
     """
     if not _PLAIN_URL.fullmatch(url):
         return None
@@ -148,7 +151,11 @@ def origin(url: str) -> tuple[str, str, int] | None:
     # Port 0 is none that could be called, and never the usual one.
     if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or port == 0:
         return None
-    return parts.scheme, parts.hostname.rstrip("."), port or _DEFAULT_PORTS[parts.scheme]
+    # One dot at the end is the root of all names; a host with an empty part is nobody's name.
+    host = parts.hostname.removesuffix(".")
+    if not all(host.split(".")):
+        return None
+    return parts.scheme, host, port or _DEFAULT_PORTS[parts.scheme]
 
 
 def target(endpoint: Endpoint, notify_url: str | None) -> str:

@@ -68,6 +68,8 @@ def create_app(ports: Ports, config: WebConfig, *, lifespan: Lifespan[Starlette]
         waits=Gate(config.max_waits, problems.TOO_MANY_WAITS),
         streams=Gate(config.max_streams, problems.TOO_MANY_STREAMS),
         replays=Gate(replaying.MOST_AT_ONCE, problems.TOO_MANY_REPLAYS),
+        trials=Gate(endpoints.MOST_TRIALS, problems.TOO_MANY_TRIALS),
+        redrives=Gate(deliveries.MOST_REDRIVES, problems.TOO_MANY_REDRIVES),
         uploads=Gate(inputs.MOST_AT_ONCE, problems.TOO_MANY_UPLOADS),
         news=News(ports.store, present.event, config.bell, config.draining),
         book=DoorBook(ports),

@@ -66,6 +66,8 @@ class Context:
     waits: Gate
     streams: Gate
     replays: Gate
+    trials: Gate
+    redrives: Gate
     uploads: Gate
     news: News
     book: DoorBook

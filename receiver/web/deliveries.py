@@ -27,6 +27,8 @@ from receiver.web.taking import taken
 
 MOST_LISTED = 200
 USUALLY_LISTED = 50
+#: At once: what they write, callbacks wait for.
+MOST_REDRIVES = 2
 _LARGEST_BODY = 64 * 1024
 _FILTERS = ("endpoint_id", "task_id", "status", "error", "created_after", "created_before", "limit", "cursor")
 #: What has ended: what is on its way need not be sent again.
@@ -102,7 +104,7 @@ async def listing(context: Context, request: Request) -> Response:
         "Send again",
         {200: answers("How many are on their way again.", Redriven)},
         body=Body("Which deliveries.", Redrive, examples=_EXAMPLES),
-        problems=(problems.INVALID_REQUEST,),
+        problems=(problems.INVALID_REQUEST, problems.TOO_MANY_REDRIVES),
     )
 )
 async def redrive(context: Context, request: Request) -> Response:
@@ -120,7 +122,8 @@ async def redrive(context: Context, request: Request) -> Response:
     wanted = _filter(asked, limit=1, statuses=_ENDED)
     if wanted.status is None and wanted.delivery_id is None:
         wanted = replace(wanted, status=DeliveryStatus.DEAD)
-    count, more = await endpoints.redrive(context.ports, wanted)
+    with context.redrives.enter():
+        count, more = await endpoints.redrive(context.ports, wanted)
     return answer_json({"count": count, "more": more})
 
 

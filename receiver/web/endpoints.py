@@ -29,6 +29,8 @@ from receiver.web.taking import taken
 _LARGEST_BODY = 64 * 1024
 _Wish = TypeVar("_Wish", bound=BaseModel)
 USUAL_OVERLAP_SECONDS = 86_400.0
+#: At once: each may hang for as long as an endpoint likes, on a connection that notifications need too.
+MOST_TRIALS = 16
 _NOTHING = Backlog(0, 0, None)
 _EXAMPLES = {
     "all": {"url": "https://app.example.org/hooks"},
@@ -154,7 +156,7 @@ async def remove(context: Context, request: Request) -> Response:
         "notifications",
         "Try an endpoint now",
         {200: answers("What came of it.", EndpointTest)},
-        problems=(problems.NOT_FOUND, problems.INVALID_REQUEST),
+        problems=(problems.NOT_FOUND, problems.INVALID_REQUEST, problems.TOO_MANY_TRIALS),
     )
 )
 async def test(context: Context, request: Request) -> Response:
@@ -163,7 +165,8 @@ async def test(context: Context, request: Request) -> Response:
     It is sent once, also to an endpoint that is paused, and changes nothing.
     """
     read_query(request.query_params, ())
-    told = await endpoints.test(context.ports, id_of(request, "id"))
+    with context.trials.enter():
+        told = await endpoints.test(context.ports, id_of(request, "id"))
     return answer_json(_tried(told))
 
 

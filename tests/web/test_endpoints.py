@@ -1,5 +1,6 @@
 """Endpoints and deliveries as routes, over the real store."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,8 +17,10 @@ from receiver.domain.task import Change, Task
 from receiver.lifecycle.ports import Decision, Queue, Room
 from receiver.lifecycle.sealing import keys_of
 from receiver.storage.store import SqlStore, open_store
+from receiver.web.deliveries import MOST_REDRIVES
+from receiver.web.endpoints import MOST_TRIALS
 from tests.storage.making import LEASE, given, submitted
-from tests.web.fakes import World
+from tests.web.fakes import Calls, World
 from tests.web.support import client
 
 URL = "https://app.example.org/hooks?of=covers"
@@ -218,6 +221,35 @@ async def test_what_fits_is_sent_again(
     assert (await http.post("/v1/deliveries/redrive", json=asked)).json()["count"] == 0
 
 
+async def test_endpoints_that_hang_are_tried_few_at_once_so_that_notifications_have_connections(
+    world: World, http: httpx.AsyncClient
+) -> None:
+    path = f"/v1/endpoints/{(await added(http))['id']}/test"
+    calls = cast("Calls", world.ports.outbound)
+    calls.answers.clear()
+    async with asyncio.TaskGroup() as group:
+        under_way = [group.create_task(http.post(path)) for _ in range(MOST_TRIALS)]
+        while calls.asked < MOST_TRIALS:
+            await asyncio.sleep(0.01)
+        refused = await http.post(path)
+        calls.answers.set()
+    assert (refused.status_code, refused.json()["type"].rpartition(":")[2]) == (429, "too-many-trials")
+    assert {each.result().status_code for each in under_way} == {200}
+    assert (await http.post(path)).status_code == 200
+
+
+async def test_what_is_sent_again_is_asked_for_few_at_once_so_that_callbacks_need_not_wait(
+    world: World, http: httpx.AsyncClient
+) -> None:
+    endpoint = (await added(http))["id"]
+    await dead(world, endpoint)
+    answers = await asyncio.gather(
+        *(http.post("/v1/deliveries/redrive", json={"endpoint_id": endpoint}) for _ in range(MOST_REDRIVES + 3))
+    )
+    assert sorted(answer.status_code for answer in answers) == [200] * MOST_REDRIVES + [429] * 3
+    assert sum(answer.json()["count"] for answer in answers if answer.status_code == 200) == 1
+
+
 @pytest.mark.parametrize(
     ("asked", "wrong"),
     [
@@ -250,6 +282,10 @@ COVER = {
     [
         ("https://app.example.org/elsewhere?key=1", True),
         ("https://APP.example.org:443/", True),
+        ("https://app.example.org./", True),
+        ("https://app.example.org../", False),
+        ("https://app..example.org/", False),
+        (f"https://app.example.org/{'a' * 2100}", False),
         ("https://app.example.org:8443/", False),
         ("http://app.example.org/", False),
         ("https://evil.example.org/", False),

@@ -151,6 +151,8 @@ def test_the_types_of_problems_are_a_contract() -> None:
         "too-many-inputs": 429,
         "too-many-uploads": 429,
         "too-many-replays": 429,
+        "too-many-trials": 429,
+        "too-many-redrives": 429,
         "too-many-streams": 429,
         "too-many-waits": 429,
         "internal": 500,

@@ -119,7 +119,8 @@ async def resume(visit: Visit) -> Response:
 async def test(visit: Visit) -> Response:
     """Try an endpoint, and show what came of it."""
     shown = await _one(visit)
-    told = await endpoints.test(visit.ports, shown.endpoint.id)
+    with visit.context.trials.enter():
+        told = await endpoints.test(visit.ports, shown.endpoint.id)
     return visit.render("endpoint_test.html", of=shown, told=told, words=WORDS)
 
 
@@ -156,7 +157,8 @@ async def redrive(visit: Visit) -> Response:
         wanted = DeliveryFilter(delivery_id=one)
     elif of is not None:
         wanted = replace(wanted, endpoint_id=of.endpoint.id)
-    count, _ = await endpoints.redrive(visit.ports, wanted)
+    with visit.context.redrives.enter():
+        count, _ = await endpoints.redrive(visit.ports, wanted)
     return visit.go("/deliveries", sent=str(count)) if count else visit.go("/deliveries", done="none")
 
 

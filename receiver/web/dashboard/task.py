@@ -139,7 +139,8 @@ async def another(visit: Visit) -> Response:
 async def redeliver(visit: Visit) -> Response:
     """Have everything that was to be told of a task told again, under the same ids."""
     task = await _task(visit)
-    count, _ = await endpoints.redrive(visit.ports, DeliveryFilter(task_id=task.id))
+    with visit.context.redrives.enter():
+        count, _ = await endpoints.redrive(visit.ports, DeliveryFilter(task_id=task.id))
     return visit.go(f"/tasks/{task.id}", done="redelivered" if count else "nothing")
 
 
