@@ -54,9 +54,10 @@ def family(*, pretty: bool) -> typer.Typer:
     app = typer.Typer(
         name="endpoints",
         help="Say where your application is told of what happens.",
-        no_args_is_help=False,
+        invoke_without_command=True,
         rich_markup_mode="rich" if pretty else None,
     )
+    app.callback()(_list_unless_said_otherwise)
     app.command("list")(list_endpoints)
     app.command("add")(add)
     app.command("test")(try_endpoint)
@@ -65,6 +66,25 @@ def family(*, pretty: bool) -> typer.Typer:
     app.command("rotate")(rotate)
     app.command("remove")(remove)
     return app
+
+
+def _list_unless_said_otherwise(
+    context: typer.Context,
+    *,
+    as_json: options.Json = False,
+    url: options.Url = options.DEFAULT_URL,
+    api_key: options.ApiKey = None,
+    folder: options.KeyFolder = options.DEFAULT_FOLDER,
+) -> None:
+    """Say where your application is told of what happens; alone, list the endpoints."""
+    if context.invoked_subcommand is None:
+        list_endpoints(as_json=as_json, url=url, api_key=api_key, folder=folder)
+        return
+    for name in context.params:
+        # They would be taken here and heeded by nobody.
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            raise UsageError(f"options come behind the command: receiver endpoints {context.invoked_subcommand} …")
 
 
 def list_endpoints(

@@ -108,6 +108,12 @@ def test_endpoints_are_listed_with_what_is_wrong_with_them(receiver: Typed, here
     assert row.split() == [ID, "paused", "(by", "hand)", "3", "2", URL, "(task.lost;", "of", "the", "settings)"]
     assert "receiver redrive" in said.err
     assert json.loads(receiver("endpoints", "list", "--json").out) == {"data": [ill]}
+    # Alone it is the list, with the same options; before another command nobody would heed them.
+    assert receiver("endpoints") == said
+    assert json.loads(receiver("endpoints", "--json").out) == {"data": [ill]}
+    misplaced = receiver("endpoints", "--json", "list")
+    assert misplaced.code == 2
+    assert "endpoints list" in misplaced.out
 
 
 @pytest.mark.parametrize("which", [ID, ID[:8], ID[:9].upper(), URL])
