@@ -20,7 +20,11 @@ class AttemptOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """An attempt of a task; open while ``ended_at`` is None. ``ordinal`` counts from 1 within the task."""
+    """An attempt of a task; open while ``ended_at`` is None. ``ordinal`` counts from 1 within the task.
+
+    ``sent`` and ``answered`` are what went over the wire, without secrets of ours and cut to a bound; None while that
+    is not known, and where nothing went.
+    """
 
     ordinal: int
     started_at: datetime
@@ -28,6 +32,8 @@ class Attempt:
     outcome: AttemptOutcome | None = None
     http_status: int | None = None
     detail: str | None = None
+    sent: bytes | None = field(default=None, repr=False)
+    answered: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

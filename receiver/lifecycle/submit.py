@@ -40,6 +40,7 @@ from receiver.domain.schedule import back_off
 from receiver.domain.submission import begin, conclude, create
 from receiver.domain.task import Change, Status, Task, Work
 from receiver.domain.token import Purpose
+from receiver.lifecycle import transcript
 from receiver.lifecycle.lateness import observe_lateness
 from receiver.lifecycle.ports import Caller, Decision, FileWay, Once, Pause, Ports, Provider, Queue
 from receiver.lifecycle.posting import notify_url_problems
@@ -186,10 +187,11 @@ async def submit(
     provider = ports.providers[task.provider]
     started_at, begun_at = task.attempt_open_since or ports.system.now(), ports.system.monotonic()
     ports.system.checkpoint("submit.before_send")
-    outcome, status = await _ask(ports, provider, task, carried or Carried())
+    asked = await _ask(ports, provider, task, carried or Carried())
+    outcome = asked.outcome
     ports.system.checkpoint("submit.after_send")
     now = ports.system.now()
-    attempt = Attempt(task.attempts, started_at, http_status=status)
+    attempt = Attempt(task.attempts, started_at, http_status=asked.status, sent=asked.sent, answered=asked.answered)
     rules = submit_rules(ports, provider, task)
     report = _report(ports, task, outcome)
     rest = await reception.note(outcome, ports.system.monotonic() - begun_at)
@@ -238,29 +240,42 @@ def _callback_base(ports: Ports, provider: Provider) -> str | None:
     return f"{ports.limits.public_url.rstrip('/')}/callbacks/{provider.name}"
 
 
-async def _ask(ports: Ports, provider: Provider, task: Task, carried: Carried) -> tuple[SubmitOutcome, int | None]:
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What came of a call, and what went over the wire, if anything did."""
+
+    outcome: SubmitOutcome
+    status: int | None = None
+    sent: bytes | None = None
+    answered: bytes | None = None
+
+
+async def _ask(ports: Ports, provider: Provider, task: Task, carried: Carried) -> _Asked:
     async with AsyncExitStack() as held:
         try:
             await held.enter_async_context(carried.room(await carried_bytes(ports, task)))
             reference = await on_the_wire(ports, provider, task)
             if not isinstance(reference, str):
-                return reference, None
-            request = provider.submit(task, reference=reference, callback_url=callback_url(ports, provider, task))
+                return _Asked(reference)
+            back = callback_url(ports, provider, task)
+            request = provider.submit(task, reference=reference, callback_url=back)
+            sent = transcript.of_submit(ports, provider, task, reference=reference, callback_url=back)
             # It is in the request now, and may be large.
             del reference
         except NotFoundError:
             message = "the reference audio is gone from our storage"
-            return Refused(TaskError(ErrorCode.NOT_SENT, message, retryable=True)), None
+            return _Asked(Refused(TaskError(ErrorCode.NOT_SENT, message, retryable=True)))
         except Exception as error:  # noqa: BLE001 - nothing has left yet, whatever went wrong: it may be tried again
             ports.metrics.count("submits_not_built", provider=provider.name)
-            return NotSent(f"the request could not be made ({type(error).__name__})"), None
+            return _Asked(NotSent(f"the request could not be made ({type(error).__name__})"))
         try:
             answer: HttpAnswer = await ports.outbound.send(provider.name, request)
         except NotSentError as error:
-            return NotSent(str(error)), None
+            return _Asked(NotSent(str(error)))
         except AnswerLostError as error:
-            return Unclear(str(error)), None
-    return provider.read_submit(task, answer), answer.status
+            return _Asked(Unclear(str(error)), sent=sent)
+    outcome = provider.read_submit(task, answer)
+    return _Asked(outcome, answer.status, sent, transcript.of_answer(answer))
 
 
 def _report(ports: Ports, task: Task, outcome: SubmitOutcome) -> NewReport | None:

@@ -68,7 +68,8 @@ def erase(connection: Connection, task_keys: Sequence[UUID], plan: PlanErasing) 
     for husk in husks:
         connection.execute(_HUSK, {"of_task": husk.key, "husk": request_document(husk.request)})
     connection.execute(update(events).where(events.columns.task_key.in_(keys)).values(data={}))
-    connection.execute(update(attempts).where(attempts.columns.task_key.in_(keys)).values(detail=null()))
+    wordless = {"detail": null(), "sent": null(), "answered": null()}
+    connection.execute(update(attempts).where(attempts.columns.task_key.in_(keys)).values(wordless))
     run(connection, batch.ready(dialect))
     return len(keys), [name for name, _ in (*doomed, *given_up, *filter(None, dropped.values()))]
 

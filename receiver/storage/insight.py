@@ -6,6 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, Select, bindparam, func, literal_column, select
 
+from receiver.domain.attempt import Attempt, AttemptOutcome
 from receiver.domain.report import Verdict, Via
 from receiver.domain.task import Status
 from receiver.lifecycle.ports.insight import Ended, Lately, Said, SaidFilter
@@ -13,7 +14,7 @@ from receiver.storage import finding, overlooking
 from receiver.storage.engine import Engine
 from receiver.storage.statements import ForKeys
 from receiver.storage.statistics import ENDED
-from receiver.storage.tables import SET_ASIDE, reports, rulings, tasks
+from receiver.storage.tables import SET_ASIDE, attempts, reports, rulings, tasks
 from receiver.storage.waits import models
 
 #: Reports that one call looks at: some 10 ms.
@@ -36,6 +37,22 @@ _RULINGS = ForKeys(
     select(rulings.columns.report_id, rulings.columns.verdict, rulings.columns.reason), rulings.columns.report_id
 )
 _TASKS = ForKeys(select(tasks.columns.key, tasks.columns.id, tasks.columns.status), tasks.columns.key)
+_OF_TASK = select(tasks.columns.key).where(tasks.columns.id == bindparam("of_id")).scalar_subquery()
+ATTEMPT = select(
+    attempts.columns.ordinal,
+    attempts.columns.started_at,
+    attempts.columns.ended_at,
+    attempts.columns.outcome,
+    attempts.columns.http_status,
+    attempts.columns.detail,
+    attempts.columns.sent,
+    attempts.columns.answered,
+).where(attempts.columns.task_key == _OF_TASK, attempts.columns.ordinal == bindparam("of_ordinal"))
+ON_THE_WIRE = (
+    select(attempts.columns.ordinal)
+    .where(attempts.columns.task_key == _OF_TASK, attempts.columns.sent.is_not(None))
+    .limit(SCANNED)
+)
 ONE = select(*_REPORTS).where(reports.columns.id == bindparam("of_report"))
 
 _LATEST = (
@@ -84,6 +101,21 @@ class SqlInsight:
 
     async def lately(self, providers: Collection[str]) -> list[Lately]:
         return await self._engine.read(lambda connection: lately(connection, providers))
+
+    async def attempt(self, task_id: UUID, ordinal: int) -> Attempt | None:
+        return await self._engine.read(lambda connection: attempt(connection, task_id, ordinal))
+
+    async def on_the_wire(self, task_id: UUID) -> set[int]:
+        return await self._engine.read(lambda connection: set(connection.scalars(ON_THE_WIRE, {"of_id": task_id})))
+
+
+def attempt(connection: Connection, task_id: UUID, ordinal: int) -> Attempt | None:
+    """Return one attempt."""
+    row = connection.execute(ATTEMPT, {"of_id": task_id, "of_ordinal": ordinal}).one_or_none()
+    if row is None:
+        return None
+    number, started_at, ended_at, outcome, *rest = row
+    return Attempt(number, started_at, ended_at, None if outcome is None else AttemptOutcome(outcome), *rest)
 
 
 def said(connection: Connection, wanted: SaidFilter) -> tuple[list[Said], UUID | None]:

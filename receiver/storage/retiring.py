@@ -3,7 +3,19 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import BindParameter, ColumnElement, Connection, Select, and_, bindparam, delete, or_, select
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    Select,
+    and_,
+    bindparam,
+    delete,
+    null,
+    or_,
+    select,
+    update,
+)
 
 from receiver.lifecycle.ports.custody import NameObjects
 from receiver.storage import erasing, inputs
@@ -11,7 +23,7 @@ from receiver.storage.loading import load
 from receiver.storage.outbox_tables import deliveries
 from receiver.storage.saving import Batch
 from receiver.storage.statements import run
-from receiver.storage.tables import artifacts, erasures, inbox, report_counters, reports, tasks
+from receiver.storage.tables import artifacts, attempts, erasures, inbox, report_counters, reports, tasks
 from receiver.storage.types import Key, Moment
 
 _BEFORE = bindparam("before", type_=Moment())
@@ -98,6 +110,11 @@ def retire_reports(connection: Connection, before: datetime, limit: int) -> int:
     report_ids = _found(connection, OLD_REPORTS, before, limit)
     batch = Batch()
     batch.drop(erasing.objects_of(connection, report_ids))
+    # What was said in answer to a submit is no report, and is kept for as long.
+    of_tasks = select(reports.columns.task_key).where(reports.columns.id.in_(report_ids))
+    task_keys = connection.scalars(of_tasks.distinct()).all()
+    of_these = attempts.columns.task_key.in_(task_keys)
+    connection.execute(update(attempts).where(of_these).values(sent=null(), answered=null()))
     run(connection, batch.ready(connection.dialect))
     return len(report_ids)
 

@@ -22,6 +22,7 @@ from receiver.storage.documents import (
     warning_document,
     warning_from,
 )
+from receiver.storage.tables import attempts
 
 #: What never changes after a task was created, and what may, each in the order of the rows below.
 TASK_FIXED = ("key", "id", "provider", "model", "created_at", "deadline_seconds")
@@ -87,7 +88,7 @@ ARTIFACT_COLUMNS = (
     "duration_seconds",
     "error",
 )
-ATTEMPT_COLUMNS = ("task_key", "ordinal", "started_at", "ended_at", "outcome", "http_status", "detail")
+ATTEMPT_COLUMNS = tuple(attempts.columns.keys())
 EVENT_COLUMNS = ("task_key", "seq", "type", "at", "data")
 REPORT_COLUMNS = (
     "id",
@@ -358,6 +359,8 @@ def attempt_row(task_key: UUID, attempt: Attempt) -> NewRow:
         None if attempt.outcome is None else attempt.outcome.value,
         attempt.http_status,
         attempt.detail,
+        attempt.sent,
+        attempt.answered,
     )
 
 

@@ -50,6 +50,7 @@ from receiver.storage.migrations import NEWEST, upgrade
 from receiver.storage.naming import Asked
 from receiver.storage.outbox import SqlOutbox
 from receiver.storage.places import file_of, is_shared, named
+from receiver.storage.sessions import SqlEndedSessions
 from receiver.storage.sqlite import held, make_private, refuse_lost, written
 from receiver.storage.standings import all_standings, change_standing
 from receiver.storage.tables import artifacts, tasks
@@ -85,6 +86,7 @@ class SqlStore(Custodian):
         self.insight = SqlInsight(engine)
         self.outbox = SqlOutbox(engine, self._claims)
         self.inputs = SqlInputs(engine)
+        self.sessions = SqlEndedSessions(engine)
         # A new task is a dozen rows, a report is two.
         self._create = engine.gather(self._created, weigh=lambda _: 4)
         self._inbox = Inbox(engine, self._claims, settles=settles)

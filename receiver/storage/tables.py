@@ -156,6 +156,9 @@ attempts = Table(
     Column("outcome", Text),
     Column("http_status", Integer),
     Column("detail", Text),
+    # What went over the wire, for people: no list reads it.
+    Column("sent", LargeBinary),
+    Column("answered", LargeBinary),
     sqlite_with_rowid=False,
 )
 
@@ -366,5 +369,14 @@ idempotency = Table(
     Column("task_id", Key, nullable=False),
     Column("created_at", Moment, nullable=False),
     Index("idempotency_created", "created_at"),
+    sqlite_with_rowid=False,
+)
+
+# Of those who signed out before their time was up: the sha256 of what their cookie holds, until it holds no more.
+ended_sessions = Table(
+    "ended_sessions",
+    metadata,
+    Column("digest", LargeBinary(32), primary_key=True),
+    Column("until", Moment, nullable=False),
     sqlite_with_rowid=False,
 )

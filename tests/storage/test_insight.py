@@ -1,5 +1,7 @@
 from dataclasses import replace
+from functools import partial
 
+from receiver.domain.attempt import Attempt, AttemptOutcome
 from receiver.domain.report import NewReport, Verdict, Via
 from receiver.domain.task import Change, Ruling, Status, Task
 from receiver.lifecycle.ports import Decision, SaidFilter
@@ -139,3 +141,30 @@ async def test_a_model_without_a_name_and_one_without_a_cost_have_figures_too(st
     [figures] = await store.insight.lately(["runware"])
     assert (figures.model, figures.cost_micros, figures.awaited) == ("", None, 0)
     assert await store.insight.lately([]) == []
+
+
+def _with(attempt: Attempt, now: Task) -> Change:
+    return Change(now, attempt=attempt)
+
+
+async def test_what_went_over_the_wire_is_read_for_one_attempt_alone(store: SqlStore) -> None:
+    of, other = task(), task()
+    await given(store, of, other)
+    silent = Attempt(1, NOW, NOW + SECOND, AttemptOutcome.NOT_SENT, detail="no route")
+    told = Attempt(2, NOW, NOW + SECOND, AttemptOutcome.ACCEPTED, 200, None, b"POST x", b"HTTP 200\n\n\x00\xff")
+    for attempt in (silent, told):
+        await store.apply([Decision(of.key, partial(_with, attempt))])
+    assert await store.insight.on_the_wire(of.id) == {2}
+    assert await store.insight.on_the_wire(other.id) == set()
+    assert [await store.insight.attempt(of.id, number) for number in (1, 2, 3)] == [silent, told, None]
+    assert await store.insight.attempt(other.id, 2) is None
+
+
+async def test_a_session_that_was_ended_is_known_until_it_would_have_ended_by_itself(store: SqlStore) -> None:
+    early, late = b"e" * 32, b"l" * 32
+    assert not await store.sessions.ended(early)
+    await store.sessions.end(early, until=NOW, now=NOW - SECOND)
+    await store.sessions.end(early, until=NOW, now=NOW - SECOND)
+    assert await store.sessions.ended(early)
+    await store.sessions.end(late, until=NOW + SECOND, now=NOW + SECOND / 2)
+    assert [await store.sessions.ended(digest) for digest in (early, late)] == [False, True]

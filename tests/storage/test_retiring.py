@@ -6,9 +6,10 @@ from datetime import datetime, timedelta
 import pytest
 from sqlalchemy import func, select
 
+from receiver.domain.attempt import Attempt
 from receiver.domain.erasure import retire_audio
 from receiver.domain.result import Artifact, ArtifactStatus, Result
-from receiver.domain.task import Status, Task
+from receiver.domain.task import Change, Status, Task
 from receiver.lifecycle.ports import Decision
 from receiver.storage.store import SqlStore
 from receiver.storage.tables import metadata
@@ -83,8 +84,12 @@ async def test_reports_go_once_they_are_settled_and_their_task_is_over_or_not_kn
     await store.lease_inbox(now=NOW, limit=9, lease=LEASE)
     await store.apply([settling(each) for each in kept[:2]])
     await store.append(kept[2], LIMITS)
+    attempt = Attempt(1, NOW, sent=b"POST x", answered=b"HTTP 200")
+    await store.apply([Decision(over.key, lambda now: Change(now, attempt=attempt))])
     assert await store.retire_reports(LATER, 1) == 1
     assert await store.retire_reports(LATER, 9) == 1
+    # So does what was said in answer to its submit.
+    assert await store.insight.attempt(over.id, 1) == Attempt(1, NOW)
     assert await store.retire_reports(LATER, 9) == 0
     assert [(await store.report(each.id)) is None for each in kept] == [True, True, False]
     assert (await rows(store))["inbox"] == 1

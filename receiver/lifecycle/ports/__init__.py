@@ -25,6 +25,7 @@ from receiver.lifecycle.ports.provider import (
     Slice,
     Unanswered,
 )
+from receiver.lifecycle.ports.sessions import EndedSessions
 from receiver.lifecycle.ports.store import (
     Answer,
     Appended,
@@ -77,6 +78,7 @@ __all__ = [
     "DeliveryFilter",
     "DueEndpoint",
     "Ended",
+    "EndedSessions",
     "EndpointTakenError",
     "Erasing",
     "Fetched",

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
+from receiver.domain.attempt import Attempt
 from receiver.domain.report import Verdict, Via
 from receiver.domain.task import Status
 
@@ -110,3 +111,9 @@ class Insight(Protocol):
 
         It may be ours, the provider's, or that of a result (ours or the provider's) or of a report.
         """
+
+    async def attempt(self, task_id: UUID, ordinal: int) -> Attempt | None:
+        """Return one attempt of a task with what went over the wire."""
+
+    async def on_the_wire(self, task_id: UUID) -> set[int]:
+        """Return which attempts of a task have something of what went over the wire, the first thousand at most."""

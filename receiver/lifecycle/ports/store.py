@@ -17,6 +17,7 @@ from receiver.lifecycle.ports.custody import Custody
 from receiver.lifecycle.ports.inputs import Inputs
 from receiver.lifecycle.ports.insight import Insight
 from receiver.lifecycle.ports.outbox import Outbox
+from receiver.lifecycle.ports.sessions import EndedSessions
 
 
 class Queue(StrEnum):
@@ -391,6 +392,10 @@ class Store(Custody, Protocol):
     @property
     def inputs(self) -> Inputs:
         """What callers uploaded."""
+
+    @property
+    def sessions(self) -> EndedSessions:
+        """Who signed out."""
 
     @property
     def trouble(self) -> str | None:

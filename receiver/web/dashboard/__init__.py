@@ -24,7 +24,7 @@ Nothing is read but through ``visit.ports``; nothing is changed but by a verb of
 from starlette.routing import Route
 
 from receiver.web.context import Context
-from receiver.web.dashboard import assets, deliveries, login, overview, providers, said, task, tasks
+from receiver.web.dashboard import assets, deliveries, login, overview, providers, reference, said, task, tasks, wire
 from receiver.web.dashboard.pages import House
 from receiver.web.dashboard.session import Sessions
 
@@ -39,7 +39,7 @@ NAVIGATION = (
     ("Providers", "/providers"),
 )
 #: The rooms, each with its routes.
-ROOMS = (login, overview, tasks, task, said, deliveries, providers)
+ROOMS = (login, overview, tasks, task, reference, wire, said, deliveries, providers)
 
 
 def opened(context: Context) -> House:

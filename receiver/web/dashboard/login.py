@@ -46,7 +46,7 @@ async def sign_in(visit: Visit) -> Response:
         attempts.failed(peer)
         return _form(visit, wanted, status=401, problem="This key is not one of ours.")
     response = visit.go("/signed-in", next=wanted)
-    house.sessions.open(request, response, key_id)
+    await house.sessions.open(request, response, key_id)
     return response
 
 
@@ -65,9 +65,9 @@ async def check(visit: Visit) -> Response:
 
 
 async def sign_out(visit: Visit) -> Response:
-    """Let the browser forget the session."""
+    """End the session."""
     response = visit.go("/login", out="1")
-    visit.house.sessions.close(visit.request, response)
+    await visit.house.sessions.close(visit.request, response)
     return response
 
 

@@ -139,8 +139,9 @@ async def _answer(
     house: House, request: Request, endpoint: Endpoint, *, is_open: bool, reads_form: bool = True
 ) -> Response:
     nonce = house.context.ports.system.new_id().hex
-    visit = Visit(house, request, house.sessions.visitor(request), nonce)
+    visit = Visit(house, request, None, nonce)
     try:
+        visit = Visit(house, request, await house.sessions.visitor(request), nonce)
         if request.method == "POST" and reads_form:
             visit = await _with_form(visit, needs_token=not is_open)
         response = await endpoint(visit) if visit.visitor or is_open else _sign_in(visit)

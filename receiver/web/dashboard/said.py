@@ -10,6 +10,7 @@ from receiver.domain.errors import NotFoundError
 from receiver.domain.report import Verdict
 from receiver.lifecycle.ports import Said, SaidFilter
 from receiver.web.context import id_of
+from receiver.web.dashboard import wire
 from receiver.web.dashboard.differing import parts
 from receiver.web.dashboard.pages import House, Visit, page
 from receiver.web.doorbook import Stranger
@@ -104,8 +105,16 @@ async def one(visit: Visit) -> Response:
     shown = None
     if report.object_key is None:
         shown = parts(visit.context.present.redactor.data(report.body)[:MOST_SHOWN], line.reason)
+    task = None if line.task_id is None else await visit.ports.store.task(line.task_id)
     return visit.render(
-        "report.html", line=line, parts_of=shown, verdicts=VERDICTS, cut=report.size > MOST_SHOWN, most=MOST_SHOWN
+        "report.html",
+        line=line,
+        parts_of=shown,
+        verdicts=VERDICTS,
+        cut=report.size > MOST_SHOWN,
+        most=MOST_SHOWN,
+        asked=wire.asked(visit, line, task),
+        answered=wire.answered(line),
     )
 
 

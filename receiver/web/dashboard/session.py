@@ -5,7 +5,7 @@ import hashlib
 import hmac
 import re
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -36,8 +36,9 @@ class Sessions:
     """Opens and recognises sessions. A cookie holds the name of a key, never the key, signed and for a time.
 
     It is a token like every other of ours, of a purpose of its own: the same signing keys and their rotation, the
-    same clock, nothing to store, and every process that shares the keys knows it. It names the key by a digest of
-    its secret, so a session ends when its key is removed or changed. Signing out lets the browser forget it.
+    same clock, nothing to store while it lasts, and every process that shares the keys knows it. It names the key by
+    a digest of its secret, so a session ends when its key is removed or changed. Signing out ends it for whoever else
+    may hold a copy of the cookie, too: what is kept of that is forgotten when it would have ended by itself.
     """
 
     def __init__(self, keys: Keys, ports: Ports) -> None:
@@ -51,24 +52,40 @@ class Sessions:
         """Return the id of a key as somebody typed it, None when it is none of ours."""
         return self._keys.holder(presented.strip().encode("utf-8", "replace"))
 
-    def open(self, request: Request, response: Response, key_id: str) -> None:
-        """Have the browser keep a new session."""
+    async def open(self, request: Request, response: Response, key_id: str) -> None:
+        """Have the browser keep a new session. Raises UnavailableError."""
         expires_at = self._ports.system.now() + LIFETIME
-        token = self._ports.tokens.issue(Purpose.SESSION, _PROVIDER, self._subjects[key_id], expires_at)
+        token = self._issue(key_id, expires_at)
+        # Whoever signs out and in again within a second is not to be given what was just ended.
+        while await self._ports.store.sessions.ended(_digest(token)):
+            expires_at -= timedelta(seconds=1)
+            token = self._issue(key_id, expires_at)
         _keep(request, response, token, LIFETIME)
 
-    def close(self, request: Request, response: Response) -> None:
-        """Have the browser forget the session."""
+    async def close(self, request: Request, response: Response) -> None:
+        """End the session, and have the browser forget it. Raises UnavailableError."""
+        token = request.cookies.get(cookie_name(request))
+        now = self._ports.system.now()
+        if token is not None:
+            await self._ports.store.sessions.end(_digest(token), until=now + LIFETIME, now=now)
         _keep(request, response, "", timedelta(0))
 
-    def visitor(self, request: Request) -> Visitor | None:
-        """Return who is signed in; None without a session, or with one whose time is over or whose key is gone."""
+    async def visitor(self, request: Request) -> Visitor | None:
+        """Return who is signed in; None without a session, or with one that is over or whose key is gone.
+
+        Raises UnavailableError: whether a session was ended is then not known.
+        """
         token = request.cookies.get(cookie_name(request))
         if token is None:
             return None
         subject = self._ports.tokens.verify(Purpose.SESSION, _PROVIDER, token, self._ports.system.now())
         key_id = None if subject is None else self._ids.get(subject)
-        return None if key_id is None else Visitor(key_id, _csrf(token))
+        if key_id is None or await self._ports.store.sessions.ended(_digest(token)):
+            return None
+        return Visitor(key_id, _csrf(token))
+
+    def _issue(self, key_id: str, expires_at: datetime) -> str:
+        return self._ports.tokens.issue(Purpose.SESSION, _PROVIDER, self._subjects[key_id], expires_at)
 
 
 def cookie_name(request: Request) -> str:
@@ -77,6 +94,11 @@ def cookie_name(request: Request) -> str:
     """
     port = _PORT.search(request.headers.get("host", ""))
     return f"__Host-receiver-{port[1]}" if port else "__Host-receiver"
+
+
+def _digest(token: str) -> bytes:
+    """Return what an ended session is known by: nobody who reads the database can open one with it."""
+    return hashlib.sha256(b"session " + token.encode("utf-8", "replace")).digest()
 
 
 def _csrf(token: str) -> str:

@@ -18,6 +18,7 @@ from receiver.lifecycle.replay import replay_reports
 from receiver.lifecycle.submit import Asked, intend
 from receiver.web.audio import given
 from receiver.web.context import id_of
+from receiver.web.dashboard import reference
 from receiver.web.dashboard.errors import PageError
 from receiver.web.dashboard.pages import House, Visit, page
 from receiver.web.dashboard.score import LINES, score
@@ -70,6 +71,7 @@ async def show(visit: Visit) -> Response:
     events = await store.events(task.id, limit=_MOST_EVENTS)
     reports = await store.reports(task.id)
     pauses = await store.pauses()
+    link = _link(visit, task)
     return visit.render(
         "task.html",
         task=task,
@@ -77,10 +79,11 @@ async def show(visit: Visit) -> Response:
         waits=visit.context.present.waiting_for(task, pauses.get(task.provider)),
         score=score(task, events, now),
         lines=LINES,
-        timeline=timeline(task, events, reports),
+        timeline=timeline(task, events, reports, await store.insight.on_the_wire(task.id)),
         results=[_shown(visit, task, result) for result in sorted(task.results, key=lambda one: one.index)],
         asked=_asked(visit, task),
-        reference=_reference(visit, task),
+        reference=link,
+        original=await reference.shown(visit, task, link),
         reports=reports,
         tried_to_tell=any(event.type in _TOLD for event in events),
         done=_DONE.get(visit.request.query_params.get("done", "")),
@@ -120,15 +123,15 @@ async def ask_for_another(visit: Visit) -> Response:
 async def another(visit: Visit) -> Response:
     """Ask for the same again, as a new task. The same form twice is one task."""
     task = await _repeatable(visit)
-    reference = task.request.reference_audio
-    if isinstance(reference, InlineAudio):
+    audio = task.request.reference_audio
+    if isinstance(audio, InlineAudio):
         try:
-            reference = (await visit.ports.objects.read(reference.object_key)).decode("ascii")
+            audio = (await visit.ports.objects.read(audio.object_key)).decode("ascii")
         except NotFoundError:
             raise PageError(409, "Its reference audio is not kept any more", "Ask for it with the audio.") from None
     key_id = visit.visitor.key_id if visit.visitor else ""
     caller = Caller(key_id, f"again {task.id} {visit.form.get('once', '')[:64]}")
-    asked = Asked(replace(task.request, reference_audio=reference), dict(task.metadata), task.deadline_seconds)
+    asked = Asked(replace(task.request, reference_audio=audio), dict(task.metadata), task.deadline_seconds)
     try:
         made, _ = await intend(visit.ports, asked, caller)
     except InvalidRequestError as error:
@@ -187,9 +190,9 @@ def _shown(visit: Visit, task: Task, result: Result) -> Shown:
     return Shown(result, audio, _outward(visit, result.link))
 
 
-def _reference(visit: Visit, task: Task) -> str | None:
-    reference = task.request.reference_audio
-    return None if isinstance(reference, InlineAudio) else _outward(visit, reference)
+def _link(visit: Visit, task: Task) -> str | None:
+    asked = task.request.reference_audio
+    return None if isinstance(asked, InlineAudio) else _outward(visit, asked)
 
 
 def _outward(visit: Visit, link: str | None) -> str | None:

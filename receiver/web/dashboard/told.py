@@ -1,6 +1,6 @@
 """What happened to a task, in words: the one sentence on top, and a line for each event."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -15,7 +15,7 @@ from receiver.web.dashboard.words import amount, counted, span
 
 #: A report came of a look or a submit that was written down within this time of it.
 _TOGETHER = timedelta(seconds=2)
-_OUTCOMES = {
+OUTCOMES = {
     "accepted": "taken",
     "refused": "refused",
     "paused": "turned away for now",
@@ -59,10 +59,19 @@ class Line:
     why: str
     tone: str
     report_id: UUID | None = None
+    attempt: int | None = None
 
 
-def timeline(task: Task, events: Sequence[RecordedEvent], reports: Sequence[ReportSummary]) -> list[Line]:
-    """Return the lines of a timeline, each report beside the event it belongs to."""
+def timeline(
+    task: Task,
+    events: Sequence[RecordedEvent],
+    reports: Sequence[ReportSummary],
+    on_the_wire: Collection[int] = (),
+) -> list[Line]:
+    """Return the lines of a timeline, each report beside the event it belongs to.
+
+    ``on_the_wire`` are the attempts of which it is kept what went over the wire.
+    """
     known = {str(report.id): report.id for report in reports}
     beside = _answers(events, [report for report in reports if report.via is not Via.CALLBACK])
     lines: list[Line] = []
@@ -83,10 +92,16 @@ def timeline(task: Task, events: Sequence[RecordedEvent], reports: Sequence[Repo
                 why=why,
                 tone=tone,
                 report_id=known.get(str(event.data.get("report_id"))) or beside.get(event.seq),
+                attempt=_attempt_of(event, on_the_wire),
             )
         )
         before = event.at
     return lines
+
+
+def _attempt_of(event: RecordedEvent, on_the_wire: Collection[int]) -> int | None:
+    ordinal = event.data.get("attempt") if event.type == EventType.ATTEMPT_MADE else None
+    return ordinal if isinstance(ordinal, int) and ordinal in on_the_wire else None
 
 
 def _answers(events: Sequence[RecordedEvent], reports: Sequence[ReportSummary]) -> dict[int, UUID]:
@@ -146,7 +161,7 @@ def _created(task: Task, _: Mapping[str, object]) -> tuple[str, str]:
 
 
 def _attempt(task: Task, data: Mapping[str, object]) -> tuple[str, str]:
-    outcome = _OUTCOMES.get(str(data.get("outcome")), str(data.get("outcome")))
+    outcome = OUTCOMES.get(str(data.get("outcome")), str(data.get("outcome")))
     status = f"HTTP {data['http_status']}, " if data.get("http_status") is not None else ""
     seconds = data.get("seconds")
     took = span(seconds) if isinstance(seconds, int | float) else "?"

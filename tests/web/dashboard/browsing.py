@@ -133,7 +133,7 @@ def pages(app: Starlette, method: str) -> list[str]:
     """Return the paths of all pages that take a method, ids filled in."""
     anything = "5f0c3a6e-7c5d-4a44-9b6e-0d9d3f1f6a11"
     return [
-        route.path.replace("{id}", anything).replace("{result_id}", anything)
+        route.path.replace("{id}", anything).replace("{result_id}", anything).replace("{ordinal}", "1")
         for route in app.routes
         if isinstance(route, PageRoute) and method in (route.methods or ()) and "{name}" not in route.path
     ]

@@ -128,9 +128,13 @@ class Gone:
 
 
 async def test_a_database_that_is_away_is_told_in_words(world: World) -> None:
-    world.ports = replace(world.ports, store=cast("Store", Gone()))
     async with browsing(world) as browser:
         await browser.sign_in()
+        cookie = browser.cookie()
+    world.ports = replace(world.ports, store=cast("Store", Gone()))
+    async with browsing(world) as browser:
+        assert (await browser.sign_in()).status_code == 503
+        browser.http.headers["Cookie"] = f"__Host-receiver={cookie}"
         # A search for nothing asks nothing.
         asked = [
             path.replace("/find", "/find?q=x")

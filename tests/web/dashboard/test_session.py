@@ -85,6 +85,24 @@ async def test_signing_out_lets_the_browser_forget(browser: Browser) -> None:
     assert "You have signed out" in tree(await browser.get("/login?out=1")).text
 
 
+async def test_signing_out_ends_the_session_for_whoever_else_holds_its_cookie(world: World) -> None:
+    async with browsing(world) as browser, browsing(world) as other:
+        await browser.sign_in()
+        copied = {"Cookie": f"__Host-receiver={browser.cookie()}"}
+        world.system.passed += 5
+        await other.sign_in()
+        assert (await browser.get("/", **copied)).status_code == 200
+        token = await browser.csrf()
+        await browser.act("/logout")
+        browser.http.cookies.clear()
+        assert (await browser.get("/", **copied)).status_code == 303
+        assert (await browser.post("/tasks/refresh", {"csrf": token}, copied)).status_code == 403
+        # Nobody else's, and not for good: the same key opens a new one at once, another than the one that ended.
+        assert (await other.get("/")).status_code == 200
+        await browser.sign_in()
+        assert (await browser.get("/")).status_code == 200
+
+
 async def test_the_interface_takes_no_cookie_and_pages_take_no_key(browser: Browser) -> None:
     assert (await browser.get("/v1/tasks")).status_code == 401
     assert (await browser.get("/openapi.json")).status_code == 401

@@ -1,6 +1,5 @@
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -8,42 +7,11 @@ import pytest
 from receiver.domain.errors import ErrorCode, TaskError
 from receiver.domain.event import Event, EventType
 from receiver.domain.request import InlineAudio
-from receiver.domain.task import Status, Task, Work
+from receiver.domain.task import Status, Work
 from receiver.lifecycle.ports import TaskFilter
 from tests.web.dashboard.browsing import Browser, Element, browsing, tree
-from tests.web.dashboard.making import HOSTILE, a_result, called_back, hostile, made, request
+from tests.web.dashboard.making import HOSTILE, called_back, hostile, made, request, succeeded
 from tests.web.fakes import BEARER, KEY, World
-
-
-async def succeeded(world: World, **fields: Any) -> Task:  # noqa: ANN401 - fields of a Task
-    """A task that went the usual way: sent, called back, stored."""
-    start = world.system.now()
-    result = a_result(world, audio=b"ID3 not really music")
-
-    def at(seconds: float) -> Any:  # noqa: ANN401 - a moment
-        return start + timedelta(seconds=seconds)
-
-    events = (
-        Event(
-            EventType.ATTEMPT_MADE, at(0.5), {"attempt": 1, "outcome": "accepted", "http_status": 200, "seconds": 0.3}
-        ),
-        Event(EventType.TASK_SUBMITTED, at(0.5), {"provider_task_id": "theirs"}),
-        Event(EventType.POLL_ANSWERED, at(10), {"outputs": 0, "failures": 0, "pending": True}),
-        Event(EventType.RESULT_RECEIVED, at(30), {"result_id": str(result.id), "index": 0, "via": "callback"}),
-        Event(EventType.TASK_SETTLED, at(30), {"results": 1, "failed": 0}),
-        Event(EventType.RESULT_STORED, at(31), {"result_id": str(result.id), "bytes": 20, "duration_seconds": 12.3}),
-        Event(EventType.TASK_SUCCEEDED, at(31), {"stored": 1, "expected": 1}),
-    )
-    return await made(
-        world,
-        *events,
-        status=Status.SUCCEEDED,
-        submitted_at=at(0.5),
-        settled_at=at(30),
-        completed_at=at(31),
-        results=(result,),
-        **fields,
-    )
 
 
 def measures(page: Element) -> list[str]:

@@ -63,6 +63,10 @@
   const look = () => document.querySelectorAll(".player").forEach((player) => {
     if (Number(player.dataset.bytes) <= MOST_BYTES) { seen.observe(player); }
   });
+  // To compare is to hear one, then the other.
+  document.addEventListener("play", (event) => document.querySelectorAll("audio").forEach((one) => {
+    if (one !== event.target) { one.pause(); }
+  }), true);
   look();
   document.body.addEventListener("htmx:after:swap", look);
 })();
