@@ -7,10 +7,11 @@ import shutil
 import sqlite3
 import sys
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 from playwright.sync_api import Browser
@@ -35,12 +36,20 @@ PAGES = {
     "callbacks": "/reports",
     "callbacks-aside": "/reports?show=aside",
     "deliveries": "/deliveries",
+    "deliveries-dead": "/deliveries?show=dead",
+    "endpoint-add": "/deliveries/endpoints",
     "providers": "/providers",
+    "find": "/find?q=nothing-of-this-name",
     "missing": "/nowhere",
 }
-LINKED = {
+LINKED: Mapping[str, tuple[str, ...]] = {
     "task": ("/tasks?status=succeeded", 'main a[href*="/tasks/"]'),
     "task-failed": ("/tasks?status=failed", 'main a[href*="/tasks/"]'),
+    "task-under-way": ("/tasks?status=collecting", 'main a[href*="/tasks/"]'),
+    "task-unknown": ("/tasks?status=unknown", 'main a[href*="/tasks/"]'),
+    "attempt": ("/tasks?status=failed", 'main a[href*="/tasks/"]', 'main a[href*="/attempts/"]'),
+    "cancel": ("/tasks?status=submitted", 'main a[href*="/tasks/"]', 'main a[href$="/cancel"]'),
+    "again": ("/tasks?status=failed", 'main a[href*="/tasks/"]', 'main a[href$="/again"]'),
     "callback": ("/reports?show=aside", 'main a[href*="/reports/"]'),
 }
 #: What README shows: a page in the state with many tasks, as the window shows it.
@@ -128,16 +137,23 @@ def _draw(
             if name != "login" and (only is None or name in only):
                 visitor.go(path)
                 wrong += _shot(visitor, state, name, colours, size)
-        for name, (path, link) in LINKED.items():
+        for name, (path, *links) in LINKED.items():
             if only is not None and name not in only:
                 continue
-            visitor.go(path)
-            first = visitor.page.locator(link).first
-            if first.count():
-                first.click()
-                visitor.page.wait_for_load_state()
+            if _follow(visitor, path, links):
                 wrong += _shot(visitor, state, name, colours, size)
     return wrong
+
+
+def _follow(visitor: Visitor, path: str, links: Sequence[str]) -> bool:
+    """Go from a page to the first of each kind of link; False where there is none."""
+    visitor.go(path)
+    for link in links:
+        found = visitor.page.locator(link)
+        if not found.count():
+            return False
+        visitor.go(urlsplit(str(found.first.get_attribute("href"))).path)
+    return True
 
 
 def _shot(visitor: Visitor, state: str, name: str, colours: Colours, size: tuple[int, int]) -> list[str]:

@@ -2,7 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import httpx
@@ -16,6 +19,7 @@ SETTINGS = {
     "RECEIVER_AIMLAPI_LOOKUP_SECONDS": "900,3600",
     "RECEIVER_REFUSAL_SECONDS": "600",
     "RECEIVER_RUNWARE_FIRST_POLL_SECONDS": "2",
+    "RECEIVER_ALLOWED_PRIVATE_HOSTS": "127.0.0.1",
 }
 _SONGS = (
     "bossa nova, nylon guitar, brushed drums",
@@ -29,9 +33,47 @@ _SONGS = (
 @contextmanager
 def told(folder: Path) -> Iterator[Stack]:
     """Run the service until every story has been told, and leave it running for the length of the block."""
-    with running(folder, settings=SETTINGS) as stack:
+    with application() as url, running(folder, settings=SETTINGS) as stack:
+        for path in ("hears", "is-out-of-order", "wants-nothing-any-more"):
+            stack.post("/v1/endpoints", {"url": f"{url}/{path}?key=a-secret-of-theirs"})
         tell(stack)
+        wait_until(lambda: _all_told(stack), 60, "the application was told, or refused to be")
         yield stack
+
+
+class _Application(BaseHTTPRequestHandler):
+    """The user's application: each of its addresses has an answer of its own."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        path = self.path.partition("?")[0]
+        self.send_response({"/is-out-of-order": 500, "/wants-nothing-any-more": 410}.get(path, 204))
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's own name for it
+        """Say nothing."""
+
+
+@contextmanager
+def application() -> Iterator[str]:
+    """Run the user's application and yield where it is."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Application)
+    thread = Thread(target=partial(server.serve_forever, 0.02))
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def _all_told(stack: Stack) -> bool:
+    hears, fails, stopped = stack.get("/v1/endpoints").json()["data"]
+    return not hears["pending"] and bool(fails["failures"]) and bool(stopped["dead"])
 
 
 def tell(stack: Stack) -> dict[str, list[str]]:

@@ -150,10 +150,7 @@ PlanErasing = Callable[[Task], Erasing]
 
 @dataclass(frozen=True, slots=True)
 class RuledFilter:
-    """Which judged reports to list, oldest first: of one task, or of a provider, or since a moment.
-
-    ``after`` continues a listing behind that report.
-    """
+    """Judged reports to list, oldest first: of a task, of a provider, since a moment, or behind one (``after``)."""
 
     task_id: UUID | None = None
     provider: str | None = None

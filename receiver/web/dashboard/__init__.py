@@ -24,7 +24,19 @@ Nothing is read but through ``visit.ports``; nothing is changed but by a verb of
 from starlette.routing import Route
 
 from receiver.web.context import Context
-from receiver.web.dashboard import assets, deliveries, login, overview, providers, reference, said, task, tasks, wire
+from receiver.web.dashboard import (
+    assets,
+    deliveries,
+    endpoints,
+    login,
+    overview,
+    providers,
+    reference,
+    said,
+    task,
+    tasks,
+    wire,
+)
 from receiver.web.dashboard.pages import House
 from receiver.web.dashboard.session import Sessions
 
@@ -39,7 +51,7 @@ NAVIGATION = (
     ("Providers", "/providers"),
 )
 #: The rooms, each with its routes.
-ROOMS = (login, overview, tasks, task, reference, wire, said, deliveries, providers)
+ROOMS = (login, overview, tasks, task, reference, wire, said, endpoints, deliveries, providers)
 
 
 def opened(context: Context) -> House:

@@ -1,15 +1,17 @@
 """Deliveries: who is told, what has arrived, what has not and why, and having it sent again."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from uuid import UUID
 
+from starlette.datastructures import QueryParams
 from starlette.responses import Response
 from starlette.routing import Route
 
 from receiver.domain.delivery import DeliveryError, DeliveryStatus
-from receiver.domain.endpoint import BY_HAND, NOT_CONFIGURED, Endpoint
+from receiver.domain.endpoint import BY_HAND, NOT_CONFIGURED, Endpoint, EndpointStatus
 from receiver.domain.errors import NotFoundError
 from receiver.lifecycle import endpoints
 from receiver.lifecycle.endpoints import ConfiguredEndpointError
@@ -20,6 +22,12 @@ from receiver.web.dashboard.pages import House, Visit, page
 from receiver.web.present import masked
 
 _SHOWN = 50
+#: Endpoints that are shown each with all there is; more of them are rows of a list, so many on a page.
+_CARDS = 4
+_ROWS = 25
+_LONGEST_SEARCH = 200
+#: In a list those come first that need somebody.
+_TROUBLE = (EndpointStatus.STOPPED, EndpointStatus.PAUSED)
 #: How long a secret that was replaced here goes on signing beside the new one.
 OVERLAP = timedelta(days=1)
 #: The listings to choose from: the word in the address, the words on the page.
@@ -45,6 +53,7 @@ WORDS: Mapping[str, str] = {
 _DONE: Mapping[str, str] = {
     "paused": "Nothing is sent to it until somebody resumes it; what happens meanwhile waits.",
     "resumed": "It is sent to again, beginning with what waits for it.",
+    "removed": "It is told nothing any more, and what was on its way to it is not sent.",
     "none": "There was none to be sent again; those of a stopped endpoint stay as they are.",
 }
 
@@ -56,6 +65,19 @@ class Shown:
     endpoint: Endpoint
     backlog: Backlog
     url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """Which of all endpoints a page shows, as cards or as rows; ``fitting`` have the address that is looked for."""
+
+    known: int
+    on_page: Sequence[Endpoint]
+    are_cards: bool
+    fitting: int = 0
+    search: str = ""
+    page: int = 1
+    last: int = 1
 
 
 def routes(house: House) -> list[Route]:
@@ -76,10 +98,11 @@ async def listing(visit: Visit) -> Response:
     chosen = query.get("show", "all")
     if chosen not in _LISTINGS:
         raise NotFoundError
-    shown = await _endpoints(visit)
+    known = await visit.ports.store.outbox.endpoints()
     endpoint_id = _id(query.get("endpoint"))
-    if endpoint_id not in {each.endpoint.id for each in shown}:
+    if endpoint_id not in {each.id for each in known}:
         endpoint_id = None
+    directory = _directory(known, query, endpoint_id)
     wanted = DeliveryFilter(
         endpoint_id=endpoint_id,
         status=None if chosen == "all" else DeliveryStatus(chosen),
@@ -90,8 +113,10 @@ async def listing(visit: Visit) -> Response:
     sent = query.get("sent", "")
     return visit.render(
         "deliveries.html",
-        endpoints=shown,
-        addresses={each.endpoint.id: each.url for each in shown},
+        endpoints=await _with_backlogs(visit, directory.on_page),
+        directory=directory,
+        statuses=Counter(each.status.value for each in known),
+        addresses={each.id: masked(each.url) or "" for each in known},
         deliveries=found[:_SHOWN],
         following=found[_SHOWN - 1].id if len(found) > _SHOWN else None,
         before=wanted.before_id,
@@ -118,7 +143,7 @@ async def resume(visit: Visit) -> Response:
 
 async def test(visit: Visit) -> Response:
     """Try an endpoint, and show what came of it."""
-    shown = await _one(visit)
+    shown = await one(visit)
     with visit.context.trials.enter():
         told = await endpoints.test(visit.ports, shown.endpoint.id)
     return visit.render("endpoint_test.html", of=shown, told=told, words=WORDS)
@@ -126,12 +151,12 @@ async def test(visit: Visit) -> Response:
 
 async def ask_to_rotate(visit: Visit) -> Response:
     """Say what a new secret means before there is one."""
-    return visit.render("endpoint_rotate.html", of=await _one(visit), secret=None, overlap=OVERLAP)
+    return visit.render("endpoint_rotate.html", of=await one(visit), secret=None, overlap=OVERLAP)
 
 
 async def rotate(visit: Visit) -> Response:
     """Give an endpoint a new secret, and show it this once."""
-    shown = await _one(visit)
+    shown = await one(visit)
     try:
         _, secret = await endpoints.rotate(visit.ports, shown.endpoint.id, None, OVERLAP)
     except ConfiguredEndpointError:
@@ -152,9 +177,9 @@ async def ask_to_redrive(visit: Visit) -> Response:
 async def redrive(visit: Visit) -> Response:
     """Have one delivery sent again, or all that are dead."""
     wanted = DeliveryFilter(status=DeliveryStatus.DEAD)
-    one, of = _id(visit.form.get("id")), await _chosen(visit, visit.form.get("endpoint"))
-    if one is not None:
-        wanted = DeliveryFilter(delivery_id=one)
+    single, of = _id(visit.form.get("id")), await _chosen(visit, visit.form.get("endpoint"))
+    if single is not None:
+        wanted = DeliveryFilter(delivery_id=single)
     elif of is not None:
         wanted = replace(wanted, endpoint_id=of.endpoint.id)
     with visit.context.redrives.enter():
@@ -162,19 +187,40 @@ async def redrive(visit: Visit) -> Response:
     return visit.go("/deliveries", sent=str(count)) if count else visit.go("/deliveries", done="none")
 
 
+def _directory(known: Sequence[Endpoint], query: QueryParams, chosen: UUID | None) -> Directory:
+    """Choose which endpoints are shown: the one that was chosen, all where they are few, else a page of them."""
+    if chosen is not None:
+        return Directory(len(known), [each for each in known if each.id == chosen], are_cards=True)
+    search = query.get("url", "").strip()[:_LONGEST_SEARCH]
+    # By what is shown of it: a search is not to find out a secret letter by letter.
+    fitting = [each for each in known if search.lower() in (masked(each.url) or "").lower()]
+    if len(known) <= _CARDS:
+        return Directory(len(known), list(known), are_cards=True)
+    fitting.sort(key=lambda each: (each.status not in _TROUBLE, -each.failures, each.url))
+    page = query.get("page", "")
+    number = int(page) if page.isascii() and page.isdigit() and len(page) < 6 else 1  # noqa: PLR2004 - digits of a page
+    last = max(1, -(-len(fitting) // _ROWS))
+    number = min(max(number, 1), last)
+    rows = fitting[(number - 1) * _ROWS : number * _ROWS]
+    return Directory(len(known), rows, are_cards=False, fitting=len(fitting), search=search, page=number, last=last)
+
+
 async def _endpoints(visit: Visit) -> list[Shown]:
-    outbox = visit.ports.store.outbox
-    known = await outbox.endpoints()
-    backlogs = await outbox.backlogs([endpoint.id for endpoint in known])
-    return [Shown(endpoint, backlogs[endpoint.id], masked(endpoint.url) or "") for endpoint in known]
+    return await _with_backlogs(visit, await visit.ports.store.outbox.endpoints())
 
 
-async def _one(visit: Visit) -> Shown:
+async def _with_backlogs(visit: Visit, these: Sequence[Endpoint]) -> list[Shown]:
+    backlogs = await visit.ports.store.outbox.backlogs([endpoint.id for endpoint in these])
+    return [Shown(endpoint, backlogs[endpoint.id], masked(endpoint.url) or "") for endpoint in these]
+
+
+async def one(visit: Visit) -> Shown:
+    """Return the endpoint that a path names. Raises NotFoundError."""
     endpoint_id = id_of(visit.request, "id")
-    found = next((each for each in await _endpoints(visit) if each.endpoint.id == endpoint_id), None)
+    found = await visit.ports.store.outbox.endpoint(endpoint_id)
     if found is None:
         raise NotFoundError
-    return found
+    return (await _with_backlogs(visit, [found]))[0]
 
 
 async def _chosen(visit: Visit, text: str | None) -> Shown | None:

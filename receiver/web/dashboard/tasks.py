@@ -11,9 +11,10 @@ from starlette.routing import Route
 
 from receiver.domain.errors import AlreadyTerminalError, NotFoundError
 from receiver.domain.task import Status
-from receiver.lifecycle import operate
-from receiver.lifecycle.ports import TaskFilter
+from receiver.lifecycle import endpoints, operate
+from receiver.lifecycle.ports import DeliveryFilter, TaskFilter
 from receiver.web.dashboard.pages import House, Visit, page
+from receiver.web.dashboard.words import counted
 from receiver.web.problems import ProblemError
 from receiver.web.queries import cursor, cursor_for
 
@@ -22,6 +23,9 @@ SHOWN = 50
 _LONGEST_ID = 200
 #: What a form of the list does to every task that is marked, and what is said of it afterwards.
 _LOOKED = "looked"
+_NOTHING = "Nothing was marked, so nothing was done."
+#: No count of a page of tasks has as many digits.
+_MOST_DIGITS = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,7 @@ def routes(house: House) -> list[Route]:
     return [
         page(house, "/tasks", GET=listing),
         page(house, "/tasks/refresh", POST=refresh),
+        page(house, "/tasks/redeliver", POST=redeliver),
         page(house, "/find", GET=find),
     ]
 
@@ -65,14 +70,41 @@ async def listing(visit: Visit) -> Response:
 async def refresh(visit: Visit) -> Response:
     """Have every task that was marked looked at now."""
     looked = ended = 0
-    for text in dict.fromkeys(visit.form.getlist("id")):
+    for task_id in _marked(visit):
         try:
-            await operate.refresh(visit.ports, UUID(text))
+            await operate.refresh(visit.ports, task_id)
             looked += 1
-        except (AlreadyTerminalError, NotFoundError, ValueError):
+        except (AlreadyTerminalError, NotFoundError):
             ended += 1
+    return _back(visit, **{_LOOKED: str(looked), "ended": str(ended)})
+
+
+async def redeliver(visit: Visit) -> Response:
+    """Have what was to be told of every task that was marked told again, under the same ids."""
+    told = 0
+    marked = _marked(visit)
+    with visit.context.redrives.enter():
+        for task_id in marked:
+            count, _ = await endpoints.redrive(visit.ports, DeliveryFilter(task_id=task_id))
+            told += count
+    return _back(visit, told=str(told), of=str(len(marked)))
+
+
+def _marked(visit: Visit) -> list[UUID]:
+    """Return the tasks that were marked; a page has no more of them."""
+    found = []
+    for text in list(dict.fromkeys(visit.form.getlist("id")))[:SHOWN]:
+        try:
+            found.append(UUID(text))
+        except ValueError:
+            continue
+    return found
+
+
+def _back(visit: Visit, **said: str) -> Response:
+    """Return to the list as it was narrowed down, and say what was done."""
     back = narrow(QueryParams(visit.form.get("back", "")), list(visit.ports.providers))
-    return visit.go("/tasks", **{**back.asked, _LOOKED: str(looked), "ended": str(ended)})
+    return visit.go("/tasks", **{**back.asked, **said})
 
 
 async def find(visit: Visit) -> Response:
@@ -136,10 +168,23 @@ def _moment(text: str, problems: list[str]) -> datetime | None:
 
 def _done(query: QueryParams) -> str | None:
     """Return what is said of the form that led here; figures and words of our own alone."""
-    looked, ended = query.get(_LOOKED, ""), query.get("ended", "")
-    if not (looked.isdecimal() and ended.isdecimal() and len(looked + ended) < 8):  # noqa: PLR2004 - a page of tasks
+    counts = [query.get(name, "") for name in (_LOOKED, "ended", "told", "of")]
+    looked, ended, told, of = (
+        int(each) if each.isascii() and each.isdigit() and len(each) < _MOST_DIGITS else None for each in counts
+    )
+    if told is not None and of is not None:
+        return _told(told, of)
+    if looked is None or ended is None:
         return None
-    if not int(looked) and not int(ended):
-        return "Nothing was marked, so nothing was done."
-    left = f"; {int(ended)} had ended already" if int(ended) else ""
-    return f"{int(looked)} will be looked at now{left}."
+    if not looked and not ended:
+        return _NOTHING
+    left = f"; {ended} had ended already" if ended else ""
+    return f"{looked} will be looked at now{left}."
+
+
+def _told(told: int, of: int) -> str:
+    if not of:
+        return _NOTHING
+    if not told:
+        return "There was nothing to tell again: nobody is told of them, not yet, or by a stopped endpoint."
+    return f"{counted(told, 'delivery', 'deliveries')} of {counted(of, 'task')} on the way again, under the same ids."

@@ -211,3 +211,80 @@ async def test_where_none_is_dead_none_is_sent_again(world: World, browser: Brow
 @pytest.mark.parametrize("sent", ["x", "-1", "99999999", "\u0661"])
 async def test_what_is_no_count_in_an_address_is_not_shown(browser: Browser, sent: str) -> None:
     assert (await browser.page(f"/deliveries?sent={sent}")).find("p", class_="notice good") == []
+
+
+async def test_many_endpoints_are_a_list_of_small_pages_with_those_that_need_somebody_first(
+    world: World, browser: Browser
+) -> None:
+    now, outbox = world.system.now(), world.ports.store.outbox
+    for number in range(1000):
+        status = EndpointStatus.STOPPED if number == 777 else EndpointStatus.ACTIVE
+        url = f"https://app-{number:04}.example.org/hooks?key=s3cret"
+        await outbox.add_endpoint(Endpoint(uuid4(), url, now, status=status))
+    answer = await browser.get("/deliveries")
+    assert len(answer.content) < 100_000
+    page = tree(answer)
+    assert "1 000 endpoints" in page.text.replace("\u202f", " ")
+    rows = page.find("table", class_="cards endpoints")[0].find("tbody")[0].find("tr")
+    assert len(rows) == 25
+    assert "app-0777" in rows[0].text
+    second = await browser.page("/deliveries?page=2")
+    assert "app-0024" in second.text
+    assert "app-0777" not in second.text
+    # Not even a search finds out what an address hides.
+    assert "No address is like that" in (await browser.page("/deliveries?url=s3cret")).text
+    [row] = (await browser.page("/deliveries?url=APP-0555")).find("tbody")[0].find("tr")
+    [link] = row.find("a")
+    card = await browser.page(link.attributes["href"])
+    assert [each.attributes["aria-label"] for each in card.find("article")] == [
+        "https://app-0555.example.org/hooks?[redacted]"
+    ]
+    for odd in ("0", "99999", "-1", "x", "9" * 30):
+        assert (await browser.get(f"/deliveries?page={odd}")).status_code == 200
+
+
+async def test_an_endpoint_is_added_and_its_secret_is_shown_once(world: World, browser: Browser) -> None:
+    page = await browser.page("/deliveries/endpoints")
+    assert len([each for each in page.find("input", type="checkbox") if "checked" in each.attributes]) == 7
+    answer = await browser.act("/deliveries/endpoints", url=URL, type="task.failed")
+    secret = tree(answer).find("code", class_="command")[0].text
+    assert secret.startswith("whsec_")
+    assert "s3cret" not in answer.text
+    assert secret not in (await browser.get("/deliveries")).text
+    [added] = await world.ports.store.outbox.endpoints()
+    assert (added.url, added.types) == (URL, frozenset({EventType.TASK_FAILED}))
+    taken = await browser.act("/deliveries/endpoints", url=URL, type="task.failed")
+    assert (taken.status_code, "is told already" in taken.text) == (422, True)
+
+
+@pytest.mark.parametrize(
+    ("url", "kinds", "said"),
+    [
+        ("javascript:alert(1)", ["task.failed"], "must be an http(s) URL"),
+        ("<script>alert(1)</script>", ["task.failed"], "must be an http(s) URL"),
+        ("https://app.example.org/", [], "Choose at least one"),
+        ("https://app.example.org/", ["task.nothing"], "Choose at least one"),
+    ],
+)
+async def test_what_is_wrong_with_a_new_endpoint_is_said_beside_it(
+    world: World, browser: Browser, url: str, kinds: list[str], said: str
+) -> None:
+    body = {"csrf": await browser.csrf(), "url": url, "type": kinds}
+    answer = await browser.http.post(
+        "/deliveries/endpoints", data=body, headers={"Origin": str(browser.http.base_url)}
+    )
+    page = tree(answer)
+    assert answer.status_code == 422
+    assert said in page.find("p", role="alert")[0].text
+    assert page.find("input", name="url")[0].attributes["value"] == url
+    assert await world.ports.store.outbox.endpoints() == []
+
+
+async def test_an_endpoint_is_taken_away_after_a_question(world: World, browser: Browser, endpoint: Endpoint) -> None:
+    await happened(world)
+    path = f"/deliveries/endpoints/{endpoint.id}/remove"
+    assert "1 delivery is on the way to it and will not be sent" in (await browser.page(path)).text
+    assert (await browser.act(path)).headers["location"] == "/deliveries?done=removed"
+    assert await world.ports.store.outbox.endpoints() == []
+    await world.ports.store.outbox.configure("https://app.example.org/set", world.system.now())
+    assert (await browser.act(f"/deliveries/endpoints/{CONFIGURED_ID}/remove")).status_code == 409

@@ -120,6 +120,10 @@ class Gone:
     def outbox(self) -> "Gone":
         return self
 
+    @property
+    def sessions(self) -> "Gone":
+        return self
+
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - stands for every method
         async def fail(*_: object, **__: object) -> None:
             raise UnavailableError("receiver.db: disk I/O error")

@@ -27,7 +27,7 @@ async def test_a_reference_of_the_callers_own_is_played_beside_what_was_made_of_
 ) -> None:
     ours = Input(uuid4(), "ab" * 32, len(AUDIO), 12.3, "audio/mpeg", "mp3")
     inputs, now = world.ports.store.inputs, world.system.now()
-    await inputs.promise(ours.object_key, now)
+    await inputs.promise(ours.object_key, now + timedelta(days=1))
     await inputs.keep(ours, now=now, unused_until=now + timedelta(days=1))
     world.objects.kept[ours.object_key] = AUDIO
     task = await succeeded(world, request=request(reference_audio=f"input:{ours.id}"))

@@ -1,9 +1,15 @@
+from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from uuid import uuid4
 
 import pytest
 
-from receiver.domain.task import Status, Work
+from receiver.domain.delivery import Delivery, DeliveryStatus
+from receiver.domain.endpoint import Endpoint
+from receiver.domain.event import Event, EventType
+from receiver.domain.task import Change, Status, Task, Work
+from receiver.lifecycle.ports import Decision, DeliveryFilter, Room
 from receiver.web.dashboard.tasks import SHOWN
 from tests.web.dashboard.browsing import Browser, Element, browsing, tree
 from tests.web.dashboard.making import a_result, called_back, made, request
@@ -97,7 +103,7 @@ async def test_marked_tasks_are_looked_at_together(world: World, browser: Browse
     ids = [str(tasks[0].id), str(tasks[2].id), str(over.id), "nonsense", str(uuid4())]
     body = {"csrf": await browser.csrf(), "id": ids, "back": "status=submitted&provider="}
     answer = await browser.http.post("/tasks/refresh", data=body, headers={"Origin": str(browser.http.base_url)})
-    assert answer.headers["location"] == "/tasks?status=submitted&looked=2&ended=3"
+    assert answer.headers["location"] == "/tasks?status=submitted&looked=2&ended=2"
     found = [await world.ports.store.task(task.id) for task in tasks]
     now = world.system.now()
     assert [task is not None and task.due_at is not None and task.due_at <= now for task in found] == [
@@ -106,7 +112,7 @@ async def test_marked_tasks_are_looked_at_together(world: World, browser: Browse
         True,
     ]
     page = await browser.page(answer.headers["location"])
-    assert "2 will be looked at now; 3 had ended already." in page.text
+    assert "2 will be looked at now; 2 had ended already." in page.text
     assert "Nothing was marked" in (await browser.page("/tasks?looked=0&ended=0")).text
     assert "looked at now" not in (await browser.page("/tasks?looked=x&ended=99999999")).text
 
@@ -143,3 +149,31 @@ async def test_the_list_needs_a_session_and_comes_back_to_itself(world: World) -
     async with browsing(world) as browser:
         answer = await browser.get("/tasks?status=failed&provider=runware")
     assert answer.headers["location"] == "/login?next=/tasks%3Fstatus%3Dfailed%26provider%3Drunware"
+
+
+def _arrived(delivery: Delivery, task: Task) -> Change:
+    return Change(task, delivered=(delivery,))
+
+
+async def test_what_was_to_be_told_of_marked_tasks_is_told_again(world: World, browser: Browser) -> None:
+    now = world.system.now()
+    added = Endpoint(uuid4(), "https://app.example.org/hooks", now)
+    await world.ports.store.outbox.add_endpoint(added)
+    over = [await made(world) for _ in range(3)]
+    event = Event(EventType.TASK_FAILED, now)
+    await world.ports.store.apply([Decision(task.key, lambda task: Change(task, (event,))) for task in over])
+    outbox = world.ports.store.outbox
+    await outbox.due_endpoints(now)
+    leased = await outbox.lease_deliveries({added.id: Room(3, 0)}, now=now, lease=timedelta(seconds=9))
+    arrived = [replace(each.delivery, status=DeliveryStatus.SENT, due_at=None, ended_at=now) for each in leased]
+    await world.ports.store.apply([Decision(each.task_key, partial(_arrived, each)) for each in arrived])
+    ids = [str(over[0].id), str(over[2].id), "nonsense", str(uuid4())]
+    body = {"csrf": await browser.csrf(), "id": ids, "back": "provider=runware"}
+    answer = await browser.http.post("/tasks/redeliver", data=body, headers={"Origin": str(browser.http.base_url)})
+    assert answer.headers["location"] == "/tasks?provider=runware&told=2&of=3"
+    page = await browser.page(answer.headers["location"])
+    assert "2 deliveries of 3 tasks on the way again, under the same ids." in page.text
+    again = {each.task_id for each in await outbox.deliveries(DeliveryFilter(status=DeliveryStatus.PENDING))}
+    assert again == {over[0].id, over[2].id}
+    assert "Nothing was marked" in (await browser.page("/tasks?told=0&of=0")).text
+    assert "There was nothing to tell again" in (await browser.page("/tasks?told=0&of=2")).text

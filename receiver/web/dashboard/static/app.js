@@ -11,6 +11,18 @@
     if (note) { note.hidden = !text; }
   };
 
+  // Marks all tasks of a page at once; shown only where it works. The list is put in anew now and then.
+  const marker = () => {
+    const all = document.getElementById("mark-all");
+    if (all) { all.hidden = false; }
+  };
+  body.addEventListener("change", (event) => {
+    if (event.target.id !== "mark-all") { return; }
+    document.querySelectorAll(".tasks input[name=id]").forEach((one) => { one.checked = event.target.checked; });
+  });
+  marker();
+  body.addEventListener("htmx:after:swap", marker);
+
   // One rhythm for all live parts; none while nobody looks, or while something in them is being written or marked.
   const busy = () => {
     const at = document.activeElement;
