@@ -66,6 +66,7 @@ class Inbox:
         """Return claimed reports: those in hand, in turn with free lines of the table where there are some."""
         if self._settles:
             self._lease = lease
+        self._let_go_of_late(now)
         if not self._looks(now) and (in_hand := self._taken(now, limit)):
             return in_hand
         claimed = await self._claimed(now, limit, lease)
@@ -100,14 +101,27 @@ class Inbox:
         self._patient = True
         while self._in_hand and len(taken) < limit:
             until, report = self._in_hand.popleft()
-            # One whose claim has ended may be somebody's by now: it lies in the table.
             if until > now:
                 taken.append(report)
             else:
-                self._free_lines = True
+                self._let_go(report)
         if len(self._in_hand) < ENOUGH_IN_HAND:
             self._make_room()
         return taken
+
+    def _let_go_of_late(self, now: datetime) -> None:
+        while self._in_hand and self._in_hand[0][0] <= now:
+            self._let_go(self._in_hand.popleft()[1])
+
+    def _let_go(self, report: StoredReport) -> None:
+        """Give a report whose claim has ended back with the next claim, uncounted: nobody has begun to read it.
+
+        Were the attempt to count, a machine that stands still for long would have each of a thousand good reports
+        claimed alone, and set aside at the third time.
+        """
+        self._unread.add(report.id)
+        self._free_lines = True
+        self._looked_at = None
 
     def _appended(self, connection: Connection, asked: _Asked) -> Sequence[reports.Stored | Exception]:
         claim = None

@@ -152,10 +152,15 @@ async def test_nobody_waits_for_ever_for_one_who_settles_no_more(store: SqlStore
     assert len(await everything(store)) == ENOUGH_IN_HAND + 2
 
 
-async def test_a_claim_that_has_ended_while_it_was_in_hand_is_made_anew(store: SqlStore) -> None:
-    await store.append(report(new_key()), LIMITS)
-    [again] = await everything(store, later=2 * LEASE)
-    assert again.attempts == 2
+async def test_claims_that_have_ended_in_hand_are_made_anew_as_if_they_had_never_been(store: SqlStore) -> None:
+    for _ in range(3):
+        await store.append(report(new_key()), LIMITS)
+    await asyncio.sleep(0)
+    again = await leased(store, later=2 * LEASE)
+    assert [each.attempts for each in again] == [1, 1, 1], "together, for nobody has begun to read one"
+    assert await everything(store, later=2 * LEASE) == []
+    # Those were begun.
+    assert [each.attempts for each in await leased(store, later=4 * LEASE)] == [2]
 
 
 async def test_what_we_asked_for_has_its_turn_while_callbacks_keep_coming(store: SqlStore) -> None:
