@@ -119,7 +119,8 @@ def unblocking(is_one: ColumnElement[bool]) -> Update:
         update(deliveries)
         .where(
             pair.in_(select(_changed.columns.task_key, _changed.columns.endpoint_id).where(is_one)),
-            deliveries.columns.status == _PENDING,
+            # No plain column, or SQLite would find them by it and walk over all that is on its way.
+            literal_column("deliveries.status || ''") == _PENDING,
             deliveries.columns.due_at.is_(None),
             ~select(_earlier.columns.id)
             .where(

@@ -149,6 +149,13 @@ async def test_the_keys_of_a_list_alone_are_read_from_its_index(store: SqlStore)
 
 
 @ON_SQLITE
+async def test_what_falls_due_behind_others_is_looked_for_at_its_own_task_and_endpoint_alone(store: SqlStore) -> None:
+    asked = STATEMENTS["what falls due behind others"]
+    steps = await store._engine.read(lambda connection: plan(connection, asked))
+    assert steps[0] == "SEARCH deliveries USING INDEX deliveries_task (task_key=? AND endpoint_id=?)"
+
+
+@ON_SQLITE
 async def test_the_figures_of_the_latest_are_read_from_an_index_alone(store: SqlStore) -> None:
     steps = await store._engine.read(lambda connection: plan(connection, insight.LATELY))
     [step] = [step for step in steps if step.startswith("SEARCH")]
