@@ -119,8 +119,8 @@ def unblocking(is_one: ColumnElement[bool]) -> Update:
         update(deliveries)
         .where(
             pair.in_(select(_changed.columns.task_key, _changed.columns.endpoint_id).where(is_one)),
-            # No plain column, or SQLite would find them by it and walk over all that is on its way.
-            literal_column("deliveries.status || ''") == _PENDING,
+            # Pending, but not by that word: SQLite would find them by it and walk over all that is on its way.
+            deliveries.columns.ended_at.is_(None),
             deliveries.columns.due_at.is_(None),
             ~select(_earlier.columns.id)
             .where(
