@@ -56,6 +56,11 @@ _FILL = (
     INSERT INTO object_claims (object_key, holder, until)
     SELECT n::text, lpad(to_hex(n), 32, '0')::uuid, :now + interval '1 second' * n FROM generate_series(1, 2000) AS n
     """,
+    """
+    INSERT INTO attempts (task_key, ordinal, started_at, outcome)
+    SELECT key, 1, created_at, 'accepted' FROM tasks
+    """,
+    "INSERT INTO ended_sessions SELECT decode(md5(n::text), 'hex'), :now FROM generate_series(1, 5000) AS n",
     *OUTBOX_ROWS,
 )
 #: Asks about every task that has ended, and those are nearly all.
