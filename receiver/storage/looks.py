@@ -27,7 +27,15 @@ from receiver.domain.task import Change, Status, Task, Work
 from receiver.domain.values import replace
 from receiver.lifecycle.ports import Decision
 from receiver.storage.engine import Engine
-from receiver.storage.statements import Ready, _arrays, _compiled, _converted, _in_arrays, _writers, takes_arrays
+from receiver.storage.statements import (
+    Ready,
+    column_wise,
+    compiled_text,
+    converted_rows,
+    takes_arrays,
+    unnested,
+    writers_of,
+)
 from receiver.storage.tables import tasks
 from receiver.storage.types import Key, Moment
 
@@ -96,11 +104,11 @@ class Looks:
         return [[row[0] for row in of_caller if row[0] in written] for of_caller in asked]
 
     def _ready(self, dialect: Dialect, rows: Sequence[_Row]) -> Iterator[Ready]:
-        converters = _writers(_GIVEN, dialect)
+        converters = writers_of(_GIVEN, dialect)
         if takes_arrays(dialect):
-            yield from _in_arrays(rows, self._text(dialect, 0), converters)
+            yield from column_wise(rows, self._text(dialect, 0), converters)
             return
-        converted = _converted(rows, converters)
+        converted = converted_rows(rows, converters)
         start = 0
         for size in _SIZES:
             while len(rows) - start >= size:
@@ -117,7 +125,7 @@ class Looks:
 def _statement(dialect: Dialect, size: int) -> str:
     new: FromClause
     if takes_arrays(dialect):
-        new, names = _arrays(_GIVEN), [of.name for of in _GIVEN]
+        new, names = unnested(_GIVEN), [of.name for of in _GIVEN]
     else:
         rows = [tuple(bindparam(f"{of.name}_{row}", type_=of.type) for of in _GIVEN) for row in range(size)]
         new = values(*_GIVEN, name="new").data(rows).cte("new")
@@ -150,7 +158,7 @@ def _statement(dialect: Dialect, size: int) -> str:
         )
         .returning(tasks.columns.key)
     )
-    return _compiled(statement, dialect, names)
+    return compiled_text(statement, dialect, names)
 
 
 def _is_under_way(task: Task) -> bool:

@@ -141,11 +141,11 @@ class Insert:
     def ready(self, dialect: Dialect, rows: Sequence[Row]) -> Iterator[Ready]:
         """Yield what inserts ``rows``, each a value for each column."""
         if takes_arrays(dialect):
-            yield from _in_arrays(rows, *self._text(dialect, 0))
+            yield from column_wise(rows, *self._text(dialect, 0))
             return
         if not rows:
             return
-        rows = _converted(rows, self._text(dialect, 1)[1])
+        rows = converted_rows(rows, self._text(dialect, 1)[1])
         start = 0
         for size in _SIZES:
             while len(rows) - start >= size:
@@ -169,7 +169,7 @@ class Insert:
         names = [column.name for column in self._columns]
         statement: postgresql.Insert | sqlite.Insert
         if takes_arrays(dialect):
-            statement = postgresql.insert(self._table).from_select(names, select(_arrays(self._columns)))
+            statement = postgresql.insert(self._table).from_select(names, select(unnested(self._columns)))
         else:
             rows = [
                 {column.name: bindparam(f"{column.name}_{row}", type_=column.type) for column in self._columns}
@@ -182,7 +182,7 @@ class Insert:
                 index_elements=list(self._table.primary_key.columns),
                 set_=self._overwrite(statement.excluded),
             )
-        return _compiled(statement, dialect, names), _writers(self._columns, dialect)
+        return compiled_text(statement, dialect, names), writers_of(self._columns, dialect)
 
 
 class Update:
@@ -206,9 +206,9 @@ class Update:
                 alike.setdefault(changed, []).append((*key, *(is_now[place] for place in changed)))
         for changed, changes in alike.items():
             if takes_arrays(dialect):
-                yield from _in_arrays(changes, *self._text(dialect, changed, 0))
+                yield from column_wise(changes, *self._text(dialect, changed, 0))
                 continue
-            rows_alike = _converted(changes, self._text(dialect, changed, 1)[1])
+            rows_alike = converted_rows(changes, self._text(dialect, changed, 1)[1])
             start = 0
             for size in _UPDATE_SIZES:
                 while len(rows_alike) - start >= size:
@@ -233,7 +233,7 @@ class Update:
         columns = [*self._keys, *(self._columns[place] for place in changed)]
         new: FromClause
         if takes_arrays(dialect):
-            new, names = _arrays(columns), [column.name for column in columns]
+            new, names = unnested(columns), [column.name for column in columns]
         else:
             rows = [
                 tuple(bindparam(f"{column.name}_{row}", type_=column.type) for column in columns)
@@ -246,7 +246,7 @@ class Update:
             .where(*(key == new.columns[key.name] for key in self._keys))
             .values({self._columns[place].name: new.columns[self._columns[place].name] for place in changed})
         )
-        return _compiled(statement, dialect, names), _writers(columns, dialect)
+        return compiled_text(statement, dialect, names), writers_of(columns, dialect)
 
 
 class ForKeys:
@@ -276,7 +276,7 @@ class ForKeys:
                 found = driver(connection).execute(text, given).fetchall()
             else:
                 found = connection.exec_driver_sql(text, given).all()
-            yield from _converted(found, readers)
+            yield from converted_rows(found, readers)
 
     def _text(self, dialect: Dialect, size: int) -> tuple[str, Converters, Converters]:
         size = 1 if takes_arrays(dialect) else size
@@ -302,7 +302,7 @@ class ForKeys:
         statement = self._statement(is_one) if callable(self._statement) else self._statement.where(is_one)
         read = self._statement.selected_columns if isinstance(self._statement, Select) else ()
         readers = [_reader(column.type, dialect) for column in read]
-        return _compiled(statement, dialect, names), _writers([self._by], dialect), _placed(readers)
+        return compiled_text(statement, dialect, names), writers_of([self._by], dialect), _placed(readers)
 
 
 def takes_arrays(dialect: Dialect) -> bool:
@@ -310,14 +310,14 @@ def takes_arrays(dialect: Dialect) -> bool:
     return dialect.name == "postgresql"
 
 
-def _arrays(columns: Sequence[ColumnElement[Any]]) -> TableValuedAlias:
+def unnested(columns: Sequence[ColumnElement[Any]]) -> TableValuedAlias:
     """Return rows whose values are given by an array for each column."""
     given = [bindparam(of.key, type_=ARRAY(of.type)) for of in columns]
     rows = func.unnest(*given).table_valued(*(column(of.key or "", of.type) for of in columns))
     return rows.render_derived(name="new")
 
 
-def _in_arrays(rows: Sequence[Row], text: str, converters: Converters) -> Iterator[Ready]:
+def column_wise(rows: Sequence[Row], text: str, converters: Converters) -> Iterator[Ready]:
     for start in range(0, len(rows), _MOST):
         yield Ready(text, tuple([list(values) for values in _columns(rows[start : start + _MOST], converters)]))
 
@@ -354,12 +354,12 @@ def _columns(rows: Sequence[Row], converters: Converters) -> list[Sequence[Any]]
     return columns
 
 
-def _converted(rows: Sequence[Row], converters: Converters) -> Sequence[Sequence[Any]]:
+def converted_rows(rows: Sequence[Row], converters: Converters) -> Sequence[Sequence[Any]]:
     """Return the rows with their values converted."""
     return list(zip(*_columns(rows, converters), strict=True)) if converters and rows else rows
 
 
-def _writers(columns: Sequence[ColumnElement[Any]], dialect: Dialect) -> Converters:
+def writers_of(columns: Sequence[ColumnElement[Any]], dialect: Dialect) -> Converters:
     return _placed([column.type.dialect_impl(dialect).bind_processor(dialect) for column in columns])
 
 
@@ -390,7 +390,7 @@ def _repeated(few: Sequence[str], one: str, size: int) -> str | None:
     return before + ", ".join([one] * size) + after
 
 
-def _compiled(statement: ClauseElement, dialect: Dialect, names: Sequence[str]) -> str:
+def compiled_text(statement: ClauseElement, dialect: Dialect, names: Sequence[str]) -> str:
     """Return the text of a statement whose parameters are ``names``, in that order."""
     compiled = statement.compile(dialect=dialect)
     if list(getattr(compiled, "positiontup", None) or ()) != list(names):
