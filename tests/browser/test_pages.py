@@ -24,14 +24,19 @@ PAGES = {
     "callbacks": "/reports",
     "callbacks set aside": "/reports?show=aside",
     "deliveries": "/deliveries",
+    "deliveries again": "/deliveries/redrive",
+    "another endpoint": "/deliveries/endpoints",
     "providers": "/providers",
 }
-#: Where the first link of a kind leads.
+#: Where the first link of a kind leads, or the first of another kind on that page.
 LINKED = {
     "a task": ("/tasks?status=succeeded", 'main a[href*="/tasks/"]'),
     "a failed task": ("/tasks?status=failed", 'main a[href*="/tasks/"]'),
     "a new secret": ("/deliveries", 'main a[href*="/rotate"]'),
     "a callback": ("/reports?show=aside", 'main a[href*="/reports/"]'),
+    "what was sent": ("/tasks?status=failed", 'main a[href*="/tasks/"]', 'main a[href*="/attempts/"]'),
+    "an endpoint taken away": ("/deliveries", 'main a[href*="/remove"]'),
+    "a task again": ("/tasks?status=failed", 'main a[href*="/tasks/"]', 'main a[href$="/again"]'),
 }
 Kind = Literal["light", "dark", "narrow", "plain"]
 
@@ -96,12 +101,14 @@ def place(request: pytest.FixtureRequest, visitors: dict[Kind, Visitor]) -> str:
     """The path of each page, one after another."""
     if request.param in PAGES:
         return PAGES[request.param]
-    path, link = LINKED[request.param]
+    path, *kinds = LINKED[request.param]
     plain = visitors["plain"]
-    plain.go(path)
-    links = plain.page.locator(link)
-    assert links.count(), f"{path} leads nowhere"
-    return str(links.first.get_attribute("href"))
+    for kind in kinds:
+        plain.go(path)
+        links = plain.page.locator(kind)
+        assert links.count(), f"{path} leads nowhere"
+        path = str(links.first.get_attribute("href"))
+    return path
 
 
 def arrive(visitor: Visitor, place: str) -> None:
