@@ -19,8 +19,9 @@ from receiver.outbound.network import KEEP_ALIVE_SECONDS, CheckedBackend, Networ
 
 #: The extension under which a request brings what is called just before its first byte is handed to a connection.
 LEAVING = "leaving"
-#: A head longer than this is none; the same that httpcore takes.
-_MOST_HEAD_BYTES = 100 * 1024
+#: So much may come in a row that is no body: the head of an answer, or what stands between the pieces of its body and
+#: behind them. The same that httpcore takes of a head.
+_MOST_AROUND_BYTES = 100 * 1024
 _READ_BYTES = 64 * 1024
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _INFORMATIONAL = range(100, 200)
@@ -140,14 +141,16 @@ class _Answer:
         #: Whether nothing more is to be read, and whether another answer may follow on the same connection.
         self.is_whole = self.leaves_open = False
         self._most_bytes = most_bytes
-        self._pieces: list[bytes] = []
-        self._size = 0
-        self._head_bytes = 0
-        self._has_head = self._ends_with_connection = False
+        # Not in pieces: one of two bytes takes fifty.
+        self._body = bytearray()
+        self._around_bytes = 0
+        self._has_head = self._ends_with_connection = self._names_both = False
         self._parser = httptools.HttpResponseParser(self)
+        # A length beside chunks is no reason to lose an answer that may have been paid for: see ``_names_both``.
+        self._parser.set_dangerous_leniencies(lenient_chunked_length=True)
 
     def body(self) -> bytes:
-        return b"".join(self._pieces)
+        return bytes(self._body)
 
     def take(self, data: bytes) -> None:
         """Read on. Raises httpx.RemoteProtocolError for what is no HTTP or ends too early."""
@@ -156,15 +159,18 @@ class _Answer:
                 raise httpx.RemoteProtocolError("the connection was closed before the answer was whole")
             self.is_whole = True
             return
-        if not self._has_head:
-            self._head_bytes += len(data)
+        size = len(self._body)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            # What llhttp quotes of it may be anything.
-            raise httpx.RemoteProtocolError("the answer is not HTTP") from None
-        if not self._has_head and self._head_bytes > _MOST_HEAD_BYTES:
-            raise httpx.RemoteProtocolError("the head of the answer does not end")
+            if not self.is_whole:
+                # What llhttp quotes of it may be anything.
+                raise httpx.RemoteProtocolError("the answer is not HTTP") from None
+            # What was asked for is there, and may have been paid for; only nothing may follow what came behind it.
+            self.leaves_open = False
+        self._around_bytes = 0 if len(self._body) > size else self._around_bytes + len(data)
+        if not self.is_whole and self._around_bytes > _MOST_AROUND_BYTES:
+            raise httpx.RemoteProtocolError("a head or trailers that do not end")
 
     def on_message_begin(self) -> None:
         if self.is_whole:
@@ -172,7 +178,8 @@ class _Answer:
             self.leaves_open = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if not self.is_whole:
+        # Behind the head they are trailers, which nobody here asked for.
+        if not self._has_head:
             self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
@@ -184,26 +191,31 @@ class _Answer:
             return
         self._has_head = True
         given: dict[bytes, bytes] = {name.lower(): value for name, value in self.headers}
-        coding, length = given.get(b"transfer-encoding"), given.get(b"content-length", b"")
-        if coding is not None and coding.strip().lower() != b"chunked":
+        length = given.get(b"content-length", b"")
+        is_coded = b"transfer-encoding" in given
+        if is_coded and self._codings() != [b"chunked"]:
             raise httpx.RemoteProtocolError("a transfer coding that was not asked for")
-        self._ends_with_connection = coding is None and not length
-        too_long = coding is None and length.isdigit() and int(length[:20]) > self._most_bytes
+        self._ends_with_connection = not (is_coded or length)
+        # RFC 9112, 6.3: then the chunks count, and the connection is to be closed.
+        self._names_both = is_coded and bool(length)
+        too_long = not is_coded and length.isdigit() and int(length[:20]) > self._most_bytes
         if too_long or given.get(b"content-encoding", b"").strip().lower() not in {b"", b"identity"}:
             self.is_whole = True
 
     def on_body(self, body: bytes) -> None:
         if self.is_whole:
             return
-        self._pieces.append(body)
-        self._size += len(body)
-        if self._size > self._most_bytes:
+        self._body += body
+        if len(self._body) > self._most_bytes:
             self.is_whole = True
 
     def on_message_complete(self) -> None:
         if not self.is_whole and self.status not in _INFORMATIONAL:
             self.is_whole = True
-            self.leaves_open = self._parser.should_keep_alive()
+            self.leaves_open = self._parser.should_keep_alive() and not self._names_both
+
+    def _codings(self) -> list[bytes]:
+        return [value.strip().lower() for name, value in self.headers if name.lower() == b"transfer-encoding"]
 
 
 def _place(url: httpx.URL) -> tuple[str, int]:
