@@ -45,7 +45,6 @@ class DirectStream(asyncio.Protocol, httpcore.AsyncNetworkStream):
         self._came: list[bytes] = []
         self._waiting = 0
         self._more: asyncio.Future[None] | None = None
-        self._gone: asyncio.Future[None] | None = None
         self._ended = False
         self._fault: Exception | None = None
 
@@ -67,14 +66,6 @@ class DirectStream(asyncio.Protocol, httpcore.AsyncNetworkStream):
     def connection_lost(self, exc: Exception | None) -> None:
         self._ended, self._fault = True, exc
         _wake(self._more)
-        _wake(self._gone)
-
-    def pause_writing(self) -> None:
-        self._gone = asyncio.get_running_loop().create_future()
-
-    def resume_writing(self) -> None:
-        _wake(self._gone)
-        self._gone = None
 
     async def read(
         self,
@@ -102,17 +93,12 @@ class DirectStream(asyncio.Protocol, httpcore.AsyncNetworkStream):
     async def write(
         self,
         buffer: bytes,
-        timeout: float | None = None,  # noqa: ASYNC109 the signature is httpcore's
+        timeout: float | None = None,  # noqa: ARG002, ASYNC109 - nothing is waited for; the signature is httpcore's
     ) -> None:
-        """Hand bytes to the system; wait where it takes no more for now."""
+        """Hand over bytes, sent while their sender reads: a refusal may come before they have all been taken."""
         if self._transport is None or self._transport.is_closing():
             raise httpcore.WriteError("the connection is closed")
         self._transport.write(buffer)
-        if self._gone is not None:
-            try:
-                await _within(timeout, self._gone)
-            except TimeoutError as fault:
-                raise httpcore.WriteTimeout(str(fault)) from fault
 
     async def aclose(self) -> None:
         """Close at once: what was not read or written by now is of no interest."""
@@ -145,9 +131,13 @@ class DirectStream(asyncio.Protocol, httpcore.AsyncNetworkStream):
         return self
 
     def get_extra_info(self, info: str) -> object:
-        """Tell whether there is something to read, be it the end; and what the transport tells."""
+        """Tell whether there is something to read, be it the end; whether bytes wait to be sent; what the transport
+        tells.
+        """
         if info == "is_readable":
             return bool(self._came) or self._ended or self._has_more()
+        if info == "is_writing":
+            return self._transport is not None and self._transport.get_write_buffer_size() > 0
         return None if self._transport is None else self._transport.get_extra_info(info)
 
     def _has_more(self) -> bool:

@@ -66,7 +66,7 @@ class Exchanges(httpx.AsyncBaseTransport):
             except BaseException:
                 await connection.close()
                 raise
-            if answer.leaves_open:
+            if answer.leaves_open and not connection.is_writing():
                 kept = self._idle.setdefault(place, deque())
                 kept.append((connection, anyio.current_time() + KEEP_ALIVE_SECONDS))
             else:
@@ -118,6 +118,10 @@ class _Connection:
     def has_ended(self) -> bool:
         """Tell whether the other side closed it, or said something that nobody asked for."""
         return bool(self._stream.get_extra_info("is_readable"))
+
+    def is_writing(self) -> bool:
+        """Tell whether some of the request has not been taken yet, though it is answered."""
+        return bool(self._stream.get_extra_info("is_writing"))
 
     async def exchange(self, written: bytes, answer: "_Answer") -> None:
         try:

@@ -200,6 +200,26 @@ async def test_a_megabyte_is_sent_and_received_whole() -> None:
         assert (await outbound.send("acme", replace(post(served.url), body=body))).body == body
 
 
+async def test_a_refusal_that_comes_before_the_whole_request_was_taken_is_heard() -> None:
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Read no more than the head; the connection stays open."""
+        await reader.readuntil(b"\r\n\r\n")
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        writer.write(answer(413, b"too much"))
+        await over.wait()
+        writer.close()
+
+    over = asyncio.Event()
+    server = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server, caller(url) as outbound:
+        for _ in range(2):
+            # The second would wait behind what is left of the first, were it sent on the same connection.
+            got = await outbound.send("acme", replace(post(url, timeout_seconds=60.0), body=bytes(16 * 1024 * 1024)))
+            assert (got.status, got.body) == (413, b"too much")
+        over.set()
+
+
 async def test_many_requests_at_once_all_get_their_own_answer() -> None:
     async def echo(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(ok(served.requests[-1].rpartition(b"\r\n\r\n")[2]))
