@@ -10,9 +10,10 @@ from typing import Protocol, cast
 
 from starlette.types import Message, Scope
 from uvicorn._types import ASGI3Application
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from receiver.web.bodies import SMALL_BYTES
+from receiver.web.connection import MendedProtocol
 
 
 class Answer:
@@ -63,7 +64,7 @@ class Entrance(Protocol):
         """Return the answer, None to leave it to the long way. Raises nothing."""
 
 
-class EntranceProtocol(HttpToolsProtocol):
+class EntranceProtocol(MendedProtocol):
     """HTTP on one connection, with a short way in."""
 
     # Set on a subclass, for one server.
@@ -98,15 +99,25 @@ class EntranceProtocol(HttpToolsProtocol):
         if entrance is None or not is_whole or cycle.waiting_for_100_continue or self.transport.is_closing():
             super()._start_asgi_task(cycle, app)
             return
+        self._answered = cycle
         task = self.loop.create_task(self._enter(entrance, cycle, app))
         task.add_done_callback(self.tasks.discard)
         self.tasks.add(task)
 
     async def _enter(self, entrance: Entrance, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        answer = await entrance.enter(cast("Scope", cycle.scope), bytes(cycle.body))
+        # The connection may stay open for long; the body need not.
+        body, cycle.body = bytes(cycle.body), bytearray()
+        try:
+            answer = await entrance.enter(cast("Scope", cycle.scope), body)
+        except BaseException as fault:  # noqa: BLE001 - stopped in the midst of it, or against its word
+            await cycle.run_asgi(_failing(fault))
+            return
         if answer is None:
+            cycle.body += body
+            del body
             await cycle.run_asgi(app)
             return
+        del body
         if self.flow.write_paused and not cycle.disconnected:
             await self.flow.drain()
         if cycle.disconnected:
@@ -117,3 +128,12 @@ class EntranceProtocol(HttpToolsProtocol):
         if closes:
             self.transport.close()
         self.on_response_complete()
+
+
+def _failing(fault: BaseException) -> ASGI3Application:
+    """Return what fails by a fault where failing is told: who asked is not left to wait."""
+
+    async def fail(*_: object) -> None:
+        raise fault
+
+    return fail

@@ -25,6 +25,7 @@ class App:
         self.short: list[bytes] = []
         self.long: list[bytes] = []
         self.has_an_answer = True
+        self.breaks = False
         self.may_answer = asyncio.Event()
         self.may_answer.set()
 
@@ -35,6 +36,8 @@ class App:
     async def enter(self, scope: Scope, body: bytes) -> Answer | None:
         self.short.append(scope["raw_path"] + b" " + body)
         await self.may_answer.wait()
+        if self.breaks:
+            raise RuntimeError("broken")
         return SHORT if self.has_an_answer else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -148,6 +151,16 @@ async def test_a_request_that_ends_in_nonsense_is_taken_and_the_connection_close
     async with served(app) as server, server.connect() as wire:
         await wire.send(request("POST", "/short/1", body=b"{}") + b"\0\0\0 nonsense\r\n\r\n")
         assert await wire.is_closed()
+
+
+async def test_nobody_waits_for_an_entrance_that_broke() -> None:
+    app = App()
+    app.breaks = True
+    async with served(app) as server, server.connect() as wire:
+        await wire.send(request("POST", "/short/1", body=b"{}"))
+        assert (await wire.answer()).status == 500
+        assert await wire.is_closed()
+    assert app.long == []
 
 
 class Counted:
