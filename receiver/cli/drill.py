@@ -65,7 +65,7 @@ def drill(
         str | None,
         typer.Option(
             "--roles",
-            metavar="ROLE=N,…",
+            metavar="ROLE=N,ROLE=N",
             help="Processes by role in place of three that do everything, such as callbacks=2,worker=2,api=1.",
             show_default=False,
         ),
