@@ -238,7 +238,8 @@ def test_audio_that_cannot_be_kept(
                 assert stack.get(result["artifact"]["url"]).status_code == 503
         sky.pass_time(130)
         for task_id in ids:
-            assert stack.wait_for(task_id, seconds=30)["status"] == "succeeded"
+            # An attempt that was under way when the clock jumped keeps its claim for as long as claims last.
+            assert stack.wait_for(task_id, seconds=300)["status"] == "succeeded"
         balance(stack).assert_exact()
         assert scratch(store) == []
         sky.assert_calm_log()

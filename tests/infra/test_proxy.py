@@ -86,7 +86,8 @@ def test_the_door_tells_a_good_token_to_whoever_asks(site: Proxied) -> None:
 def test_the_private_side_is_not_there_on_the_public_name(site: Proxied, path: str) -> None:
     # As it is written here: a client would tidy the path.
     url = httpx.URL(site.outside.base_url).copy_with(raw_path=path.encode())
-    nothing = told(site.outside.post(NOBODYS, content=b"{}"))
+    # Without a body: the service closes before it has read one, and Caddy may lose the words of the answer with it.
+    nothing = told(site.outside.post(NOBODYS))
     assert told(site.outside.get(url, headers={"Authorization": f"Bearer {SECRET}"})) == nothing
     assert told(site.outside.get(url)) == nothing
 
@@ -108,7 +109,7 @@ def test_other_methods_are_not_there(site: Proxied) -> None:
 
 
 def test_a_name_that_is_not_ours_is_never_confirmed(site: Proxied) -> None:
-    answer = site.outside.post(NOBODYS, content=b"{}", headers={"Host": "hooks.example.org"})
+    answer = site.outside.post(NOBODYS, headers={"Host": "hooks.example.org"})
     assert answer.status_code == 404
 
 
