@@ -16,7 +16,7 @@ from receiver.sandbox.aimlapi_words import (
     read_client_request_id,
     refused,
 )
-from receiver.sandbox.engine import Engine
+from receiver.sandbox.engine import Engine, sign_anew
 from receiver.sandbox.generation import Generation, Provider
 from receiver.sandbox.refusals import Refusal, refuse_look, refuse_submit
 from receiver.sandbox.spoil import bad_gateway, lost_answer, spoiled
@@ -90,6 +90,7 @@ class Aimlapi:
         """Return a poll's answer, broken when that is drawn for this look."""
         faults = self._state.faults_for(Provider.AIMLAPI)
         generation.polls += 1
+        sign_anew(self._state, generation)
         body = encode_json(generation_words(generation, faults))
         if generation.chance.hits(faults.malformed, "malformed", generation.looks):
             body = spoiled(body, generation.chance, generation.looks)

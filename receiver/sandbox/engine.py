@@ -3,6 +3,7 @@
 import hashlib
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Protocol, TypeVarTuple
 
@@ -107,6 +108,18 @@ class Engine:
             expires_at = now + timedelta(seconds=_lifetime(order, self._state.faults_for(order.provider)))
             url = self._state.links.make(generation, result, expires_at)
         return Artifact(url, len(audio), hashlib.sha256(audio).hexdigest(), now, expires_at)
+
+
+def sign_anew(state: State, generation: Generation) -> None:
+    """Give finished results a fresh link before a look, where the switch `fresh_links` says so."""
+    faults = state.faults_for(generation.order.provider)
+    if not faults.fresh_links:
+        return
+    expires_at = datetime.now(UTC) + timedelta(seconds=_lifetime(generation.order, faults))
+    for result in generation.results:
+        if result.artifact is not None and result.artifact.url is not None:
+            url = state.links.make(generation, result, expires_at)
+            result.artifact = replace(result.artifact, url=url, url_expires_at=expires_at)
 
 
 async def _guarded(job: Callable[[*_Arguments], Awaitable[None]], *arguments: *_Arguments) -> None:

@@ -134,10 +134,14 @@ class Faults:
     logs_per_minute: Annotated[int, _count("requests a minute on /v2/logs before a 429")] = 200
 
     # Media.
-    media: Annotated[str, _choice("ok truncated html gzip endless gone", "what the link of a result serves")] = "ok"
+    media: Annotated[
+        str,
+        _choice("ok truncated html gzip endless gone understated overstated", "what the link of a result serves"),
+    ] = "ok"
     media_seconds: Annotated[float, _seconds("lifetime of a link without ttl; below a day it cuts ttl short too")] = (
         MEDIA_SECONDS
     )
+    fresh_links: Annotated[bool, _flag("each look at a finished result gets a link signed anew")] = False
 
 
 @dataclass(frozen=True, slots=True)

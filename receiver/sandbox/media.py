@@ -17,7 +17,7 @@ from starlette.responses import Response, StreamingResponse
 from receiver.sandbox.encode import MEDIA_TYPES
 from receiver.sandbox.links import Found, Verdict
 from receiver.sandbox.state import State
-from receiver.sandbox.wire import CutShort
+from receiver.sandbox.wire import CutShort, Misstated
 
 _REFUSALS = {
     Verdict.FORGED: (403, "SignatureDoesNotMatch", "The signature does not match this request."),
@@ -73,9 +73,13 @@ class Media:
 
 
 async def _audio(audio: bytes, media_type: str, found: Found, request: Request, switch: str) -> Response:
-    """Return the audio whole, cut short, or packed with a bomb behind it."""
+    """Return the audio whole, cut short, under a length that is not its own, or packed with a bomb behind it."""
     if switch == "truncated":
         return _truncated(audio, media_type, found)
+    if switch == "understated":
+        return Misstated(audio, length=_half(audio), media_type=media_type)
+    if switch == "overstated":
+        return Misstated(audio, length=2 * len(audio), media_type=media_type)
     if switch == "gzip":
         content = gzip.compress(audio, compresslevel=1) + await run_sync(_bomb)
         return Response(content, headers={"Content-Encoding": "gzip"}, media_type=media_type)
@@ -99,15 +103,20 @@ def _ranged(audio: bytes, media_type: str, request: Request) -> Response:
 
 
 def _truncated(audio: bytes, media_type: str, found: Found) -> Response:
-    """Return half of the audio: by turns complete to HTTP, and cut off before the promised length.
+    """Return half of the audio: by turns complete to HTTP, and cut off before the promised length."""
+    if not found.chance.ordinal % 2:
+        return CutShort(audio, media_type=media_type)
+    return Response(audio[: _half(audio)], media_type=media_type)
+
+
+def _half(audio: bytes) -> int:
+    """Return where half of the audio ends.
 
     Never between two frames of MP3: what is left would be a whole, shorter file, and nobody could tell.
     """
-    if not found.chance.ordinal % 2:
-        return CutShort(audio, media_type=media_type)
     half = len(audio) // 2
     begins_a_frame = audio[half] == _FRAME_SYNC[0] and audio[half + 1] & _FRAME_SYNC[1] == _FRAME_SYNC[1]
-    return Response(audio[: half - begins_a_frame], media_type=media_type)
+    return half - begins_a_frame
 
 
 @lru_cache(maxsize=1)

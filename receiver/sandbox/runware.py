@@ -13,7 +13,7 @@ import anyio
 from starlette.requests import Request
 from starlette.responses import Response
 
-from receiver.sandbox.engine import Engine
+from receiver.sandbox.engine import Engine, sign_anew
 from receiver.sandbox.generation import PRICE_USD, Generation, Provider
 from receiver.sandbox.reference import decoded, reference_of
 from receiver.sandbox.refusals import Refusal, refuse_look, refuse_submit
@@ -138,6 +138,7 @@ class Runware:
         if None not in {finished, faults.result_seconds} and _age(finished) > (faults.result_seconds or 0.0):
             answer.errors.append(refused_error("taskExpired", "This task is no longer available.", generation.id))
             return
+        sign_anew(self._state, generation)
         data, errors = await current_words(self._state, generation, polled=True)
         answer.data += data
         answer.errors += errors

@@ -14,7 +14,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from receiver.sandbox.app import app_of
 from receiver.sandbox.config import SandboxConfig
 from receiver.sandbox.state import State, new_state
-from receiver.sandbox.wire import CONNECTION
+from receiver.sandbox.wire import CONNECTION, WIRE
 
 _DRAIN_SECONDS = 0.4
 _GRACE_SECONDS = 2
@@ -22,12 +22,15 @@ _BACKLOG = 2048
 
 
 class _Protocol(HttpToolsProtocol):
-    """HTTP whose requests may break off their own connection: a lost answer, a cut download."""
+    """HTTP whose requests may break off their own connection, or write past what they promised."""
 
     def on_message_begin(self) -> None:
-        """Begin a request with the means to end its connection."""
+        """Begin a request with the means to end its connection, and to write to it as it likes."""
         super().on_message_begin()
-        self.scope["extensions"] = {CONNECTION: {"abort": self.transport.abort, "close": self.transport.close}}
+        self.scope["extensions"] = {
+            CONNECTION: {"abort": self.transport.abort, "close": self.transport.close},
+            WIRE: {"write": self.transport.write},
+        }
 
 
 class _Server(uvicorn.Server):

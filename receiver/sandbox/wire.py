@@ -12,6 +12,8 @@ from starlette.types import Receive, Scope, Send
 
 # Set into each request's scope by the server; without it (in-process tests) a lost answer is an exception.
 CONNECTION = "receiver.sandbox.connection"
+# Beside it: writes to the connection past all framing.
+WIRE = "receiver.sandbox.wire"
 
 
 class BodyProblem(Enum):
@@ -97,6 +99,25 @@ class LostAnswer(Response):
         """Abort the connection and wait until it is gone."""
         del send
         await _end(scope, receive, "abort")
+
+
+class Misstated(Response):
+    """Sends the whole content and closes the connection, under a length that is not the content's."""
+
+    def __init__(self, content: bytes, *, length: int, media_type: str) -> None:
+        """``length`` is what the answer says of itself, in bytes."""
+        super().__init__(content, headers={"Content-Length": str(length)}, media_type=media_type)
+        self._length = length
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send what was promised, then the rest past all framing, if there is one, and close."""
+        promised, rest = bytes(self.body[: self._length]), bytes(self.body[self._length :])
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": promised, "more_body": True})
+        wire: Mapping[str, Callable[[bytes], None]] = scope.get("extensions", {}).get(WIRE, {})
+        if rest and "write" in wire:
+            wire["write"](rest)
+        await _end(scope, receive, "close")
 
 
 class CutShort(Response):

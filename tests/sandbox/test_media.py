@@ -180,3 +180,42 @@ async def test_media_faults_may_hit_one_provider_alone(box: Box, aimlapi_link: s
     await box.faults(media="gone", only="runware")
     assert (await box.client.get(link)).status_code == 404
     assert (await box.client.get(aimlapi_link)).status_code == 200
+
+
+async def all_that_is_sent(link: str) -> bytes:
+    """Return every byte that comes on a connection until it is closed, whatever the framing says."""
+    url = httpx.URL(link)
+    async with await anyio.connect_tcp(url.host, url.port or 0) as stream:
+        await stream.send(b"GET " + url.raw_path + b" HTTP/1.1\r\nHost: " + url.host.encode() + b"\r\n\r\n")
+        return b"".join([piece async for piece in stream])
+
+
+async def test_a_length_may_be_too_low_with_the_rest_behind_it(server: Box) -> None:
+    link = await a_link(server)
+    (result,) = (await server.ledger())[0]["results"]
+    await server.faults(media="understated")
+    short = await server.client.get(link)
+    assert result["bytes"] // 2 - len(short.content) in {0, 1}
+    body = (await all_that_is_sent(link)).partition(b"\r\n\r\n")[2]
+    assert hashlib.sha256(body).hexdigest() == result["sha256"]
+
+
+async def test_a_length_may_be_too_high_for_what_comes(server: Box) -> None:
+    link = await a_link(server)
+    (result,) = (await server.ledger())[0]["results"]
+    await server.faults(media="overstated")
+    head, _, body = (await all_that_is_sent(link)).partition(b"\r\n\r\n")
+    assert f"content-length: {2 * result['bytes']}".encode() in head.lower()
+    assert hashlib.sha256(body).hexdigest() == result["sha256"]
+
+
+async def test_each_look_may_give_a_link_that_lives_anew(box: Box) -> None:
+    link = await a_link(box)
+    await box.faults(fresh_links=True, media_seconds=60)
+    entry = (await box.ledger())[0]
+    answer = await box.runware({"taskType": "getResponse", "taskUUID": entry["provider_task_id"]})
+    fresh = answer.json()["data"][0]["audioURL"]
+    assert fresh != link
+    assert fresh.partition("?")[0] == link.partition("?")[0]
+    assert (await box.ledger())[0]["results"][0]["url"] == fresh
+    assert (await box.client.get(fresh)).content == (await box.client.get(link)).content

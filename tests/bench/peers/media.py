@@ -23,7 +23,12 @@ def _answer(caller: socket.socket, folder: Path) -> None:
             pass
         if not asked:
             return
-        with (folder / Path(asked[1].decode()).name).open("rb") as file:
+        wanted = folder / Path(asked[1].decode()).name
+        if not wanted.is_file():
+            # Whoever started this asks for anything at all until it is answered.
+            caller.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            return
+        with wanted.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             head = (
                 f"HTTP/1.1 200 OK\r\nContent-Type: audio/wav\r\nContent-Length: {size}\r\nConnection: close\r\n\r\n"
