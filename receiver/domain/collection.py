@@ -64,8 +64,32 @@ def refused(
 ) -> Change | None:
     """Count a definite refusal, ask the provider for a fresh link, and give up after the fifth."""
     result = _pending(task, result_id)
+    return None if result is None else _asked_anew(task, result, reason, now, gap)
+
+
+def interrupted(
+    task: Task, result_id: UUID, reason: str, now: datetime, jitter: float, gap: timedelta = FIRST_REFUSAL_GAP
+) -> Change | None:
+    """Plan another try after a passing fault; once the link is dead it counts as a refusal.
+
+    Whether the provider signs a link anew is not documented by either (Runware docs, task polling page; AIMLAPI docs,
+    music-cover page), and asking costs one look. Where there is nobody to ask, a dead link is the end at once.
+    """
+    result = _pending(task, result_id)
     if result is None:
         return None
+    attempts = result.artifact.attempts + 1
+    if not _is_dead(result, now):
+        artifact = replace(result.artifact, attempts=attempts, error=reason)
+        artifact = replace(artifact, due_at=now + back_off(attempts, jitter, cap=120.0))
+        return Change(_with(task, replace(result, artifact=artifact)))
+    if look_now(task, now) is not task:
+        return _asked_anew(task, result, reason, now, gap)
+    artifact = replace(result.artifact, attempts=attempts)
+    return _gave_up(task, result, artifact, ArtifactStatus.EXPIRED, _last_words(result, reason), now)
+
+
+def _asked_anew(task: Task, result: Result, reason: str, now: datetime, gap: timedelta) -> Change:
     refusals = result.artifact.refusals + 1
     artifact = replace(
         result.artifact,
@@ -75,23 +99,21 @@ def refused(
         error=reason,
     )
     if refusals >= MOST_REFUSALS or result.inline:  # the bytes we hold will not get better
+        if _is_dead(result, now):
+            return _gave_up(task, result, artifact, ArtifactStatus.EXPIRED, _last_words(result, reason), now)
         return _gave_up(task, result, artifact, ArtifactStatus.FAILED, reason, now)
     artifact = replace(artifact, due_at=now + gap * 2.0 ** (refusals - 1))
     task = _with(task, replace(result, artifact=artifact))
     return Change(look_now(task, now))
 
 
-def interrupted(task: Task, result_id: UUID, reason: str, now: datetime, jitter: float) -> Change | None:
-    """Plan another try after a passing fault, until the link is dead."""
-    result = _pending(task, result_id)
-    if result is None:
-        return None
-    attempts = result.artifact.attempts + 1
-    artifact = replace(result.artifact, attempts=attempts, error=reason)
-    if now >= (result.link_expires_at or result.received_at + INTERRUPTED_FOR):
-        return _gave_up(task, result, artifact, ArtifactStatus.EXPIRED, f"the link has expired; last: {reason}", now)
-    artifact = replace(artifact, due_at=now + back_off(attempts, jitter, cap=120.0))
-    return Change(_with(task, replace(result, artifact=artifact)))
+def _is_dead(result: Result, now: datetime) -> bool:
+    return now >= (result.link_expires_at or result.received_at + INTERRUPTED_FOR)
+
+
+def _last_words(result: Result, reason: str) -> str:
+    ended = "given up after 24 hours" if result.link_expires_at is None else "the link has expired"
+    return f"{ended}; last: {reason}"
 
 
 def _gave_up(

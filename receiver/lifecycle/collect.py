@@ -113,7 +113,8 @@ async def _collect(
         # The file system's own error, where our steps touch a file between fetching and keeping, is a passing one.
         reason = f"our disk: {error.strerror}" if isinstance(error, OSError) else str(error)
         now = ports.system.now()
-        await _record(ports, task, claim, lambda current: interrupted(current, result.id, reason, now, jitter))
+        gap = ports.limits.refusal_gap
+        await _record(ports, task, claim, lambda current: interrupted(current, result.id, reason, now, jitter, gap))
         ports.metrics.count("media_interrupted", provider=task.provider)
     except Exception as error:  # noqa: BLE001 - a file that breaks our own checks must not be fetched for ever
         reason, now = f"an unexpected fault: {type(error).__name__}", ports.system.now()

@@ -191,16 +191,60 @@ def test_passing_faults_are_borne_until_the_link_dies() -> None:
     told = replace(output(), link_expires_at=at(500))
     task = by_callback(submitted(), says(told), at(10)).task
     task = falter(task, at(499)).task
+    assert (task.work, artifact(task).refusals) == (None, 0)
     change = falter(task, at(500))
+    assert (change.events, change.task.work, change.task.due_at) == ((), Work.POLL, at(500))
+    assert due(change.task) == at(500) + FIRST_REFUSAL_GAP
+
+
+def test_a_dead_link_ends_the_audio_once_the_provider_was_asked_for_another_and_had_none() -> None:
+    task = by_callback(submitted(), says(replace(output(), link_expires_at=at(500))), at(10)).task
+    now = at(500)
+    for _ in range(MOST_REFUSALS - 1):
+        task = falter(task, now).task
+        assert (task.status, task.work) == (Status.COLLECTING, Work.POLL)
+        task, now = by_poll(task, says(replace(output(), link_expires_at=at(500))), now), due(task)
+    change = falter(task, now)
     assert (change.task.status, artifact(change.task).status) == (Status.FAILED, ArtifactStatus.EXPIRED)
     assert types(change) == [EventType.RESULT_FAILED, EventType.TASK_FAILED]
-    assert [error.code for error in change.task.errors] == [ErrorCode.ARTIFACT_UNAVAILABLE]
+    [error] = change.task.errors
+    assert (error.code, error.message) == (ErrorCode.ARTIFACT_UNAVAILABLE, "the link has expired; last: reset")
+    assert flaws(change.task) == []
+
+
+def test_a_dead_link_that_the_provider_signs_anew_is_fetched_at_once() -> None:
+    task = by_callback(submitted(), says(replace(output(), link_expires_at=at(500))), at(10)).task
+    task = falter(task, at(500)).task
+    fresh = replace(output(), link=f"{output().link}?fresh", link_expires_at=at(900))
+    task = by_poll(task, says(fresh), at(501))
+    assert (due(task), task.work) == (at(501), None)
+    assert falter(task, at(502)).task.results[0].artifact.refusals == 1
+    assert store(task, at(503)).task.status is Status.SUCCEEDED
+
+
+def test_a_link_that_is_refused_after_its_end_has_expired() -> None:
+    task = by_callback(submitted(), says(replace(output(), link_expires_at=at(15))), at(10)).task
+    for _ in range(MOST_REFUSALS):
+        task = refuse(task, max(at(15), due(task))).task
+    assert artifact(task).status is ArtifactStatus.EXPIRED
+    assert task.errors[0].message == "the link has expired; last: HTTP 404"
+
+
+def test_where_there_is_nobody_to_ask_a_dead_link_is_the_end_at_once() -> None:
+    task = by_callback(submitted(2), says(replace(output(), link_expires_at=at(500))), at(10)).task
+    task = cancel(task, at(11)).task
+    change = falter(task, at(500))
+    assert (artifact(change.task).status, change.task.work) == (ArtifactStatus.EXPIRED, None)
+    assert types(change) == [EventType.RESULT_FAILED]
 
 
 def test_passing_faults_are_borne_for_a_day_where_the_end_of_the_link_is_unknown() -> None:
     task = falter(collecting(), at(10) + INTERRUPTED_FOR - timedelta(seconds=1)).task
-    assert task.status is Status.COLLECTING
-    assert falter(task, at(10) + INTERRUPTED_FOR).task.status is Status.FAILED
+    assert (task.status, artifact(task).refusals) == (Status.COLLECTING, 0)
+    for _ in range(MOST_REFUSALS):
+        task = falter(task, max(at(10) + INTERRUPTED_FOR, due(task))).task
+    assert task.status is Status.FAILED
+    assert task.errors[0].message == "given up after 24 hours; last: reset"
 
 
 def test_a_fresh_link_that_lives_longer_is_borne_longer() -> None:

@@ -33,6 +33,7 @@ LEFT_OUT = {
     "logs_per_minute": "rests the provider for up to 40 s: the same file",
     "no_file": "ends with the deadline: the same file",
     "result_seconds": "the same",
+    "fresh_links": "asks for a link that dies: tests/flows/test_dead_links.py",
     "mixed_status": "each submit of ours holds one task, so none is answered for some of its tasks alone",
 }
 
@@ -300,6 +301,7 @@ CASES = [
             ("html", "HTML"),
             ("gzip", "sent an encoding we did not ask for"),
             ("endless", "sent more than 500000 bytes"),
+            ("understated", "MP3"),
         )
     ),
     # By turns the answer is complete and half the file, which is refused, or breaks off, which is tried again.
@@ -314,7 +316,19 @@ CASES = [
         )
         for form, words in (("MP3", "MP3"), ("FLAC", "FLAC"), ("WAV", "WAV"))
     ),
-    Case("media_seconds", {"media_seconds": 0}, unobtainable("127.0.0.1: answered 403"), "failed"),
+    # What never comes whole is tried again until its link dies, and then the provider has no other.
+    Case(
+        "media overstated",
+        {"media": "overstated", "media_seconds": 3},
+        unobtainable("127.0.0.1: answered 403"),
+        "failed",
+    ),
+    Case(
+        "media_seconds",
+        {"media_seconds": 0},
+        unobtainable("127.0.0.1: answered 403"),
+        "failed",
+    ),
 ]
 
 
