@@ -2,11 +2,11 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
 
-from receiver.domain.durations import WINDOW, Observed, learn
+from receiver.domain.durations import WINDOW, Durations, Observed, learn
 from receiver.domain.schedule import PollPlan
 from receiver.domain.timetable import Cost, best_ages
 from receiver.domain.values import replace
@@ -58,13 +58,16 @@ class Learned:
     """When to look at the tasks of one model, from ``tasks`` of them.
 
     ``ages`` are for a task nobody calls back for, ``unheard_ages`` for one whose callbacks fail to come too often,
-    None where they do come; ``nearly_all`` is the age in seconds by which 99 % of tasks have ended.
+    None where they do come; ``nearly_all`` is the age in seconds by which 99 % of tasks have ended. ``durations`` are
+    what the rest follows from, for whoever draws them.
     """
 
     tasks: int
     ages: tuple[float, ...]
     nearly_all: float
     unheard_ages: tuple[float, ...] | None = None
+    # No part of what a plan is remembered by: it is long, and two lessons with the same ages are the same plan.
+    durations: Durations | None = field(default=None, repr=False, compare=False)
 
 
 def observations(known: Known, now: datetime, *, heard: bool) -> tuple[Observed, ...]:
@@ -118,6 +121,7 @@ def learned(observed: Sequence[Observed], look_seconds: float, unheard_share: fl
         ages=best_ages(durations, Cost(look_seconds)),
         nearly_all=durations.percentile(_NEARLY_ALL),
         unheard_ages=None if trusted else best_ages(durations, Cost(look_seconds, unheard_share)),
+        durations=durations,
     )
 
 

@@ -31,11 +31,29 @@ def plan_for(ports: Ports, provider: Provider, task: Task) -> PollPlan:
     return plan if known is None else planned(plan, known, pushed=task.pushed)
 
 
+class Lessons:
+    """What each model taught last; it is learned from again only once other tasks of it have ended."""
+
+    def __init__(self) -> None:
+        self._last: dict[tuple[str, str], tuple[tuple[tuple[Observed, ...], float], Learned | None]] = {}
+
+    def of(self, known: Known, now: datetime, *, look_seconds: float, unheard_share: float) -> Learned | None:
+        """Return what a model teaches, None while too few of its tasks have ended: some milliseconds of sums."""
+        name = (known.provider, known.model)
+        observed = observations(known, now, heard=unheard_share < TOO_MANY_UNHEARD)
+        # Those under way grow older all the time, which alone is no news.
+        basis = (tuple(one for one in observed if one.by < math.inf), unheard_share)
+        last = self._last.get(name)
+        if last is None or last[0] != basis:
+            last = self._last[name] = (basis, learned(observed, look_seconds, unheard_share))
+        return last[1]
+
+
 class Learning:
     """Learns anew from what the store tells; what has not changed is not learned again."""
 
     def __init__(self) -> None:
-        self._basis: dict[tuple[str, str], tuple[tuple[Observed, ...], float]] = {}
+        self._lessons = Lessons()
 
     async def learn(self, ports: Ports) -> Mapping[str, bool]:
         """Bring ``ports.schedules`` up to date; return whose looks begin to come sooner, True, or no longer do.
@@ -62,16 +80,11 @@ class Learning:
     def _learned(
         self, ports: Ports, found: list[Known], missing: Mapping[str, float], now: datetime
     ) -> dict[tuple[str, str], Learned]:
-        kept: dict[tuple[str, str], Learned] = {}
-        for each in found:
-            name, share = (each.provider, each.model), missing.get(each.provider, 0.0)
-            observed = observations(each, now, heard=share == 0)
-            # Those under way grow older all the time, which alone is no news.
-            basis = (tuple(one for one in observed if one.by < math.inf), share)
-            known = ports.schedules.learned.get(name)
-            if self._basis.get(name) != basis:
-                known = learned(observed, ports.limits.poll_cost_seconds, share)
-                self._basis[name] = basis
-            if known is not None:
-                kept[name] = known
-        return kept
+        look_seconds = ports.limits.poll_cost_seconds
+        taught = {
+            (each.provider, each.model): self._lessons.of(
+                each, now, look_seconds=look_seconds, unheard_share=missing.get(each.provider, 0.0)
+            )
+            for each in found
+        }
+        return {name: known for name, known in taught.items() if known is not None}

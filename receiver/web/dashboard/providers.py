@@ -2,24 +2,27 @@
 
 import asyncio
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from starlette.responses import Response
 from starlette.routing import Route
 
-from receiver.domain.durations import LEAST, learn
-from receiver.domain.learning import TOO_MANY_UNHEARD, Known, learned, observations, planned, unheard
+from receiver.domain.durations import LEAST
+from receiver.domain.learning import TOO_MANY_UNHEARD, Known, Learned, planned, unheard
 from receiver.domain.request import TaskRequest
 from receiver.domain.task import Status
+from receiver.lifecycle.planning import Lessons
 from receiver.lifecycle.ports import Lately, Pause, Ports, UnderWay
 from receiver.lifecycle.ports import Provider as Adapter
 from receiver.web.dashboard.durations import Drawing, draw
 from receiver.web.dashboard.pages import House, Visit, page
 
-#: One look serves all who ask within this time: what was learned changes as tasks end, and costs some milliseconds.
+#: One look serves all who ask within this time, and what was learned serves for longer: it changes little by little,
+#: and costs more than all else on the page.
 _FRESH_SECONDS = 5.0
+_LEARNED_SECONDS = 30.0
 _WITH_AUDIO = (Status.SUCCEEDED, Status.PARTIAL)
 _WITHOUT = (Status.FAILED, Status.LOST)
 
@@ -113,21 +116,57 @@ class Provider:
         return max((model.lately.since for model in self.models if model.lately.since is not None), default=None)
 
 
+@dataclass(frozen=True, slots=True)
+class _Taught:
+    """What the latest tasks taught: by provider, the share without a callback; by provider and model, the looks."""
+
+    unheard: Mapping[str, float]
+    models: Mapping[tuple[str, str], tuple[Drawing | None, float | None]]
+
+
 class _Lookout:
     """Looks at most once in some seconds, for however many people."""
 
     def __init__(self, ports: Ports) -> None:
         self._ports = ports
         self._turn = asyncio.Lock()
+        self._lessons = Lessons()
+        self._taught: tuple[float, _Taught] | None = None
         self._seen: tuple[float, Sequence[Provider]] | None = None
 
     async def look(self) -> Sequence[Provider]:
         """Return what there is to see. Raises UnavailableError."""
         async with self._turn:
             now = self._ports.system.monotonic()
+            if self._taught is None or now - self._taught[0] >= _LEARNED_SECONDS:
+                self._taught = (now, await self._learn())
             if self._seen is None or now - self._seen[0] >= _FRESH_SECONDS:
-                self._seen = (now, await look(self._ports))
+                self._seen = (now, await look(self._ports, self._taught[1]))
             return self._seen[1]
+
+    async def _learn(self) -> _Taught:
+        """Ask the store for the latest tasks and learn from them, beside the loop, which answers callers."""
+        names = list(self._ports.providers)
+        known, now = await self._ports.store.known(names), self._ports.system.now()
+        shares = {name: unheard((each for each in known if each.provider == name), now) for name in names}
+        return _Taught(shares, await asyncio.to_thread(self._models, known, shares, now))
+
+    def _models(
+        self, known: Iterable[Known], shares: Mapping[str, float], now: datetime
+    ) -> Mapping[tuple[str, str], tuple[Drawing | None, float | None]]:
+        ports, found = self._ports, {}
+        for each in known:
+            name, share = (each.provider, each.model), shares[each.provider]
+            trusted = share < TOO_MANY_UNHEARD
+            # Learned here where no worker of this process has: it may be another one's.
+            taught = ports.schedules.learned.get(name) or self._lessons.of(
+                each,
+                now,
+                look_seconds=ports.limits.poll_cost_seconds,
+                unheard_share=0.0 if trusted else share,
+            )
+            found[name] = _drawn(ports.providers[each.provider], each.model, taught, trusted=trusted)
+        return found
 
 
 def routes(house: House) -> list[Route]:
@@ -140,26 +179,21 @@ def routes(house: House) -> list[Route]:
     return [page(house, "/providers", GET=show)]
 
 
-async def look(ports: Ports) -> Sequence[Provider]:
-    """Ask the store for everything the page shows."""
+async def look(ports: Ports, taught: _Taught) -> Sequence[Provider]:
+    """Ask the store for everything else the page shows."""
     names = list(ports.providers)
-    under_way, pauses, lately, known = await asyncio.gather(
-        ports.store.under_way(),
-        ports.store.pauses(),
-        ports.store.insight.lately(names),
-        ports.store.known(names),
+    under_way, pauses, lately = await asyncio.gather(
+        ports.store.under_way(), ports.store.pauses(), ports.store.insight.lately(names)
     )
     now = ports.system.now()
-    # Learned here and not asked of the worker: it may be another process.
-    models = await asyncio.to_thread(_models, ports, lately, known, now)
     return [
         _provider(
             ports.providers[name],
             [part for part in under_way if part.provider == name],
-            models.get(name, ()),
+            [_model(figures, taught) for figures in lately if figures.provider == name],
             pause=_current(pauses.get(name), now),
             trouble=ports.outbound.trouble(name),
-            unheard_share=_unheard(known, name, now),
+            unheard_share=taught.unheard[name],
         )
         for name in names
     ]
@@ -195,34 +229,17 @@ def _current(pause: Pause | None, now: datetime) -> Pause | None:
     return pause if pause is not None and pause.until > now else None
 
 
-def _unheard(known: Sequence[Known], provider: str, now: datetime) -> float:
-    return unheard((each for each in known if each.provider == provider), now)
+def _model(figures: Lately, taught: _Taught) -> Model:
+    drawing, first = taught.models.get((figures.provider, figures.model), (None, None))
+    return Model(figures.model or None, figures, drawing, first)
 
 
-def _models(
-    ports: Ports, lately: Sequence[Lately], known: Sequence[Known], now: datetime
-) -> Mapping[str, Sequence[Model]]:
-    of_model = {(each.provider, each.model): each for each in known}
-    found: dict[str, list[Model]] = {}
-    for figures in lately:
-        adapter, of = ports.providers[figures.provider], of_model.get((figures.provider, figures.model))
-        share = _unheard(known, figures.provider, now)
-        drawing, first = (None, None) if of is None else _learned(ports, adapter, of, share, now)
-        found.setdefault(figures.provider, []).append(Model(figures.model or None, figures, drawing, first))
-    return found
-
-
-def _learned(
-    ports: Ports, adapter: Adapter, known: Known, unheard_share: float, now: datetime
+def _drawn(
+    adapter: Adapter, model: str, taught: Learned | None, *, trusted: bool
 ) -> tuple[Drawing | None, float | None]:
     """Return what was learned of a model as a drawing, and the age at which a task of it is first looked at."""
-    heard = unheard_share < TOO_MANY_UNHEARD
-    observed = observations(known, now, heard=heard)
-    durations = learn(observed)
-    plan = adapter.plan(TaskRequest(known.provider, "", "", model=known.model), pushed=adapter.pushes and heard)
-    if durations is None:
+    plan = adapter.plan(TaskRequest(adapter.name, "", "", model=model), pushed=adapter.pushes and trusted)
+    if taught is None or taught.durations is None:
         return None, plan.first
-    missing = 0.0 if heard else unheard_share
-    schedule = learned(observed, ports.limits.poll_cost_seconds, missing)
-    ages = () if schedule is None else planned(plan, schedule, pushed=adapter.pushes).ages
-    return draw(durations, [age for age in ages if age < math.inf]), ages[0] if ages else plan.first
+    ages = planned(plan, taught, pushed=adapter.pushes).ages
+    return draw(taught.durations, [age for age in ages if age < math.inf]), ages[0] if ages else plan.first

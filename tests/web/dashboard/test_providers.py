@@ -7,6 +7,7 @@ import pytest
 from receiver.domain.errors import ErrorCode, TaskError
 from receiver.domain.report import Via
 from receiver.domain.task import Change, Status
+from receiver.lifecycle.planning import Learning
 from receiver.lifecycle.ports import Pause, Provider
 from receiver.providers import PROVIDERS
 from tests.web.dashboard.browsing import Browser, Element, browsing
@@ -119,3 +120,28 @@ async def test_what_a_page_learned_serves_all_who_ask_for_some_seconds(world: Wo
     assert figure(of_runware(await browser.page("/providers")), "Ended") == "0"
     world.system.passed += 5
     assert figure(of_runware(await browser.page("/providers")), "Ended") == "1"
+
+
+async def test_what_was_learned_serves_for_half_a_minute_and_is_then_learned_anew(
+    world: World, browser: Browser
+) -> None:
+    await songs(world, 20)
+    [before] = (await browser.page("/providers")).find("svg", class_="plot")
+    await songs(world, 50, seconds=90.0)
+    world.system.passed += 20
+    [meanwhile] = (await browser.page("/providers")).find("svg", class_="plot")
+    assert meanwhile.attributes["aria-label"] == before.attributes["aria-label"]
+    world.system.passed += 10
+    [after] = (await browser.page("/providers")).find("svg", class_="plot")
+    assert after.attributes["aria-label"].startswith("Half of the tasks have ended after 1 min")
+
+
+async def test_the_looks_that_are_drawn_are_those_the_worker_of_this_process_goes_by(
+    world: World, browser: Browser
+) -> None:
+    await songs(world, 50)
+    await Learning().learn(world.ports)
+    [(name, learned)] = world.ports.schedules.learned.items()
+    world.ports.schedules.learned = {name: replace(learned, tasks=7, nearly_all=200.0)}
+    page = await browser.page("/providers")
+    assert "the first look comes after 3 min 30 s" in page.find("svg", class_="plot")[0].attributes["aria-label"]
