@@ -20,7 +20,7 @@ from receiver.storage.waits import models
 #: Reports that one call looks at: some 10 ms.
 SCANNED = 1000
 #: Tasks of each end that are counted: a millisecond or two of a walk over an index that holds all of it.
-COUNTED = 10_000
+COUNTED = 3_000
 
 _REPORTS = (
     reports.columns.id,

@@ -121,7 +121,8 @@ tasks = Table(
         "cost_micros",
         where="completed_at IS NOT NULL",
     ),
-    Index("tasks_status", "status", "key"),
+    # The provider last: a list by both reads nothing but this, in the order of a list by either.
+    Index("tasks_status", "status", "key", "provider"),
     Index("tasks_provider", "provider", "key"),
     Index("tasks_created", "created_at"),
     sqlite_with_rowid=False,

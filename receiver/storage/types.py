@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import BigInteger, ColumnElement, DateTime, Dialect, Integer, Interval, LargeBinary, Text, Uuid
@@ -89,26 +89,6 @@ class Document(TypeDecorator[object]):
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], object] | None:
         return super().result_processor(dialect, coltype) if _native(dialect) else _document
-
-
-class Outermost(FunctionElement[UUID]):
-    """The least or the greatest of some keys; PostgreSQL compares UUIDs, but has no ``min`` of them before 18."""
-
-    inherit_cache = True
-
-    def __init__(self, which: Literal["min", "max"], key: ColumnElement[UUID]) -> None:
-        self.name = which
-        self.type = Key()
-        super().__init__(key)
-
-
-@compiles(Outermost)
-def _outermost(element: Outermost, compiler: SQLCompiler, **named: Any) -> str:  # noqa: ANN401 - SQLAlchemy's own
-    of = compiler.process(element.clauses, **named)
-    # Their text sorts as they do.
-    return (
-        f"CAST({element.name}(CAST({of} AS TEXT)) AS UUID)" if _native(compiler.dialect) else f"{element.name}({of})"
-    )
 
 
 class Slot(FunctionElement[int]):

@@ -7,13 +7,16 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, Select, func, select
 
-from receiver.domain.task import Task
+from receiver.domain.task import Status, Task
 from receiver.lifecycle.ports import RecordedEvent, TaskFilter
 from receiver.storage.loading import load
 from receiver.storage.statements import ForKeys
 from receiver.storage.tables import events, report_counters, task_metadata, tasks
-from receiver.storage.types import Outermost
 
+#: Of tasks made at the same time by several processes, the keys may be in another order: no more than these.
+_NEAR = 1000
+#: So many tasks of one state are looked through in a few milliseconds.
+_FEW = 5000
 _EXTRA = ForKeys(
     select(report_counters.columns.task_key, report_counters.columns.extra_duplicates),
     report_counters.columns.task_key,
@@ -33,17 +36,21 @@ def listed(connection: Connection, wanted: TaskFilter) -> list[Task]:
     """Return tasks by key, newest first."""
     bounds = None
     if _created(wanted):
-        first, last = connection.execute(key_bounds(wanted)).one()
-        bounds = (first, last)
-    keys = [key for (key,) in connection.execute(listing(wanted, bounds))]
+        bounds = _key_bounds(connection, wanted)
+        if bounds is None:
+            return []
+    rare = bool(wanted.metadata) and wanted.status is not None and _is_rare(connection, wanted.status)
+    keys = [key for (key,) in connection.execute(listing(wanted, bounds, rare_status=rare))]
     held = load(connection, keys)
     return _with_all_callbacks(connection, [held[key].task for key in keys])
 
 
-def listing(wanted: TaskFilter, bounds: tuple[UUID, UUID] | None = None) -> Select[UUID]:
+def listing(
+    wanted: TaskFilter, bounds: tuple[UUID, UUID] | None = None, *, rare_status: bool = False
+) -> Select[UUID]:
     """Return the statement that finds the keys of a listing; ``bounds`` are those of the time asked for."""
     metadata = list(wanted.metadata.items())
-    if metadata:
+    if metadata and not rare_status:
         # Walks the index of one pair in the order of the list; the table of tasks would be walked whole.
         key = task_metadata.columns.task_key
         name, value = metadata.pop(0)
@@ -73,12 +80,36 @@ def listing(wanted: TaskFilter, bounds: tuple[UUID, UUID] | None = None) -> Sele
     return statement.order_by(key.desc()).limit(wanted.limit)
 
 
-def key_bounds(wanted: TaskFilter) -> Select[UUID, UUID]:
-    """Return the statement that finds the least and the greatest key of the time asked for, in the index of times.
+def near(wanted: TaskFilter, *, newest: bool) -> Select[UUID]:
+    """Return the statement that finds the keys next to one end of the time asked for, in the index of times."""
+    created_at = tasks.columns.created_at
+    return (
+        select(tasks.columns.key)
+        .where(*_created(wanted))
+        .order_by(created_at.desc() if newest else created_at)
+        .limit(_NEAR)
+    )
 
-    Keys follow creation closely, so little else lies between the two. Both are NULL when nothing does.
+
+def in_state(status: Status) -> Select[int]:
+    """Return the statement that counts tasks of a state as far as that is not many."""
+    few = select(tasks.columns.key).where(tasks.columns.status == status.value).limit(_FEW).subquery("few")
+    return select(func.count()).select_from(few)
+
+
+def _key_bounds(connection: Connection, wanted: TaskFilter) -> tuple[UUID, UUID] | None:
+    """Return the least and the greatest key of the time asked for, None where nothing lies in it.
+
+    Keys follow creation closely, so both lie next to its ends, and little else lies between the two.
     """
-    return select(Outermost("min", tasks.columns.key), Outermost("max", tasks.columns.key)).where(*_created(wanted))
+    first = connection.scalars(near(wanted, newest=False)).all()
+    last = connection.scalars(near(wanted, newest=True)).all()
+    return (min(first), max(last)) if first and last else None
+
+
+def _is_rare(connection: Connection, status: Status) -> bool:
+    """Tell whether so few tasks are in a state that to look at each of them is less than to look at all of a pair."""
+    return (connection.scalar(in_state(status)) or 0) < _FEW
 
 
 def _created(wanted: TaskFilter) -> list[ColumnElement[bool]]:

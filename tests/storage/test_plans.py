@@ -81,7 +81,12 @@ STATEMENTS: dict[str, ClauseElement] = {
     "next model": waits.NEXT_MODEL,
     "how long the latest were waited for": waits.LATEST_ENDED,
     "how long those under way are waited for": waits.UNDER_WAY,
-    "time of a list": views.key_bounds(TaskFilter(created_after=NOW)),
+    "begin of the time of a list": views.near(TaskFilter(created_after=NOW, created_before=NOW), newest=False),
+    "end of the time of a list": views.near(TaskFilter(created_after=NOW), newest=True),
+    "whether a state is rare": views.in_state(Status.FAILED),
+    "list by metadata and a rare state": views.listing(
+        TaskFilter(metadata={"a": "b"}, status=Status.UNKNOWN, provider="runware"), rare_status=True
+    ),
     **{
         f"list by {name}": views.listing(wanted, bounds)
         for name, wanted, bounds in (
@@ -90,6 +95,13 @@ STATEMENTS: dict[str, ClauseElement] = {
             ("status", TaskFilter(status=Status.FAILED), None),
             ("status and cursor", TaskFilter(status=Status.FAILED, before_key=ONE), None),
             ("provider", TaskFilter(provider="runware"), None),
+            ("status and provider", TaskFilter(status=Status.FAILED, provider="runware", before_key=ONE), None),
+            (
+                "status, provider and time",
+                TaskFilter(status=Status.LOST, provider="runware", created_after=NOW),
+                (ONE, ONE),
+            ),
+            ("metadata and status", TaskFilter(metadata={"a": "b"}, status=Status.FAILED, provider="runware"), None),
             ("time", TaskFilter(created_after=NOW), (ONE, ONE)),
             ("metadata", TaskFilter(metadata={"a": "b", "c": "d"}), None),
         )
@@ -102,6 +114,7 @@ WALKS = {
     "next report": "SCAN inbox",
     "list by nothing": "SCAN tasks",
     "figures of the latest": "SCAN latest",
+    "whether a state is rare": "SCAN few",
     "what was said": "SCAN reports USING INDEX sqlite_autoindex_reports_1",
     "what was set aside": "SCAN rulings USING INDEX rulings_set_aside",
     "figures of what ended": "SCAN tasks USING COVERING INDEX tasks_ended",
@@ -140,7 +153,9 @@ async def test_the_keys_of_a_list_alone_are_read_from_its_index(store: SqlStore)
         "list by status and cursor",
         "list by provider",
         "list by metadata",
-        "time of a list",
+        "list by status and provider",
+        "begin of the time of a list",
+        "end of the time of a list",
         "durations",
         "what ended over time",
     )
