@@ -28,7 +28,7 @@ from receiver.domain.learning import Known
 from receiver.domain.report import NewReport, StoredReport, Via
 from receiver.domain.request import Checked, TaskRequest
 from receiver.domain.result import Artifact, ArtifactStatus, Result
-from receiver.domain.task import Change, Task
+from receiver.domain.task import Change, Recovery, Task
 from receiver.domain.token import Purpose, SigningKey, TokenSigner
 from receiver.lifecycle.ports import (
     Appended,
@@ -417,6 +417,8 @@ class FakeProvider:
     name: str
     configured: bool = True
     requests_per_second: float | None = None
+    bills_failures: bool | None = None
+    recovery: Recovery = Recovery.RESEND
 
     @property
     def pushes(self) -> bool:

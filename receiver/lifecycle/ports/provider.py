@@ -127,6 +127,10 @@ class Provider(Protocol):
         """When to search its log after a submit whose answer was lost (``recovery`` LOOKUP), from the submit on."""
 
     @property
+    def bills_failures(self) -> bool | None:
+        """Whether it documents that a generation that failed is billed; None where it documents nothing of that."""
+
+    @property
     def configured(self) -> bool:
         """Whether a key is set."""
 

@@ -78,6 +78,11 @@ class Aimlapi:
         return self.lookup_times
 
     @property
+    def bills_failures(self) -> bool | None:
+        """``Failed requests are not billed`` (docs.aimlapi.com, "Errors")."""
+        return False
+
+    @property
     def configured(self) -> bool:
         """Whether a key is set."""
         return self.key is not None

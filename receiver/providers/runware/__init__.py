@@ -84,6 +84,11 @@ class Runware:
         return ()
 
     @property
+    def bills_failures(self) -> bool | None:
+        """Nothing is documented."""
+        return None
+
+    @property
     def configured(self) -> bool:
         """Whether a key is set."""
         return self.key is not None

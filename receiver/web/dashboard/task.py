@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 from starlette.responses import Response
 from starlette.routing import Route
 
+from receiver.domain.billing import Billing, billing
 from receiver.domain.errors import InvalidRequestError, NotFoundError, UnavailableError
 from receiver.domain.event import EventType
+from receiver.domain.hearing import hearing
 from receiver.domain.request import InlineAudio
 from receiver.domain.result import ArtifactStatus, Result
 from receiver.domain.task import Task
@@ -76,6 +78,8 @@ async def show(visit: Visit) -> Response:
         "task.html",
         task=task,
         story=story(task),
+        billing=_billing(visit, task),
+        hearing=_hearing(visit, task),
         waits=visit.context.present.waiting_for(task, pauses.get(task.provider)),
         score=score(task, events, now),
         lines=LINES,
@@ -162,6 +166,23 @@ async def replay(visit: Visit) -> Response:
     with visit.context.replays.enter():
         await replay_reports(visit.ports, RuledFilter(task_id=task.id, limit=_MOST_REPLAYED), apply=True)
     return visit.go(f"/tasks/{task.id}", done="replayed")
+
+
+def _billing(visit: Visit, task: Task) -> Billing:
+    adapter = visit.ports.providers.get(task.provider)
+    if adapter is None:
+        return billing(task, recovery=None, bills_failures=None)
+    return billing(task, recovery=adapter.recovery, bills_failures=adapter.bills_failures)
+
+
+def _hearing(visit: Visit, task: Task) -> str:
+    adapter = visit.ports.providers.get(task.provider)
+    return hearing(
+        task,
+        visit.ports.system.now(),
+        pushes=adapter is not None and adapter.pushes,
+        unheard=task.provider in visit.ports.schedules.unheard,
+    )
 
 
 async def _task(visit: Visit) -> Task:

@@ -85,8 +85,7 @@ _MISSED_GAP_SECONDS = 15.0
 # Standard Webhooks, "Webhook metadata" and "Signature scheme": the three headers, the version, the key's form and
 # size. The tolerance is that of its reference libraries.
 _ID, _TIMESTAMP, _SIGNATURE = "webhook-id", "webhook-timestamp", "webhook-signature"
-_VERSION = "v1"
-_PREFIX = "whsec_"
+_VERSION, _PREFIX = "v1", "whsec_"
 _SECRET_BYTES = range(24, 65)
 _TOLERANCE = timedelta(seconds=300)
 
@@ -104,6 +103,7 @@ class Lark:
     secret: bytes | None = field(repr=False)
     pace: float | None = None
     files: FileWay = FileWay.NONE  # songs are fetched by Lark, or not at all
+    bills_failures: bool | None = None  # Lark's page does not say
 
     @property
     def name(self) -> str:

@@ -19,6 +19,26 @@ def measures(page: Element) -> list[str]:
     return [each.text for each in shown.find("li")]
 
 
+async def test_whether_it_was_billed_and_how_it_is_heard_is_answered_on_the_page(
+    world: World, browser: Browser
+) -> None:
+    task = await made(world, status=Status.SUBMITTED, submitted_at=world.system.now(), pushed=True)
+    page = await browser.page(f"/tasks/{task.id}")
+    assert "runware has taken it and bills it once it is made" in page.find("dd", id="billing")[0].text
+    assert "Its callback is still awaited" in page.find("dd", id="hearing")[0].text
+    world.ports.schedules.unheard = {"runware": 0.9}
+    page = await browser.page(f"/tasks/{task.id}")
+    assert "Callbacks of runware fail to come lately" in page.find("dd", id="hearing")[0].text
+
+
+async def test_a_task_of_a_provider_that_is_gone_is_still_told_of(world: World, browser: Browser) -> None:
+    asked = request(provider="formerly")
+    task = await made(world, request=asked, status=Status.FAILED, submitted_at=world.system.now(), work=None)
+    page = await browser.page(f"/tasks/{task.id}")
+    assert "Not known: formerly told no cost of it" in page.find("dd", id="billing")[0].text
+    assert "formerly never calls back" in page.find("dd", id="hearing")[0].text
+
+
 async def test_the_page_tells_what_happened_in_one_sentence_and_step_by_step(world: World, browser: Browser) -> None:
     task = await succeeded(world)
     page = await browser.page(f"/tasks/{task.id}")
