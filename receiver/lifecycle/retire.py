@@ -34,6 +34,10 @@ async def retire(ports: Ports) -> int:
 
 async def _audio(ports: Ports, ended_before: datetime, now: datetime) -> int:
     keys: list[UUID] = await ports.store.with_audio(ended_before, BATCH)
+    if not keys:
+        return 0
+    # First, so that they are found by the audio that stays until they are gone.
+    await ports.store.retire_carriers(keys, ended_before)
     changes = await ports.store.apply(
         [Decision(key, lambda task: retire_audio(task, ended_before, now)) for key in keys]
     )

@@ -103,7 +103,10 @@ class Settings(BaseSettings):
         8.0, gt=0, description="first gap after a link was refused; it doubles, and the fifth refusal ends it"
     )
     keep_audio_days: int | None = Field(
-        None, ge=1, le=36500, description="days after its task's end for which audio is kept; default: for ever"
+        None,
+        ge=1,
+        le=36500,
+        description="days after its task's end for which audio is kept, in reports too; default: for ever",
     )
     keep_reports_days: int | None = Field(
         None, ge=1, le=36500, description="the same for what providers said, verbatim; without it nothing is replayed"

@@ -56,6 +56,9 @@ class Custodian:
     async def with_audio(self, ended_before: datetime, limit: int) -> list[UUID]:
         return await self._engine.read(lambda connection: retiring.with_audio(connection, ended_before, limit))
 
+    async def retire_carriers(self, task_keys: Collection[UUID], ended_before: datetime) -> None:
+        await self._engine.write(lambda connection: retiring.retire_carriers(connection, task_keys, ended_before))
+
     async def retire_reports(self, ended_before: datetime, limit: int) -> int:
         return await self._engine.write(lambda connection: retiring.retire_reports(connection, ended_before, limit))
 

@@ -1,5 +1,6 @@
 """What was kept for long enough: found by the age that lies in its key, deleted a few rows at a time."""
 
+from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID
 
@@ -23,7 +24,7 @@ from receiver.storage.loading import load
 from receiver.storage.outbox_tables import deliveries
 from receiver.storage.saving import Batch
 from receiver.storage.statements import run
-from receiver.storage.tables import artifacts, attempts, erasures, inbox, report_counters, reports, tasks
+from receiver.storage.tables import artifacts, attempts, erasures, inbox, report_counters, reports, results, tasks
 from receiver.storage.types import Key, Moment
 
 _BEFORE = bindparam("before", type_=Moment())
@@ -68,12 +69,13 @@ WITH_AUDIO = (
     .order_by(_kept.columns.task_key)
     .limit(_MOST)
 )
+_SETTLED = _no(select(inbox.columns.report_id).where(inbox.columns.report_id == reports.columns.id))
 OLD_REPORTS = (
     select(reports.columns.id)
     .where(
         reports.columns.id < _FLOOR,
         _over(reports.columns.task_key, unknown=True),
-        _no(select(inbox.columns.report_id).where(inbox.columns.report_id == reports.columns.id)),
+        _SETTLED,
     )
     .order_by(reports.columns.id)
     .limit(_MOST)
@@ -101,8 +103,31 @@ OLD_TASKS = (
 )
 
 
+#: What a provider says without audio is far shorter, in bytes. Audio may also lie in reports that did not settle.
+_LONG = 16 * 1024
+CARRIERS = select(reports.columns.id).where(
+    reports.columns.task_key.in_(bindparam("of_tasks", expanding=True, type_=Key())),
+    or_(
+        reports.columns.size >= _LONG,
+        select(results.columns.id)
+        .where(results.columns.task_key == reports.columns.task_key, results.columns.inline)
+        .exists(),
+    ),
+    _over(reports.columns.task_key, unknown=False),
+    _SETTLED,
+)
+
+
 def with_audio(connection: Connection, before: datetime, limit: int) -> list[UUID]:
     return _found(connection, WITH_AUDIO, before, limit)
+
+
+def retire_carriers(connection: Connection, task_keys: Collection[UUID], before: datetime) -> None:
+    """Delete what reports hold of the audio of tasks: with it goes the report, as what is left says nothing."""
+    given = {"of_tasks": list(task_keys), "before": before}
+    batch = Batch()
+    batch.drop(erasing.objects_of(connection, connection.scalars(CARRIERS, given).all()))
+    run(connection, batch.ready(connection.dialect))
 
 
 def retire_reports(connection: Connection, before: datetime, limit: int) -> int:

@@ -97,10 +97,12 @@ class World:
         providers: dict[str, Provider] = {"runware": runware(later=True)}
         return World(self.folder, replace(self.ports, providers=providers), self.source, self.system)
 
-    async def begun(self, count: int = 1) -> Task:
+    async def begun(self, count: int = 1, output_type: str | None = None) -> Task:
         """Create a task that Runware has and will call back for."""
         now, task_id = self.system.now(), self.system.new_id()
-        asked = TaskRequest("runware", "a prompt long enough", "https://files.example.org/a.mp3", count=count)
+        asked = TaskRequest(
+            "runware", "a prompt long enough", "https://files.example.org/a.mp3", count=count, output_type=output_type
+        )
         task = Task(
             key=self.system.new_key(),
             id=task_id,

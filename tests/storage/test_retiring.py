@@ -110,6 +110,32 @@ async def test_audio_goes_and_what_it_was_stays_told(store: SqlStore) -> None:
     assert await store.condemn(NOW, 9, lease=LEASE) == ["audio/ab/abc.mp3"]
 
 
+async def test_the_reports_that_hold_the_audio_itself_go_with_it_and_no_others(store: SqlStore) -> None:
+    carried = ended(NOW, replace(result(), artifact=STORED, inline=True, link=None))
+    linked = ended(NOW, replace(result(), artifact=replace(STORED, object_key="audio/cd/cde.mp3")))
+    young = ended(LATER, replace(result(), artifact=STORED, inline=True, link=None))
+    await given(store, carried, linked, young)
+    told = {
+        "inline": report(carried.key, b"base64"),
+        "spooled": replace(report(carried.key, b"more base64"), object_key="reports/x", body=b""),
+        # The callback of a result whose link came by a look.
+        "long": report(linked.key, b"base64" * 4000),
+        "link": report(linked.key, b"a link"),
+        "not yet over": report(young.key, b"base64 too"),
+    }
+    for each in told.values():
+        await store.append(each, LIMITS)
+    await store.lease_inbox(now=NOW, limit=9, lease=LEASE)
+    await store.apply([settling(each) for each in told.values()])
+    unread = report(carried.key, b"late base64")
+    await store.append(unread, LIMITS)
+    await store.retire_carriers([carried.key, linked.key, young.key], NOW + DAY)
+    left = {name for name, each in told.items() if await store.report(each.id) is not None}
+    assert left == {"link", "not yet over"}
+    assert await store.report(unread.id) is not None
+    assert await store.condemn(LATER, 9, lease=LEASE) == ["reports/x"]
+
+
 def test_audio_of_a_task_that_is_reopened_meanwhile_stays() -> None:
     one = ended(NOW, replace(result(), artifact=STORED))
     assert retire_audio(one, LATER, NOW) is not None

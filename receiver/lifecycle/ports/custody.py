@@ -42,6 +42,9 @@ class Custody(Protocol):
     async def with_audio(self, ended_before: datetime, limit: int) -> list[UUID]:
         """Return the eldest tasks with audio that ended before a moment and of which nothing is under way."""
 
+    async def retire_carriers(self, task_keys: Collection[UUID], ended_before: datetime) -> None:
+        """Delete the reports of those of such tasks that carry audio in their own bytes."""
+
     async def retire_reports(self, ended_before: datetime, limit: int) -> int:
         """Delete reports of such tasks, and those of tasks that are not known and as old; return how many."""
 
