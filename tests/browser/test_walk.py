@@ -168,6 +168,51 @@ def test_what_an_application_did_not_take_is_found_and_sent_again(
     stack.http.delete(f"{stack.service.url}/v1/endpoints/{made.json()['id']}", headers=stack.headers())
 
 
+def test_from_a_song_that_comes_to_one_that_does_not_and_to_an_application_that_is_told_after_all(
+    stack: Stack, visitor: Visitor, use: Use, listener: Listener
+) -> None:
+    """The whole way in one sitting: nothing but what stands on the pages leads from each step to the next."""
+    url = f"http://127.0.0.1:{listener.server_port}/all-the-way/{use.__name__}"
+    prompt, page = f"a song of the whole way, {use.__name__}", visitor.page
+    stack.faults(seconds=[1.0, 2.0])
+    use(page.get_by_role("link", name="Tasks", exact=True))
+    page.get_by_role("heading", name="Tasks").wait_for()
+    stack.submit("runware", prompt=prompt)
+    # It comes into the list by itself, and its page goes on by itself until there is something to hear.
+    use(page.get_by_role("link", name=prompt))
+    page.get_by_role("heading", name=prompt).wait_for()
+    state(page, "succeeded").wait_for()
+    page.locator("#billing", has_text="Billed $").wait_for()
+    use(page.locator("audio"))
+    wait_until(lambda: page.locator("audio").evaluate("player => player.currentTime") > 0.1, 60, "it is heard")
+    # The same again is made to fail, and whoever is to be told is out of order.
+    listener.answer, listener.heard = 410, []
+    made = stack.post("/v1/endpoints", {"url": url, "types": ["task.failed"]}).json()["id"]
+    stack.faults(fail=1.0, fail_code="contentPolicyViolation")
+    use(page.get_by_role("link", name="Ask again…"))
+    use(page.get_by_role("button", name="Ask again, and be billed"))
+    state(page, "failed").wait_for()
+    assert "moderation" in page.locator("main header .notice").first.inner_text()
+    use(page.locator("summary", has_text="What it said").first)
+    page.locator(".raw", has_text="contentPolicyViolation").first.wait_for()
+    wait_until(lambda: bool(dead(stack, made)), 60, "the delivery is dead")
+    # Who looks at the overview is led to it.
+    listener.answer = 204
+    use(page.get_by_role("link", name="Overview"))
+    use(page.get_by_role("link", name="See why, and send them again"))
+    card = page.get_by_role("article", name=url)
+    assert "410" in card.inner_text()
+    use(card.get_by_role("button", name="Resume"))
+    page.get_by_text("It is sent to again").wait_for()
+    use(page.get_by_role("article", name=url).get_by_role("link", name="Send the dead again…"))
+    use(page.get_by_role("button", name="Send them again"))
+    page.get_by_text("1 delivery on the way again").wait_for()
+    wait_until(lambda: len(listener.heard) == 2, 60, "it came again")
+    assert len(set(listener.heard)) == 1
+    stack.faults()
+    stack.http.delete(f"{stack.service.url}/v1/endpoints/{made}", headers=stack.headers())
+
+
 def dead(stack: Stack, endpoint_id: str) -> list[object]:
     found: list[object] = stack.get(f"/v1/deliveries?status=dead&endpoint_id={endpoint_id}").json()["data"]
     return found
