@@ -57,6 +57,7 @@ async def test_every_page_has_a_policy_and_keeps_to_it(browser: Browser) -> None
         policy = answer.headers["content-security-policy"]
         assert policy.startswith("default-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'")
         assert "unsafe" not in policy
+        assert answer.headers["x-content-type-options"] == "nosniff"
         assert "http" not in policy
         assert answer.headers["referrer-policy"] == "same-origin"
         assert answer.headers["cross-origin-opener-policy"] == "same-origin"
@@ -185,3 +186,23 @@ async def test_pages_are_only_where_the_interface_is(world: World) -> None:
 def test_what_a_page_is_made_with_is_small() -> None:
     asked_for = ("app.css", "app.js", "htmx-4.0.1.min.js", "icon.svg")
     assert sum(len(assets()[name].packed) for name in asked_for) < 40_000
+
+
+#: What people and attackers type behind a question mark, or in place of an id.
+_ODD = (
+    "%00", "%0d%0aX:1", "..%2f..%2fetc", "%ff%fe", "%E2%80%AE", "%20", "%25", "=", "x=", "=x", "-1", "0", "1e400",
+    "9" * 40, "A" * 3000, "null", "[]", "%27%22%3E%3Cscript%3E", "2026-W01-1", "0001-01-01T00:00:00-14:00",
+    "9999-12-31T23:59:59+14:00", "urn:uuid:00000000-0000-4000-8000-000000000000",
+)  # fmt: skip
+_NAMES = ("over", "status", "provider", "metadata", "after", "before", "cursor", "limit", "looked", "ended", "told",
+          "of", "q", "show", "endpoint", "done", "next", "sent")  # fmt: skip
+
+
+@pytest.mark.parametrize("odd", _ODD, ids=lambda odd: odd[:40])
+async def test_odd_words_in_an_address_are_answered_and_are_no_fault(browser: Browser, odd: str) -> None:
+    asked = "&".join(f"{name}={odd}" for name in _NAMES)
+    for path in pages(browser.app, "GET"):
+        for address in {f"{path}?{asked}", re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", odd, path)}:
+            answer = await browser.get(address)
+            assert answer.status_code in {200, 303, 404, 409, 422}, (address[:200], answer.status_code)
+            assert "<script>" not in answer.text

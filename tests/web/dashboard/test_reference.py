@@ -38,6 +38,8 @@ async def test_a_reference_of_the_callers_own_is_played_beside_what_was_made_of_
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.headers["content-type"] == "application/octet-stream"
     assert answer.headers["content-disposition"].startswith("attachment")
+    assert answer.headers["content-security-policy"] == "sandbox; default-src 'none'"
+    assert answer.headers["cross-origin-resource-policy"] == "same-origin"
     assert (await browser.get(address, If_None_Match=f'"{ours.sha256}"')).status_code == 304
     browser.http.cookies.clear()
     assert (await browser.get(address)).status_code == 303

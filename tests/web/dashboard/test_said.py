@@ -102,6 +102,9 @@ async def test_a_token_of_ours_in_a_body_is_neither_shown_nor_saved(world: World
     assert "[redacted]" in shown.text
     assert saved.headers["content-disposition"] == f'attachment; filename="report-{report.id}.bin"'
     assert saved.headers["content-security-policy"] == "sandbox; default-src 'none'"
+    assert saved.headers["content-type"] == "application/octet-stream"
+    assert saved.headers["x-content-type-options"] == "nosniff"
+    assert saved.headers["cross-origin-resource-policy"] == "same-origin"
 
 
 async def test_of_a_long_body_the_beginning_is_shown(world: World, browser: Browser) -> None:

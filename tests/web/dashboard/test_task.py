@@ -108,6 +108,8 @@ async def test_the_audio_is_played_and_saved_with_the_session_alone(world: World
     assert (answer.status_code, answer.content) == (206, b"ID3")
     assert answer.headers["content-security-policy"] == "sandbox; default-src 'none'"
     assert answer.headers["cache-control"] == "private, no-cache"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["cross-origin-resource-policy"] == "same-origin"
     browser.http.cookies.clear()
     assert (await browser.get(address)).status_code == 303
     # The interface for programs takes no session, and the page no key.
