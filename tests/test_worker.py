@@ -1,6 +1,7 @@
 """The loop around the steps: what it says of an outage, and that nothing of it is left when it has stopped."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,9 +19,11 @@ from receiver.domain.report import StoredReport
 from receiver.domain.request import TaskRequest
 from receiver.domain.task import Status
 from receiver.lifecycle import erase, settle, submit
+from receiver.lifecycle.collect import Hold
 from receiver.lifecycle.ports import Objects, Outbound, Pause, Store
 from receiver.system import RealSystem
 from receiver.worker import LEARN_EVERY, SETTLE_BATCH, SETTLE_GATHERS, Concurrency, Hints, Worker
+from receiver.worker.claims import Claims
 from receiver.worker.watching import Outage
 from tests.lifecycle.upkeep import World, world
 from tests.web.fakes import FakeSystem
@@ -137,6 +140,26 @@ class Counting:
         if self.times == 2:
             self.twice.set()
         return ours
+
+
+async def test_of_two_who_have_the_same_audio_each_keeps_its_own_claim(tmp_path: Path) -> None:
+    async with world(tmp_path) as around:
+        counting = Counting(around.ports.store)
+        limits = replace(around.ports.limits, lease=timedelta(seconds=0.03))
+        ports = replace(around.ports, store=cast("Store", counting), limits=limits, system=RealSystem())
+        over, result_id = asyncio.Event(), ports.system.new_id()
+        claims = Claims(ports, Outage(ports.system, "store"), over)
+        first, second = (Hold(result_id, 0.0) for _ in range(2))
+        with contextlib.ExitStack() as earlier:
+            earlier.enter_context(claims.of_audio(first))
+            with claims.of_audio(second):
+                earlier.close()
+                loop = asyncio.create_task(claims.prolong())
+                await counting.twice.wait()
+                over.set()
+                await loop
+        assert second.until > 0.0
+        assert first.until == 0.0, "nobody prolongs what has ended"
 
 
 async def test_a_download_that_takes_longer_than_a_claim_is_nobody_elses_meanwhile(tmp_path: Path) -> None:

@@ -169,7 +169,7 @@ async def _take_in(
     probed = await to_thread.run_sync(ports.probe, fetched.path, _wanted(task))
     # Two results with the same bytes share an object.
     object_key = f"audio/{fetched.sha256[:2]}/{fetched.sha256}.{probed.extension}"
-    left = _left(ports, claim)
+    left = await _left(ports, claim)
     # Written down before it is made: whatever happens to us then, somebody knows of it.
     if not await ports.store.claim_object(object_key, result.id, now=ports.system.now(), lease=left):
         raise MediaInterruptedError("the same audio is being removed just now")
@@ -211,11 +211,17 @@ async def _record(
     ports: Ports, task: Task, claim: Hold, decide: Decide, *objects: str, of: UUID | None = None
 ) -> None:
     # Within the claim: later, somebody else may be replacing the file that this would speak of.
-    await record(ports, [Decision(task.key, decide, objects=objects, holder=of)], within=_left(ports, claim))
+    await record(ports, [Decision(task.key, decide, objects=objects, holder=of)], within=await _left(ports, claim))
 
 
-def _left(ports: Ports, claim: Hold) -> timedelta:
-    """Return how long a claim lasts; raise _ClaimOverError when it does no more."""
+async def _left(ports: Ports, claim: Hold) -> timedelta:
+    """Return how long a claim lasts; raise _ClaimOverError when it does no more.
+
+    After a machine has slept every claim seems over. The store knows better: what nobody has taken up is still ours,
+    and to let go of it would leave it lying there, prolonged for nobody.
+    """
+    if claim.until <= ports.system.monotonic():
+        await prolong(ports, [claim])
     left = claim.until - ports.system.monotonic()
     if left <= 0:
         raise _ClaimOverError

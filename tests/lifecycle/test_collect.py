@@ -224,6 +224,19 @@ async def test_whose_claim_is_over_keeps_and_records_nothing(tmp_path: Path) -> 
         assert (await collected(ports, task)).status is ArtifactStatus.STORED
 
 
+async def test_audio_that_was_under_way_while_the_machine_slept_is_kept_where_nobody_else_took_it(
+    tmp_path: Path,
+) -> None:
+    async with world(tmp_path, Source(song())) as (ports, task):
+        [work] = await collect.lease(ports, 5)
+        claim = collect.hold(ports, work)
+        claim.until = ports.system.monotonic() - 3600
+        await collect.collect(ports, work, claim)
+        found = await ports.store.task(task.id)
+        assert found is not None
+        assert found.results[0].artifact.status is ArtifactStatus.STORED
+
+
 async def test_a_claim_ends_with_what_came_of_it(tmp_path: Path) -> None:
     async with world(tmp_path, Source(MediaInterruptedError("connection reset"))) as (ports, task):
         artifact = await collected(ports, task)
