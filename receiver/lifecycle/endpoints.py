@@ -1,8 +1,8 @@
 """Endpoints: what a user does about where the application is told: add, try, pause, renew the secret, remove."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, timedelta
 from uuid import UUID
 
 from receiver.domain.delivery import TOLD_OF, DeliveryError, Told, read_secret, spell_secret
@@ -94,8 +94,12 @@ async def rotate(ports: Ports, endpoint_id: UUID, secret: str | None, overlap: t
             for known in unseal(ports, current)
             if known.key != key and (known.until is None or known.until > now)
         ]
-        kept = (Secret(key), *(known for known in former if overlap))[:MOST_SECRETS]
-        return replace(current, sealed=seal(ports, endpoint_id, kept))
+        if not overlap:
+            former = []
+        elif len(former) >= MOST_SECRETS:
+            # To drop the oldest would end it before the time that was promised for it.
+            raise InvalidRequestError((FieldProblem("overlap_seconds", _too_many(former)),))
+        return replace(current, sealed=seal(ports, endpoint_id, (Secret(key), *former)))
 
     return await _changed(ports, endpoint_id, renewed), spell_secret(key)
 
@@ -129,6 +133,14 @@ async def redrive(ports: Ports, wanted: DeliveryFilter) -> tuple[int, bool]:
     if count:
         ports.wake(Queue.NOTIFY)
     return count, count >= MOST_REDRIVEN
+
+
+def _too_many(former: Sequence[Secret]) -> str:
+    first = min(known.until for known in former if known.until is not None)
+    return (
+        f"{len(former)} secrets of this endpoint sign already, as many as may at once; "
+        f"the first of them to end does so at {first.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}; 0 ends all of them now"
+    )
 
 
 async def _url_problem(ports: Ports, url: str) -> str | None:

@@ -129,6 +129,18 @@ async def test_after_a_rotation_both_secrets_sign_until_the_overlap_ends(
     # What was to end earlier still does.
     world.system.passed += 61
     assert await keys() == (read_secret(again["secret"]), read_secret(renewed["secret"]))
+    for _ in range(2):
+        assert (await http.post(f"{path}/rotate", json={"overlap_seconds": 600})).status_code == 200
+    kept = await keys()
+    assert len(kept) == 4
+    # None ends before its time because there are many.
+    refused = await http.post(f"{path}/rotate", json={"overlap_seconds": 600})
+    assert (refused.status_code, [problem["field"] for problem in refused.json()["errors"]]) == (
+        422,
+        ["overlap_seconds"],
+    )
+    assert "4 secrets of this endpoint sign already" in refused.json()["errors"][0]["message"]
+    assert await keys() == kept
     last = (await http.post(f"{path}/rotate", json={"overlap_seconds": 0})).json()
     assert await keys() == (read_secret(last["secret"]),)
     assert (await http.post(f"{path}/rotate", json={"overlap_seconds": 1e9})).status_code == 422

@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from receiver.domain.delivery import DeliveryError, DeliveryStatus
 from receiver.domain.endpoint import BY_HAND, NOT_CONFIGURED, Endpoint, EndpointStatus
-from receiver.domain.errors import NotFoundError
+from receiver.domain.errors import InvalidRequestError, NotFoundError
 from receiver.lifecycle import endpoints
 from receiver.lifecycle.endpoints import ConfiguredEndpointError
 from receiver.lifecycle.ports import Backlog, DeliveryFilter
@@ -164,6 +164,12 @@ async def rotate(visit: Visit) -> Response:
             409,
             "Its secret is a setting",
             "Give it a new one with RECEIVER_NOTIFY_SECRET: several sign, the first is new.",
+        ) from None
+    except InvalidRequestError:
+        raise PageError(
+            409,
+            "As many of its secrets sign as may at once",
+            "Wait until the first of them ends, or end them all now: receiver endpoints rotate --overlap 0.",
         ) from None
     return visit.render("endpoint_rotate.html", of=shown, secret=secret, overlap=OVERLAP)
 

@@ -154,6 +154,11 @@ async def test_a_new_secret_is_shown_once(browser: Browser, endpoint: Endpoint) 
     secret = page.find("code", class_="command")[0].text
     assert secret.startswith("whsec_")
     assert secret not in (await browser.get("/deliveries")).text
+    for _ in range(2):
+        assert (await browser.act(path)).status_code == 200
+    refused = await browser.act(path)
+    assert refused.status_code == 409
+    assert "As many of its secrets sign as may at once" in tree(refused).text
 
 
 async def test_the_secret_of_the_settings_is_a_setting(world: World, browser: Browser) -> None:
