@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, exists, select
 
 from receiver.domain.result import Result
 from receiver.storage.rows import (
@@ -17,15 +17,22 @@ from receiver.storage.rows import (
 )
 from receiver.storage.statements import ForKeys
 from receiver.storage.tables import artifacts, erasures, requests, results, task_metadata, tasks
+from receiver.storage.types import Members
 
 _tasks = select(
     *(tasks.columns[name] for name in (*TASK_FIXED, *TASK_MOVING)),
     requests.columns.request,
     requests.columns.warnings,
     erasures.columns.erased_at,
+    # One question for all: another for what most tasks have none or little of costs more.
+    exists().where(results.columns.task_key == tasks.columns.key),
+    select(Members(task_metadata.columns.name, task_metadata.columns.value))
+    .where(task_metadata.columns.task_key == tasks.columns.key)
+    .scalar_subquery(),
 )
 _tasks = _tasks.join_from(tasks, requests, requests.columns.task_key == tasks.columns.key)
 _tasks = _tasks.outerjoin(erasures, erasures.columns.task_key == tasks.columns.key)
+_HAS_RESULTS, _METADATA = -2, -1
 _TASKS = ForKeys(_tasks, tasks.columns.key)
 #: In one order, so that no two of us wait for each other.
 _LOCKS = ForKeys(select(tasks.columns.key).order_by(tasks.columns.key).with_for_update(), tasks.columns.key)
@@ -43,10 +50,6 @@ _RESULTS = ForKeys(
     .order_by(results.columns.task_key, results.columns.position),
     results.columns.task_key,
 )
-_METADATA = ForKeys(
-    select(task_metadata.columns.task_key, task_metadata.columns.name, task_metadata.columns.value),
-    task_metadata.columns.task_key,
-)
 
 
 def load(connection: Connection, keys: Sequence[UUID], *, to_change: bool = False) -> dict[UUID, Held]:
@@ -57,16 +60,11 @@ def load(connection: Connection, keys: Sequence[UUID], *, to_change: bool = Fals
     """
     if to_change:
         lock(connection, keys)
+    rows = list(_TASKS.rows(connection, keys))
     found: dict[UUID, list[Result]] = {}
-    for row in _RESULTS.rows(connection, keys):
+    for row in _RESULTS.rows(connection, [row[0] for row in rows if row[_HAS_RESULTS]]):
         found.setdefault(row[0], []).append(result_from(row))
-    metadata: dict[UUID, dict[str, str]] = {}
-    for task_key, name, value in _METADATA.rows(connection, keys):
-        metadata.setdefault(task_key, {})[name] = value
-    return {
-        row[0]: held_from(row, tuple(found.get(row[0], ())), metadata.get(row[0], {}))
-        for row in _TASKS.rows(connection, keys)
-    }
+    return {row[0]: held_from(row, tuple(found.get(row[0], ())), row[_METADATA] or {}) for row in rows}
 
 
 def lock(connection: Connection, keys: Sequence[UUID]) -> None:

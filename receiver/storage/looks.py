@@ -32,6 +32,7 @@ from receiver.storage.statements import (
     column_wise,
     compiled_text,
     converted_rows,
+    rows_of,
     takes_arrays,
     unnested,
     writers_of,
@@ -99,7 +100,7 @@ class Looks:
         written: set[UUID | None] = set()
         read = tasks.columns.key.type.dialect_impl(connection.dialect).result_processor(connection.dialect, None)
         for ready in self._ready(connection.dialect, rows):
-            found = connection.exec_driver_sql(ready.text, ready.parameters).all()
+            found = rows_of(connection, ready)
             written.update(key if read is None else read(key) for (key,) in found)
         return [[row[0] for row in of_caller if row[0] in written] for of_caller in asked]
 

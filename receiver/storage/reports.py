@@ -15,7 +15,7 @@ from receiver.lifecycle.ports import Appended, BodyLimits, ReportSummary
 from receiver.storage.claim import Claim
 from receiver.storage.rows import Columns, NewRow, inbox_row, report_row
 from receiver.storage.saving import INBOX, REPORTS
-from receiver.storage.statements import Chosen, ForKeys, Insert, run
+from receiver.storage.statements import Chosen, ForKeys, Insert, Ready, rows_of, run
 from receiver.storage.tables import erasures, inbox, report_counters, reports, rulings, tasks
 
 _KNOWN = ForKeys(
@@ -29,6 +29,7 @@ _KNOWN = ForKeys(
     ),
     reports.columns.task_key,
 )
+_ANY_ERASED = Ready("SELECT 1 FROM erasures LIMIT 1", ())
 _ERASED = ForKeys(select(erasures.columns.task_key), erasures.columns.task_key)
 _COUNT = Insert(
     report_counters,
@@ -199,7 +200,7 @@ def _as_stored(report: NewReport, duplicate_of: UUID | None) -> StoredReport:
 
 def _erased(connection: Connection, task_keys: set[UUID]) -> set[UUID]:
     """Return which of these tasks are erased; where nothing ever was, that costs next to nothing."""
-    if connection.exec_driver_sql("SELECT 1 FROM erasures LIMIT 1").first() is None:
+    if not rows_of(connection, _ANY_ERASED):
         return set()
     return {task_key for (task_key,) in _ERASED.rows(connection, list(task_keys))}
 

@@ -109,6 +109,9 @@ REPORT_COLUMNS = (
 _STATUS = {status.value: status for status in Status}
 _WORK = {work.value: work for work in Work}
 
+#: Where the moving columns stand in the row of a whole task.
+_MOVING = slice(len(TASK_FIXED), len(TASK_FIXED) + len(TASK_MOVING))
+
 #: A row that was read: whatever its SELECT names, in that order.
 Columns = Sequence[Any]
 #: A row to be written: one value for each column, in the order above.
@@ -132,7 +135,7 @@ class Held:
 
 
 def held_from(row: Columns, results: tuple[Result, ...], metadata: Mapping[str, str]) -> Held:
-    """Build a task from its fixed and moving columns, then ``request``, ``warnings``, ``erased_at``."""
+    """Build a task from its fixed and moving columns, then ``request``, ``warnings``, ``erased_at`` and any more."""
     (
         key,
         task_id,
@@ -171,6 +174,7 @@ def held_from(row: Columns, results: tuple[Result, ...], metadata: Mapping[str, 
         request,
         warnings,
         erased_at,
+        *_,
     ) = row
     task = Task(
         key=key,
@@ -207,7 +211,7 @@ def held_from(row: Columns, results: tuple[Result, ...], metadata: Mapping[str, 
         looked_at=looked_at,
         erased_at=erased_at,
     )
-    return Held(task, results, row[len(TASK_FIXED) : -3], last_seq, lease_until, lease_owner)
+    return Held(task, results, row[_MOVING], last_seq, lease_until, lease_owner)
 
 
 def fixed_row(task: Task) -> NewRow:

@@ -64,6 +64,9 @@ def _renewed_artifact(new: Excluded) -> Mapping[str, object]:
     }
 
 
+#: What an artifact has once its audio was fetched, or could not be.
+_OF_FETCHED = ("first_refused_at", "object_key", "size", "sha256", "media_type", "duration_seconds", "error")
+
 _INSERT_TASKS = Insert(tasks, (*TASK_FIXED, *TASK_MOVING))
 _UPDATE_TASKS = Update(tasks, TASK_MOVING)
 _REQUESTS = Insert(requests, ("task_key", "request", "warnings"))
@@ -71,11 +74,14 @@ _METADATA = Insert(task_metadata, ("task_key", "name", "value"))
 _EVENTS = Insert(events, EVENT_COLUMNS)
 _ATTEMPTS = Insert(attempts, ATTEMPT_COLUMNS, lambda new: {name: new[name] for name in ATTEMPT_COLUMNS[2:]})
 _RESULTS = Insert(results, RESULT_COLUMNS, lambda new: {name: new[name] for name in RESULT_COLUMNS[2:]})
-_ARTIFACTS = Insert(artifacts, ARTIFACT_COLUMNS, _renewed_artifact)
-REPORTS = Insert(reports, REPORT_COLUMNS)
+_ARTIFACTS = Insert(artifacts, ARTIFACT_COLUMNS, _renewed_artifact, rare=_OF_FETCHED)
+REPORTS = Insert(reports, REPORT_COLUMNS, rare=("object_key", "duplicate_of", "doubt"))
 INBOX = Insert(inbox, INBOX_COLUMNS)
 _RULINGS = Insert(
-    rulings, ("report_id", "verdict", "reason"), lambda new: {name: new[name] for name in ("verdict", "reason")}
+    rulings,
+    ("report_id", "verdict", "reason"),
+    lambda new: {name: new[name] for name in ("verdict", "reason")},
+    rare=("reason",),
 )
 _CLOSE = ForKeys(delete(inbox), inbox.columns.report_id)
 #: What is being removed stays with whoever removes it, however often it is doomed meanwhile.

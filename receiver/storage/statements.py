@@ -10,6 +10,7 @@ that take thousands of rows a second that is most of the work. The statements st
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from operator import itemgetter
 from typing import Any, Self, TypeVar
 from uuid import UUID
 
@@ -90,6 +91,15 @@ def run(connection: Connection, statements: Iterable[Ready]) -> None:
         connection.exec_driver_sql(statement.text, statement.parameters)
 
 
+def rows_of(connection: Connection, statement: Ready) -> Sequence[Sequence[Any]]:
+    """Return what a statement finds, as the driver gives it: all at once, for each row by itself would cost a call
+    through every layer.
+    """
+    if connection.dialect.name == "sqlite":
+        return driver(connection).execute(statement.text, statement.parameters).fetchall()
+    return connection.exec_driver_sql(statement.text, statement.parameters).all()
+
+
 class Chosen(ColumnElement[bool]):
     """True of the rows of a table that a query finds: a query with a limit, and locks, which must run once.
 
@@ -124,7 +134,8 @@ class Insert:
     """An INSERT of many rows into some columns of a table.
 
     ``overwrite`` makes it an upsert on the primary key: it is given the columns of the row that could not be inserted
-    and returns what to set, by column name.
+    and returns what to set, by column name. ``rare`` are columns that seldom have a value: where none of the rows has
+    one in any of these, they are left out, as every value costs its way to the database, NULL too.
     """
 
     def __init__(
@@ -132,18 +143,29 @@ class Insert:
         table: Table,
         columns: Sequence[str],
         overwrite: Callable[[Excluded], Mapping[str, object]] | None = None,
+        *,
+        rare: Sequence[str] = (),
     ) -> None:
         self._table = table
         self._columns = [table.columns[name] for name in columns]
         self._overwrite = overwrite
         self._texts: dict[tuple[str, int], tuple[str, Converters]] = {}
+        self._rare = [place for place, name in enumerate(columns) if name in rare]
+        usual = [name for name in columns if name not in rare]
+        self._usual = Insert(table, usual, overwrite) if rare else None
+        self._usual_of = itemgetter(*(columns.index(name) for name in usual))
 
     def ready(self, dialect: Dialect, rows: Sequence[Row]) -> Iterator[Ready]:
         """Yield what inserts ``rows``, each a value for each column."""
+        if not rows:
+            return
+        if self._usual is not None:
+            columns = list(zip(*rows, strict=True))
+            if all(columns[place].count(None) == len(rows) for place in self._rare):
+                yield from self._usual.ready(dialect, list(zip(*self._usual_of(columns), strict=True)))
+                return
         if takes_arrays(dialect):
             yield from column_wise(rows, *self._text(dialect, 0))
-            return
-        if not rows:
             return
         rows = converted_rows(rows, self._text(dialect, 1)[1])
         start = 0
@@ -269,13 +291,7 @@ class ForKeys:
         """Yield the rows that belong to ``keys``; the order of the statement holds within each 256 of them."""
         for part in _parts(connection.dialect, keys):
             text, writers, readers = self._text(connection.dialect, len(part))
-            # All at once: read one by one, each row would cost a call through every layer.
-            given = _given(connection.dialect, part, writers)
-            found: Sequence[Row]
-            if connection.dialect.name == "sqlite":
-                found = driver(connection).execute(text, given).fetchall()
-            else:
-                found = connection.exec_driver_sql(text, given).all()
+            found = rows_of(connection, Ready(text, _given(connection.dialect, part, writers)))
             yield from converted_rows(found, readers)
 
     def _text(self, dialect: Dialect, size: int) -> tuple[str, Converters, Converters]:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from pydantic_core import from_json, to_json
 from sqlalchemy import BigInteger, ColumnElement, DateTime, Dialect, Integer, Interval, LargeBinary, Text, Uuid
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.compiler import compiles
@@ -91,6 +92,26 @@ class Document(TypeDecorator[object]):
         return super().result_processor(dialect, coltype) if _native(dialect) else _document
 
 
+class Members(FunctionElement[object]):
+    """Names and their values as one document, in the order of the names; NULL or without any where there are none."""
+
+    inherit_cache = True
+    name = "members"
+
+    def __init__(self, name: ColumnElement[str], value: ColumnElement[str]) -> None:
+        self.type = Document()
+        super().__init__(name, value)
+
+
+@compiles(Members)
+def _members(element: Members, compiler: SQLCompiler, **named: Any) -> str:  # noqa: ANN401 - SQLAlchemy's own
+    name, value = (compiler.process(clause, **named) for clause in element.clauses)
+    if _native(compiler.dialect):
+        return f"json_object_agg({name}, {value} ORDER BY {name})"
+    # SQLite walks over the primary key, which names are the end of.
+    return f"json_group_object({name}, {value})"
+
+
 class Slot(FunctionElement[int]):
     """In which slot of time a moment lies: how many whole spans after another moment, counted from 0."""
 
@@ -119,17 +140,19 @@ def _dictionary(value: object) -> object:
     raise TypeError(f"a {type(value).__name__} is no JSON value")
 
 
-#: The text of a JSON value; raises ValueError for NaN and infinity, TypeError for what JSON does not know.
-encode = json.JSONEncoder(
-    ensure_ascii=False,
-    allow_nan=False,
-    # What we keep holds itself nowhere, and a list of what was seen costs a fifth of the time.
-    check_circular=False,
-    separators=(",", ":"),
-    default=_dictionary,
-).encode
-#: Without the search for white space around a value: what is read here was written here.
-_decode = json.JSONDecoder().raw_decode
+#: Refuses what the quick one writes as words that are no JSON.
+_strict = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_dictionary).encode
+_NO_NUMBERS = ("NaN", "Infinity")
+
+
+def encode(value: object) -> str:
+    """Return the text of a JSON value; raises ValueError for NaN and infinity, TypeError for what is none."""
+    # A fifth of the time of the standard library's; three events are written for each result.
+    try:
+        text = to_json(value, fallback=_dictionary).decode()
+    except ValueError:
+        return _strict(value)
+    return _strict(value) if any(word in text for word in _NO_NUMBERS) else text
 
 
 def _native(dialect: Dialect) -> bool:
@@ -171,4 +194,4 @@ def _text(value: object) -> str | None:
 
 
 def _document(value: str | None) -> object:
-    return None if value is None else _decode(value)[0]
+    return None if value is None else from_json(value)

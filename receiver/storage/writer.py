@@ -17,12 +17,17 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from receiver.storage.faults import fault, unavailable
 from receiver.storage.sqlite import connect, driver
+from receiver.storage.statements import Ready, run
 
 _log = logging.getLogger("receiver.storage")
 
 #: How much may share one transaction: what waits behind it waits for all of it.
 MOST_JOBS = 256
 MOST_WEIGHT = 256
+
+_SAVE = (Ready("SAVEPOINT step", ()),)
+_GO_BACK = (Ready("ROLLBACK TO SAVEPOINT step", ()),)
+_LET_GO = (Ready("RELEASE SAVEPOINT step", ()),)
 
 T = TypeVar("T")
 Item = TypeVar("Item")
@@ -336,15 +341,15 @@ def undone_if_it_fails(connection: Connection, work: Callable[[Connection], T]) 
 
     After a fault of the database there is nothing to go back to: SQLite may have ended the transaction itself.
     """
-    connection.exec_driver_sql("SAVEPOINT step")
+    run(connection, _SAVE)
     try:
         value = work(connection)
     except BaseException as error:
         if fault(error) is None:
             # Not released: a statement that was left half read forbids it, and the commit does it anyway.
-            connection.exec_driver_sql("ROLLBACK TO SAVEPOINT step")
+            run(connection, _GO_BACK)
         raise
-    connection.exec_driver_sql("RELEASE SAVEPOINT step")
+    run(connection, _LET_GO)
     return value
 
 

@@ -40,31 +40,39 @@ class Witness:
         """Count and tell the events of ``changes``."""
         try:
             self._count(changes)
+            spoken = self._spoken()
             for change in changes:
                 for event in change.events:
-                    self._tell(change, event)
+                    if event.type in spoken:
+                        self._tell(change, event, spoken[event.type])
         except Exception:  # noqa: BLE001 - what is durable must not look as though it had failed
             self._log.exception("witness_failed")
 
     def _count(self, changes: Sequence[Change]) -> None:
         # Together: a batch has a thousand events of a few types.
-        events: Counter[tuple[str, EventType]] = Counter()
-        results: Counter[tuple[str, bool, str]] = Counter()
-        for change in changes:
-            for event in change.events:
-                events[change.task.provider, event.type] += 1
-                if event.type is EventType.RESULT_RECEIVED:
-                    results[change.task.provider, change.task.pushed, str(event.data.get("via"))] += 1
+        events = Counter(
+            [(change.task.request.provider, event.type) for change in changes for event in change.events]
+        )
+        results = Counter(
+            [
+                (change.task.request.provider, change.task.pushed, str(event.data.get("via")))
+                for change in changes
+                for event in change.events
+                if event.type is EventType.RESULT_RECEIVED
+            ]
+        )
         for (provider, kind), amount in events.items():
             self._metrics.count("events", amount, provider=provider, type=kind.value)
         for (provider, pushed, via), amount in results.items():
             self._metrics.count("results", amount, provider=provider, pushed=str(pushed).lower(), via=via)
 
-    def _tell(self, change: Change, event: Event) -> None:
+    def _spoken(self) -> dict[EventType, int]:
+        """Return the types of events that the log takes just now, each with the level of its line."""
+        levels = {kind: _ENDS.get(kind) or _LEVELS.get(kind, logging.DEBUG) for kind in EventType}
+        return {kind: level for kind, level in levels.items() if self._log.isEnabledFor(level)}
+
+    def _tell(self, change: Change, event: Event, level: int) -> None:
         task, ends = change.task, _ENDS.get(event.type)
-        level = ends or _LEVELS.get(event.type, logging.DEBUG)
-        if not self._log.isEnabledFor(level):
-            return
         fields: dict[str, object] = {"task_id": str(task.id), "provider": task.provider}
         if event.type is EventType.ATTEMPT_MADE and change.attempt is not None:
             fields["attempt"] = change.attempt.ordinal

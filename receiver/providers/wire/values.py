@@ -12,6 +12,8 @@ from receiver.providers.wire.strict_json import text
 MICROS_PER_DOLLAR = 1_000_000
 #: No generation costs this much; a figure beyond it is a forgery or a different unit.
 MOST_DOLLARS = 10_000
+# Made once: to compare and to multiply with whole numbers makes these of them every time.
+_NOTHING, _MOST_DOLLARS, _MICROS_PER_DOLLAR = Decimal(0), Decimal(MOST_DOLLARS), Decimal(MICROS_PER_DOLLAR)
 _LONGEST_WORD = 64
 _LONGEST_SENTENCE = 500
 #: The longest code seen has 40 characters.
@@ -65,9 +67,9 @@ def money(value: object) -> int | None:
     """Return dollars as whole micro-dollars; None for what is no number. Raises UnreadableError if absurd."""
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
         return None
-    if not 0 <= value <= MOST_DOLLARS:
+    if not _NOTHING <= value <= _MOST_DOLLARS:
         raise UnreadableError("an absurd cost")
-    return int((value * Decimal(MICROS_PER_DOLLAR)).to_integral_value())
+    return int((value * _MICROS_PER_DOLLAR).to_integral_value())
 
 
 def number(value: object) -> float | None:
