@@ -136,10 +136,11 @@ async def opened(
     bell = Bell()
     metrics = PrometheusMetrics(tuple(providers))
     witness = Witness(metrics)
+    told_of = frozenset(TOLD_OF)
 
     def changed(changes: Sequence[Change]) -> None:
         witness(changes)
-        if any(event.type in TOLD_OF for change in changes for event in change.events):
+        if not told_of.isdisjoint([event.type for change in changes for event in change.events]):
             wake(Queue.NOTIFY)
 
     async with contextlib.AsyncExitStack() as stack:

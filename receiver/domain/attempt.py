@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from enum import StrEnum
 
 from receiver.domain.errors import TaskError
+from receiver.domain.values import Word
 
 
-class AttemptOutcome(StrEnum):
+class AttemptOutcome(Word):
     """How an attempt ended, in the words of its timeline."""
 
     ACCEPTED = "accepted"

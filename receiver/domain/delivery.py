@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from enum import StrEnum
 from uuid import UUID
 
 from receiver.domain.event import Event, EventType
 from receiver.domain.identity import uuid_of
+from receiver.domain.values import Word
 
 #: What endpoints are told of.
 TOLD_OF = (
@@ -49,7 +49,7 @@ MOST_SECRET_BYTES = 64
 _SECRET_PREFIX = "whsec_"  # noqa: S105 - what a secret begins with is none
 
 
-class DeliveryStatus(StrEnum):
+class DeliveryStatus(Word):
     """Where a delivery stands."""
 
     PENDING = "pending"
@@ -57,7 +57,7 @@ class DeliveryStatus(StrEnum):
     DEAD = "dead"
 
 
-class DeliveryError(StrEnum):
+class DeliveryError(Word):
     """Why an attempt failed, or a delivery died without one more."""
 
     STATUS = "status"  # an answer, and none of the 2xx

@@ -8,13 +8,13 @@ active ──▶ paused     it keeps failing (probed by one delivery now and the
 import re
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from enum import StrEnum
 from functools import lru_cache
 from urllib.parse import urlsplit
 from uuid import UUID
 
 from receiver.domain.delivery import DeliveryError, Told
 from receiver.domain.event import EventType
+from receiver.domain.values import Word
 
 #: The endpoint of RECEIVER_NOTIFY_URL always has this id, so that its deliveries stay its own whatever the URL.
 CONFIGURED_ID = UUID("6e6f7469-6679-8000-8000-000000000001")
@@ -35,7 +35,7 @@ _PLAIN_URL = re.compile(
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
-class EndpointStatus(StrEnum):
+class EndpointStatus(Word):
     """Whether anything is sent to an endpoint."""
 
     ACTIVE = "active"

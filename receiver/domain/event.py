@@ -3,17 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
 from types import MappingProxyType
 
-from receiver.domain.values import quick
+from receiver.domain.values import Word, quick
 
 
-class EventType(StrEnum):
+class EventType(Word):
     """Every type of event there is; users match on these words."""
-
-    # That of the word itself; an enumeration would call into Python for it, at every look into a table.
-    __hash__ = str.__hash__
 
     TASK_CREATED = "task.created"
     TASK_SUBMITTED = "task.submitted"

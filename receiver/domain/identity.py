@@ -8,6 +8,8 @@ from uuid import UUID, SafeUUID
 
 _new = UUID.__new__
 _put = object.__setattr__
+# An enumeration looks for a member in Python, each time.
+_unknown = SafeUUID.unknown
 
 
 def uuid_of(number: int) -> UUID:
@@ -15,5 +17,5 @@ def uuid_of(number: int) -> UUID:
     made = _new(UUID)
     # A UUID refuses assignments; its own constructor gets round that in the same way.
     _put(made, "int", number)
-    _put(made, "is_safe", SafeUUID.unknown)
+    _put(made, "is_safe", _unknown)
     return made

@@ -2,27 +2,22 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
 from uuid import UUID
 
 from receiver.domain.errors import TaskError
-from receiver.domain.values import quick
+from receiver.domain.values import Word, quick
 
 
-class Via(StrEnum):
+class Via(Word):
     """The channel a report came by."""
-
-    __hash__ = str.__hash__
 
     CALLBACK = "callback"
     POLL = "poll"
     SUBMIT = "submit"
 
 
-class Verdict(StrEnum):
+class Verdict(Word):
     """What settling made of a report."""
-
-    __hash__ = str.__hash__
 
     SETTLED = "settled"
     DUPLICATE = "duplicate"

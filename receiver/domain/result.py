@@ -2,18 +2,17 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from enum import StrEnum
 from urllib.parse import urlsplit
 from uuid import UUID
 
 from receiver.domain.report import Via
-from receiver.domain.values import quick
+from receiver.domain.values import Word, quick
 
 #: A link that dies within this time, its audio not fetched yet, is a matter for a person.
 LINK_AT_RISK = timedelta(minutes=15)
 
 
-class ArtifactStatus(StrEnum):
+class ArtifactStatus(Word):
     """Where the audio of a result stands."""
 
     PENDING = "pending"

@@ -13,7 +13,6 @@ any non-terminal ──▶ cancelled
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
 from types import MappingProxyType
 from uuid import UUID
 
@@ -24,13 +23,11 @@ from receiver.domain.event import Event
 from receiver.domain.report import NewReport, Verdict, Via
 from receiver.domain.request import TaskRequest
 from receiver.domain.result import Result
-from receiver.domain.values import quick, replace
+from receiver.domain.values import Word, quick, replace
 
 
-class Status(StrEnum):
+class Status(Word):
     """Where a task stands."""
-
-    __hash__ = str.__hash__
 
     QUEUED = "queued"
     SUBMITTED = "submitted"
@@ -51,17 +48,15 @@ class Status(StrEnum):
 _TERMINAL = frozenset({Status.SUCCEEDED, Status.PARTIAL, Status.FAILED, Status.LOST, Status.CANCELLED})
 
 
-class Work(StrEnum):
+class Work(Word):
     """What a worker has to do for a task when it falls due."""
-
-    __hash__ = str.__hash__
 
     SUBMIT = "submit"
     POLL = "poll"
     LOOKUP = "lookup"
 
 
-class Recovery(StrEnum):
+class Recovery(Word):
     """How a provider lets us find out what became of a submit whose answer was lost."""
 
     RESEND = "resend"  # the task id is ours: ask, then send again under the same id, a conflict proves arrival

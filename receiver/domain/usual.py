@@ -14,6 +14,9 @@ from receiver.domain.result import Artifact, Result
 from receiver.domain.task import Change, Ruling, Status, Task
 from receiver.domain.values import replace
 
+# Each by itself: to ask an enumeration for a member takes longer than to compare it.
+_CALLBACK, _SUBMITTED, _COLLECTING, _SETTLED = Via.CALLBACK, Status.SUBMITTED, Status.COLLECTING, Verdict.SETTLED
+_RECEIVED, _TOLD, _KNOWN = EventType.CALLBACK_RECEIVED, EventType.RESULT_RECEIVED, EventType.TASK_SETTLED
 #: A link is not believed to live longer than ten years, which no date can overflow by.
 _LONGEST_LIFE_SECONDS = 315_360_000
 
@@ -42,7 +45,7 @@ def settle_usual(
         id=new_id(),
         index=index,
         identity=output.identity,
-        via=Via.CALLBACK,
+        via=_CALLBACK,
         received_at=at,
         report_id=report_id,
         provider_result_id=output.provider_result_id,
@@ -52,9 +55,9 @@ def settle_usual(
         link_expires_at=expiry(task, report, output),
         artifact=Artifact(due_at=now),
     )
-    received = Event(EventType.CALLBACK_RECEIVED, at, {"report_id": str(report_id), "bytes": report.size})
-    told = Event(EventType.RESULT_RECEIVED, now, {"result_id": str(result.id), "index": index, "via": "callback"})
-    rulings = (Ruling(report_id, Verdict.SETTLED),)
+    received = Event(_RECEIVED, at, {"report_id": str(report_id), "bytes": report.size})
+    told = Event(_TOLD, now, {"result_id": str(result.id), "index": index, "via": "callback"})
+    rulings = (Ruling(report_id, _SETTLED),)
     results = (*task.results, result)
     if index + 1 < expected:
         waiting = replace(task, callbacks=task.callbacks + 1, results=results)
@@ -63,7 +66,7 @@ def settle_usual(
         task,
         callbacks=task.callbacks + 1,
         results=results,
-        status=Status.COLLECTING,
+        status=_COLLECTING,
         settled_at=task.settled_at or now,
         work=None,
         due_at=None,
@@ -71,7 +74,7 @@ def settle_usual(
         doubt_since=None,
         quiet_since=None,
     )
-    known = Event(EventType.TASK_SETTLED, now, {"results": expected, "failed": 0})
+    known = Event(_KNOWN, now, {"results": expected, "failed": 0})
     return Change(settled, (received, told, known), rulings=rulings)
 
 
@@ -86,7 +89,7 @@ def expiry(task: Task, report: StoredReport, output: Output) -> datetime | None:
 def _is_usual(task: Task, report: StoredReport, reading: Reading) -> bool:
     """Tell whether a callback brings one new result and nothing else to a task that waits and is in no doubt."""
     outputs = reading.outputs
-    if report.via is not Via.CALLBACK or task.status is not Status.SUBMITTED or len(outputs) != 1:
+    if report.via is not _CALLBACK or task.status is not _SUBMITTED or len(outputs) != 1:
         return False
     if reading.failures or reading.pending or reading.oddities or reading.cost_micros is not None:
         return False
@@ -95,5 +98,4 @@ def _is_usual(task: Task, report: StoredReport, reading: Reading) -> bool:
     # By the provider's own id alone; what the task is called otherwise, the rules know.
     if len(reading.named) != 1 or task.provider_task_id not in reading.named:
         return False
-    identity = outputs[0].identity
-    return all(result.identity != identity for result in task.results)
+    return outputs[0].identity not in [result.identity for result in task.results]

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 
 from receiver.domain.errors import ErrorCode, TaskError
 from receiver.domain.result import LINK_AT_RISK, ArtifactStatus, Result
 from receiver.domain.task import Status, Task, Work
+from receiver.domain.values import Word
 
 
-class WaitsFor(StrEnum):
+class WaitsFor(Word):
     """Who or what has to move next."""
 
     STORAGE = "storage"

@@ -63,10 +63,10 @@ async def settle_reports(ports: Ports, reports: Sequence[StoredReport]) -> None:
         lag = (now - item.report.received_at).total_seconds()
         ports.metrics.observe("settle_lag_seconds", lag, via=item.report.via.value)
         # No change: the task is unknown here, as after a restored backup, and the report was set aside.
-        if change is None or any(ruling.reason for ruling in change.rulings):
+        if change is None or [ruling for ruling in change.rulings if ruling.reason]:
             ports.metrics.count("reports_quarantined", provider=item.report.provider)
     ports.wake(Queue.COLLECT)
-    if any(change is not None and change.task.work is Work.POLL for change in changes):
+    if Work.POLL in [change.task.work for change in changes if change is not None]:
         ports.wake(Queue.POLL)
 
 

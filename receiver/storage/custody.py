@@ -16,8 +16,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from receiver.storage.claim import Claim
 from receiver.storage.object_tables import doomed_objects, object_claims
+from receiver.storage.running import run
 from receiver.storage.saving import DOOMED
-from receiver.storage.statements import run
 from receiver.storage.tables import artifacts
 
 #: What the hashes of names begin with, so that they are not those of other locks.

@@ -39,7 +39,8 @@ from receiver.storage.outbox_rows import (
 )
 from receiver.storage.outbox_tables import deliveries, endpoints
 from receiver.storage.rows import Columns
-from receiver.storage.statements import Chosen, ForKeys, run
+from receiver.storage.running import run
+from receiver.storage.statements import Chosen, ForKeys
 from receiver.storage.tables import tasks
 
 #: Deliveries of an endpoint are counted up to here.

@@ -12,8 +12,9 @@ from receiver.storage.documents import request_document
 from receiver.storage.loading import load
 from receiver.storage.outbox_tables import deliveries
 from receiver.storage.rows import Columns
+from receiver.storage.running import run
 from receiver.storage.saving import Batch, Doomed
-from receiver.storage.statements import ForKeys, Insert, run
+from receiver.storage.statements import ForKeys, Insert
 from receiver.storage.tables import (
     attempts,
     erasures,

@@ -13,8 +13,9 @@ from receiver.domain.input import Input, Offered, named, object_key
 from receiver.domain.task import Change, Status
 from receiver.storage.engine import Engine
 from receiver.storage.object_tables import doomed_objects
+from receiver.storage.running import run
 from receiver.storage.saving import DOOMED, Doomed
-from receiver.storage.statements import Insert, run
+from receiver.storage.statements import Insert
 from receiver.storage.tables import input_uses, inputs, tasks
 from receiver.storage.types import Key, Moment
 

@@ -15,8 +15,9 @@ from receiver.storage.claim import Claim
 from receiver.storage.faults import fault
 from receiver.storage.loading import load
 from receiver.storage.outbox_tables import deliveries
+from receiver.storage.running import run
 from receiver.storage.saving import Batch
-from receiver.storage.statements import Chosen, run
+from receiver.storage.statements import Chosen
 from receiver.storage.tables import artifacts, inbox, tasks
 from receiver.storage.types import Span
 

@@ -27,16 +27,8 @@ from receiver.domain.task import Change, Status, Task, Work
 from receiver.domain.values import replace
 from receiver.lifecycle.ports import Decision
 from receiver.storage.engine import Engine
-from receiver.storage.statements import (
-    Ready,
-    column_wise,
-    compiled_text,
-    converted_rows,
-    rows_of,
-    takes_arrays,
-    unnested,
-    writers_of,
-)
+from receiver.storage.running import Ready, rows_of
+from receiver.storage.statements import column_wise, compiled_text, converted_rows, takes_arrays, unnested, writers_of
 from receiver.storage.tables import tasks
 from receiver.storage.types import Key, Moment
 

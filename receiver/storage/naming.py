@@ -9,7 +9,8 @@ from sqlalchemy import Connection, delete, select, tuple_
 from receiver.domain.errors import ReusedKeyError
 from receiver.domain.task import Change
 from receiver.lifecycle.ports import Once
-from receiver.storage.statements import Insert, run
+from receiver.storage.running import run
+from receiver.storage.statements import Insert
 from receiver.storage.tables import idempotency
 
 KEPT = timedelta(hours=24)

@@ -14,8 +14,9 @@ from receiver.domain.values import quick
 from receiver.lifecycle.ports import Appended, BodyLimits, ReportSummary
 from receiver.storage.claim import Claim
 from receiver.storage.rows import Columns, NewRow, inbox_row, report_row
+from receiver.storage.running import Ready, rows_of, run
 from receiver.storage.saving import INBOX, REPORTS
-from receiver.storage.statements import Chosen, ForKeys, Insert, Ready, rows_of, run
+from receiver.storage.statements import Chosen, ForKeys, Insert
 from receiver.storage.tables import erasures, inbox, report_counters, reports, rulings, tasks
 
 _KNOWN = ForKeys(
@@ -29,6 +30,8 @@ _KNOWN = ForKeys(
     ),
     reports.columns.task_key,
 )
+# Each by itself: to ask an enumeration for a member takes longer than to compare it.
+_CALLBACK, _ACCEPTED, _DUPLICATE = Via.CALLBACK, Appended.ACCEPTED, Appended.DUPLICATE
 _ANY_ERASED = Ready("SELECT 1 FROM erasures LIMIT 1", ())
 _ERASED = ForKeys(select(erasures.columns.task_key), erasures.columns.task_key)
 _COUNT = Insert(
@@ -119,9 +122,11 @@ class _Kept:
         """Take in a report, be it stored already or about to be."""
         if not repeats:
             self.by_digest.setdefault(digest, report_id)
-        if via is Via.CALLBACK and repeats:
+        if via is not _CALLBACK:
+            return
+        if repeats:
             self.duplicates += 1
-        elif via is Via.CALLBACK:
+        else:
             self.bodies += 1
             self.size += size
 
@@ -155,14 +160,14 @@ def append(
     for report, limits in asked:
         if report.task_key in erased:
             # Whatever is still said of it is not to be kept; to whoever says it, it is nothing new.
-            outcomes.append(Stored(Appended.DUPLICATE))
+            outcomes.append(Stored(_DUPLICATE))
             continue
         of_task = kept[report.task_key]
         first = of_task.by_digest.get(report.sha256)
         if first is None and (of_task.bodies >= limits.bodies or of_task.size + report.size > limits.size):
             outcomes.append(TooManyBodiesError())
             continue
-        outcome = Appended.ACCEPTED if first is None else Appended.DUPLICATE
+        outcome = _ACCEPTED if first is None else _DUPLICATE
         if first is not None and of_task.duplicates >= limits.duplicates:
             uncounted[report.task_key] = uncounted.get(report.task_key, 0) + 1
             outcomes.append(Stored(outcome))

@@ -22,8 +22,8 @@ from receiver.lifecycle.ports.custody import NameObjects
 from receiver.storage import erasing, inputs
 from receiver.storage.loading import load
 from receiver.storage.outbox_tables import deliveries
+from receiver.storage.running import run
 from receiver.storage.saving import Batch
-from receiver.storage.statements import run
 from receiver.storage.tables import artifacts, attempts, erasures, inbox, report_counters, reports, results, tasks
 from receiver.storage.types import Key, Moment
 

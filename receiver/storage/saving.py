@@ -32,7 +32,8 @@ from receiver.storage.rows import (
     request_row,
     result_row,
 )
-from receiver.storage.statements import Excluded, ForKeys, Insert, Ready, Update
+from receiver.storage.running import Ready
+from receiver.storage.statements import Excluded, ForKeys, Insert, Update
 from receiver.storage.tables import (
     artifacts,
     attempts,
@@ -205,9 +206,10 @@ class Batch:
 
     def _follow(self, held: Held, change: Change) -> None:
         key = held.task.key
+        if change.events:
+            self._changed[key] = held
         for event in change.events:
             held.last_seq += 1
-            self._changed[key] = held
             self._events.append(event_row(key, held.last_seq, event))
             # Who has a task erased knows of it, and nothing more is to be said.
             if outbox_rows.is_told(event.type) and held.task.erased_at is None:

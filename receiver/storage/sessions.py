@@ -5,7 +5,8 @@ from datetime import datetime
 from sqlalchemy import Connection, bindparam, delete, select
 
 from receiver.storage.engine import Engine
-from receiver.storage.statements import Insert, run
+from receiver.storage.running import run
+from receiver.storage.statements import Insert
 from receiver.storage.tables import ended_sessions
 from receiver.storage.types import Moment
 

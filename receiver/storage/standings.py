@@ -7,7 +7,8 @@ from sqlalchemy import Connection, bindparam, select, update
 
 from receiver.domain.standing import Standing
 from receiver.lifecycle.ports import Answer, ChangeStanding
-from receiver.storage.statements import Insert, run
+from receiver.storage.running import run
+from receiver.storage.statements import Insert
 from receiver.storage.tables import provider_standings
 
 _NAMES = tuple(part.name for part in fields(Standing))

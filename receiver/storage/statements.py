@@ -8,7 +8,6 @@ that take thousands of rows a second that is most of the work. The statements st
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain
 from operator import itemgetter
 from typing import Any, Self, TypeVar
@@ -44,7 +43,7 @@ from sqlalchemy.sql.elements import KeyedColumnElement
 from sqlalchemy.sql.operators import OperatorType
 from sqlalchemy.types import TypeEngine
 
-from receiver.storage.sqlite import driver
+from receiver.storage.running import Ready, rows_of
 from receiver.storage.types import together
 
 Key = TypeVar("Key", UUID, str)
@@ -69,35 +68,6 @@ _COMPILED = 2
 _PLACE = "?"
 #: Keys of one IN list; a shorter list is filled up with its last key, for the same reason.
 _LISTS = (1, 8, 64, 256)
-
-
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """A statement with everything the driver needs."""
-
-    text: str
-    parameters: tuple[object, ...]
-
-
-def run(connection: Connection, statements: Iterable[Ready]) -> None:
-    """Execute statements in order."""
-    if connection.dialect.name == "sqlite":
-        # As ``exec_driver_sql`` does, without its context and its result for each: a twentieth of all settling.
-        execute = driver(connection).execute
-        for statement in statements:
-            execute(statement.text, statement.parameters)
-        return
-    for statement in statements:
-        connection.exec_driver_sql(statement.text, statement.parameters)
-
-
-def rows_of(connection: Connection, statement: Ready) -> Sequence[Sequence[Any]]:
-    """Return what a statement finds, as the driver gives it: all at once, for each row by itself would cost a call
-    through every layer.
-    """
-    if connection.dialect.name == "sqlite":
-        return driver(connection).execute(statement.text, statement.parameters).fetchall()
-    return connection.exec_driver_sql(statement.text, statement.parameters).all()
 
 
 class Chosen(ColumnElement[bool]):

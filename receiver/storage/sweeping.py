@@ -28,7 +28,8 @@ from receiver.lifecycle.ports import Pause
 from receiver.storage.documents import error_document, error_from
 from receiver.storage.object_tables import doomed_objects, object_claims
 from receiver.storage.outbox_tables import deliveries, endpoints
-from receiver.storage.statements import Insert, run
+from receiver.storage.running import run
+from receiver.storage.statements import Insert
 from receiver.storage.tables import artifacts, events, inbox, inputs, provider_pauses, tasks
 from receiver.storage.types import Moment, Span
 

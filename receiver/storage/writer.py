@@ -16,8 +16,8 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from receiver.storage.faults import fault, unavailable
+from receiver.storage.running import Ready, run
 from receiver.storage.sqlite import connect, driver
-from receiver.storage.statements import Ready, run
 
 _log = logging.getLogger("receiver.storage")
 

@@ -22,6 +22,7 @@ _ENDS = {
     EventType.TASK_CANCELLED: logging.INFO,
     EventType.TASK_LOST: logging.WARNING,
 }
+_RECEIVED = EventType.RESULT_RECEIVED
 #: What a line repeats of an event: our own words and numbers, none that a provider or a caller wrote.
 _TOLD = ("report_id", "result_id", "index", "via", "of", "code", "late", "results", "failed", "stored", "expected")
 #: Names that a line of the log has of itself.
@@ -58,7 +59,7 @@ class Witness:
                 (change.task.request.provider, change.task.pushed, str(event.data.get("via")))
                 for change in changes
                 for event in change.events
-                if event.type is EventType.RESULT_RECEIVED
+                if event.type is _RECEIVED
             ]
         )
         for (provider, kind), amount in events.items():

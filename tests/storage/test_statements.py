@@ -16,8 +16,9 @@ from sqlalchemy import (
     select,
 )
 
+from receiver.storage.running import run
 from receiver.storage.sqlite import driver
-from receiver.storage.statements import Excluded, ForKeys, Insert, Update, lists, run
+from receiver.storage.statements import Excluded, ForKeys, Insert, Update, lists
 from receiver.storage.types import Key
 
 notes = Table(

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Protocol, TypeVar
 from uuid import UUID
 
@@ -13,6 +12,7 @@ from receiver.domain.report import NewReport, StoredReport, Verdict, Via
 from receiver.domain.standing import Standing
 from receiver.domain.statistics import Statistics
 from receiver.domain.task import Change, Status, Task, Work
+from receiver.domain.values import Word
 from receiver.lifecycle.ports.custody import Custody
 from receiver.lifecycle.ports.inputs import Inputs
 from receiver.lifecycle.ports.insight import Insight
@@ -20,7 +20,7 @@ from receiver.lifecycle.ports.outbox import Outbox
 from receiver.lifecycle.ports.sessions import EndedSessions
 
 
-class Queue(StrEnum):
+class Queue(Word):
     """The kinds of work that fall due; a hint names one of them."""
 
     SUBMIT = "submit"
@@ -59,7 +59,7 @@ class Decision:
     seen: Task | None = None
 
 
-class Appended(StrEnum):
+class Appended(Word):
     """What became of a report that was handed to the store."""
 
     ACCEPTED = "accepted"

@@ -95,7 +95,12 @@ def trusted(found: str, hosts: Sequence[str], own_url: str) -> bool:
         return False
     if origin == _origin(own_url):
         return True
-    return origin[::2] == ("https", 443) and any(_matches(host, pattern) for pattern in hosts)
+    return origin[::2] == ("https", 443) and _on(host, tuple(hosts))
+
+
+@lru_cache(maxsize=256)
+def _on(host: str, hosts: tuple[str, ...]) -> bool:
+    return any(_matches(host, pattern) for pattern in hosts)
 
 
 def _matches(host: str, pattern: str) -> bool:
