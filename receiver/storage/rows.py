@@ -111,7 +111,6 @@ _WORK = {work.value: work for work in Work}
 
 #: Where the moving columns stand in the row of a whole task.
 _MOVING = slice(len(TASK_FIXED), len(TASK_FIXED) + len(TASK_MOVING))
-
 #: A row that was read: whatever its SELECT names, in that order.
 Columns = Sequence[Any]
 #: A row to be written: one value for each column, in the order above.
