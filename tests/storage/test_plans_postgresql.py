@@ -64,7 +64,8 @@ _FILL = (
     *OUTBOX_ROWS,
 )
 #: Asks about every task that has ended, and those are nearly all.
-READ_WHOLE = {"figures of what ended"}
+#: The second stops at a limit, wherever it begins.
+READ_WHOLE = {"figures of what ended", "whether a state is rare"}
 
 
 @pytest.fixture(scope="module")
