@@ -292,4 +292,5 @@ async def test_an_endpoint_is_taken_away_after_a_question(world: World, browser:
     assert (await browser.act(path)).headers["location"] == "/deliveries?done=removed"
     assert await world.ports.store.outbox.endpoints() == []
     await world.ports.store.outbox.configure("https://app.example.org/set", world.system.now())
-    assert (await browser.act(f"/deliveries/endpoints/{CONFIGURED_ID}/remove")).status_code == 409
+    answer = await browser.act(f"/deliveries/endpoints/{CONFIGURED_ID}/remove")
+    assert (answer.status_code, "Take RECEIVER_NOTIFY_URL out of the settings" in answer.text) == (409, True)

@@ -41,7 +41,7 @@ async def test_what_an_attempt_sent_and_was_answered_is_one_step_away_and_holds_
     words = [each.text for each in wire.find("pre")]
     assert words[0].endswith('{"prompt":"<b>bossa</b>"}')
     assert words[1] == 'HTTP 402 {"message":"no money","echoed":"[redacted]","bytes":"\ufffd"}'
-    for wrong in ("2", "0", "x", "9" * 10, "1%20"):
+    for wrong in ("2", "0", "x", "9" * 10, "1%20", "%D9%A1", "-1"):
         assert (await browser.get(f"/tasks/{task.id}/attempts/{wrong}")).status_code == 404
 
 
