@@ -3,6 +3,7 @@
 import errno
 import os
 import sqlite3
+from typing import Any, cast
 
 from sqlalchemy.exc import DBAPIError, PendingRollbackError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -32,6 +33,8 @@ _PRIMARY = 0xFF
 #: (https://www.postgresql.org/docs/current/errcodes-appendix.html). Its own words quote values, so are not repeated.
 _STATES = {
     "08": "the connection was lost",
+    # Of what the driver keeps prepared: each connection finds out for itself, and has to prepare it anew.
+    "0A000": "the type of a column was changed meanwhile",
     "08P01": "it, or a pooler before it, refuses our settings: name the server itself",
     "25006": "it is read-only",
     "25P03": "a transaction waited for too long",
@@ -61,7 +64,7 @@ _STATE_TAKEN = "23505"
 STATE_READ_ONLY = "25006"
 _STATES_TRIED_AGAIN = frozenset({"40001", "40P01"})
 #: Classes of which the connection itself does not survive, or is not worth keeping.
-_STATES_OF_CONNECTIONS = ("08", "57P", STATE_READ_ONLY, "25P03", "28", "3D000")
+_STATES_OF_CONNECTIONS = ("08", "0A000", "57P", STATE_READ_ONLY, "25P03", "28", "3D000")
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _READ_ONLY = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 
@@ -127,6 +130,20 @@ def is_lost(error: BaseException) -> bool:
     if any(isinstance(part, ValueError) for part in said):
         return False
     return any(type(part).__name__ in {"InterfaceError", "InternalClientError", *_DRIVER} for part in said)
+
+
+def quieted(original: BaseException, around: BaseException | None = None) -> None:
+    """Keep what PostgreSQL quotes of our rows out of an error, and of the one ``around`` it: errors end in logs."""
+    said = original.__cause__ or original
+    state: str | None = getattr(said, "sqlstate", None)
+    named = [getattr(said, name, None) for name in ("table_name", "column_name", "constraint_name")]
+    words = " ".join([type(said).__name__, *filter(None, [state and f"({state})", *named])])
+    for error in (said, original, around):
+        if error is not None:
+            error.args = (words, *error.args[1:])
+    for error in (said, original):
+        if hasattr(error, "detail"):
+            cast("Any", error).detail = None
 
 
 def is_conflict(error: BaseException) -> bool:

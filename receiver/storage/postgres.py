@@ -5,19 +5,20 @@ import json
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from datetime import datetime
 from importlib.util import find_spec
-from typing import Any, Generic, TypeVar, cast
+from typing import Generic, TypeVar, cast
 from uuid import UUID
 
 from sqlalchemy import Connection, event, func, select
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.util import await_only
+from sqlalchemy.util import await_only, greenlet_spawn
 
 from receiver.domain.errors import UnavailableError
 from receiver.storage import line
-from receiver.storage.faults import fault, is_conflict, is_lost, is_taken, unavailable
+from receiver.storage.faults import fault, is_conflict, is_lost, is_taken, quieted, unavailable
 from receiver.storage.types import encode
 from receiver.storage.writer import MOST_WEIGHT, Finish, Prepare, undone_if_it_fails
 
@@ -196,19 +197,10 @@ class _Pool:
         tries = 0
         while True:
             tries += 1
-            connected = committing = False
+            at = _Progress()
             try:
-                async with self._engine.connect() as connection:
-                    connected = True
-                    try:
-                        value = await connection.run_sync(_contained(work))
-                        committing = commit
-                        if commit:
-                            await connection.commit()
-                    except Exception as error:
-                        if is_lost(error):
-                            await connection.invalidate()
-                        raise
+                # One greenlet for all of it: each would cost as much as a short statement.
+                return await greenlet_spawn(self._once, work, at, commit)
             except Exception as error:
                 if tries == 1 and is_taken(error):
                     # Whoever looks again finds what has it.
@@ -218,16 +210,38 @@ class _Pool:
                     raise
                 # What was sent and not answered may stand: only its caller knows whether it may be sent twice.
                 # Whoever could not even connect will not be able to a moment later.
-                may_help = is_conflict(error) or (connected and is_lost(error))
-                if tries < TRIES and not committing and may_help:
+                may_help = is_conflict(error) or (at.connected and is_lost(error))
+                if tries < TRIES and not at.committing and may_help:
                     continue
                 raise unavailable(reason, error) from None
-            else:
-                return value
+
+    def _once(self, work: Callable[[Connection], T], at: "_Progress", commit: bool) -> T:  # noqa: FBT001 - of ``run``
+        with self._engine.sync_engine.connect() as connection:
+            at.connected = True
+            try:
+                # Said here, as what goes straight to the driver says it to nobody.
+                transaction = connection.begin()
+                value = _contained(work)(connection)
+                at.committing = commit
+                if commit:
+                    transaction.commit()
+            except Exception as error:
+                if is_lost(error):
+                    connection.invalidate()
+                raise
+            return value
 
     async def close(self) -> None:
         with suppress(Exception):
             await self._engine.dispose()
+
+
+@dataclass(slots=True)
+class _Progress:
+    """How far a transaction has come."""
+
+    connected: bool = False
+    committing: bool = False
 
 
 class _Gathered(Generic[Item, Outcome]):
@@ -332,15 +346,7 @@ def _judge(context: ExceptionContext) -> None:
     if is_lost(context.sqlalchemy_exception or original):
         # The others of before the outage are as dead as this one: each is replaced when it is next asked for.
         context.is_disconnect = True
-    said = original.__cause__ or original
-    state: str | None = getattr(said, "sqlstate", None)
-    named = [getattr(said, name, None) for name in ("table_name", "column_name", "constraint_name")]
-    words = " ".join([type(said).__name__, *filter(None, [state and f"({state})", *named])])
-    for error in (said, original, context.sqlalchemy_exception):
-        if error is not None:
-            error.args = (words, *error.args[1:])
-    if hasattr(said, "detail"):
-        cast("Any", said).detail = None
+    quieted(original, context.sqlalchemy_exception)
 
 
 def _breathe() -> None:

@@ -1,11 +1,19 @@
-"""Statements that are ready to be run, given to the driver itself where that spares a way through every layer."""
+"""Statements that are ready to be run, given to the driver itself: SQLAlchemy's context and result for each would
+cost as much once more.
+
+What makes a connection, what begins a transaction and what ends it stays SQLAlchemy's, and so does the judgement that
+a connection to PostgreSQL is dead.
+"""
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
+from receiver.storage.faults import is_lost, quieted
 from receiver.storage.sqlite import driver
 
 
@@ -20,13 +28,12 @@ class Ready:
 def run(connection: Connection, statements: Iterable[Ready]) -> None:
     """Execute statements in order."""
     if connection.dialect.name == "sqlite":
-        # As ``exec_driver_sql`` does, without its context and its result for each: a twentieth of all settling.
         execute = driver(connection).execute
         for statement in statements:
             execute(statement.text, statement.parameters)
         return
     for statement in statements:
-        connection.exec_driver_sql(statement.text, statement.parameters)
+        _asked(connection, statement)
 
 
 def rows_of(connection: Connection, statement: Ready) -> Sequence[Sequence[Any]]:
@@ -35,4 +42,27 @@ def rows_of(connection: Connection, statement: Ready) -> Sequence[Sequence[Any]]
     """
     if connection.dialect.name == "sqlite":
         return driver(connection).execute(statement.text, statement.parameters).fetchall()
-    return connection.exec_driver_sql(statement.text, statement.parameters).all()
+    return _asked(connection, statement)
+
+
+def _asked(connection: Connection, statement: Ready) -> Sequence[Sequence[Any]]:
+    cursor = connection.connection.cursor()
+    try:
+        cursor.execute(statement.text, statement.parameters)
+    except Exception as error:
+        quieted(error)
+        if is_lost(error):
+            _lose(connection)
+        dialect = connection.dialect
+        raise DBAPIError.instance(
+            None, None, error, dialect.loaded_dbapi.Error, hide_parameters=True, dialect=dialect
+        ) from error
+    return cursor.fetchall()
+
+
+def _lose(connection: Connection) -> None:
+    """Have SQLAlchemy find a connection dead, so that those made before it are replaced too."""
+    below: Any = connection.connection.driver_connection
+    below.terminate()
+    with suppress(DBAPIError):
+        connection.exec_driver_sql("SELECT 1")
