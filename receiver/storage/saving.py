@@ -3,12 +3,14 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import chain
 from uuid import UUID
 
 from sqlalchemy import Connection, Dialect, case, delete, literal_column, null, or_
 
 from receiver.domain.task import Change, Ruling
 from receiver.storage import outbox_rows
+from receiver.storage.joining import joined
 from receiver.storage.object_tables import doomed_objects, object_claims
 from receiver.storage.outbox_rows import News
 from receiver.storage.rows import (
@@ -186,15 +188,27 @@ class Batch:
         yield from _INSERT_TASKS.ready(dialect, [fixed_row(held.task) + moving_row(held) for held in created])
         yield from _REQUESTS.ready(dialect, [request_row(held.task) for held in created])
         yield from _METADATA.ready(dialect, metadata)
-        yield from _UPDATE_TASKS.ready(dialect, (((held.task.key,), held.was, moving_row(held)) for held in changed))
-        yield from _RESULTS.ready(dialect, new_results)
-        yield from _ARTIFACTS.ready(dialect, new_artifacts)
-        yield from _EVENTS.ready(dialect, self._events)
-        yield from _ATTEMPTS.ready(dialect, list(self._attempts.values()))
-        yield from REPORTS.ready(dialect, self._reports)
-        yield from INBOX.ready(dialect, self._inbox)
-        yield from _RULINGS.ready(dialect, list(self._rulings.values()))
-        yield from _CLOSE.ready(dialect, self._closed)
+        changes = list(
+            _UPDATE_TASKS.ready(dialect, (((held.task.key,), held.was, moving_row(held)) for held in changed))
+        )
+        # In which order different columns changed is chance, and would make a text for every chance.
+        if len(changes) > 1:
+            yield from changes
+            changes.clear()
+        yield from joined(
+            dialect,
+            chain(
+                changes,
+                _RESULTS.ready(dialect, new_results),
+                _ARTIFACTS.ready(dialect, new_artifacts),
+                _EVENTS.ready(dialect, self._events),
+                _ATTEMPTS.ready(dialect, list(self._attempts.values())),
+                REPORTS.ready(dialect, self._reports),
+                INBOX.ready(dialect, self._inbox),
+                _RULINGS.ready(dialect, list(self._rulings.values())),
+                _CLOSE.ready(dialect, self._closed),
+            ),
+        )
         # In one order, as others may doom the same ones just now; and each once.
         yield from DOOMED.ready(dialect, sorted(dict(sorted(self._doomed)).items()))
         yield from _END_CLAIMS.ready(dialect, self._made)
