@@ -10,7 +10,8 @@ from functools import lru_cache
 
 from sqlalchemy import Dialect
 
-from receiver.storage.statements import Ready, takes_arrays
+from receiver.storage.running import Ready
+from receiver.storage.statements import takes_arrays
 
 _PLACE = re.compile(r"\$(\d+)")
 #: Texts that are kept: which of a dozen statements come together is much the same every time.

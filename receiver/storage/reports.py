@@ -13,6 +13,7 @@ from receiver.domain.report import NewReport, StoredReport, Verdict, Via
 from receiver.domain.values import quick
 from receiver.lifecycle.ports import Appended, BodyLimits, ReportSummary
 from receiver.storage.claim import Claim
+from receiver.storage.firsts import store_firsts
 from receiver.storage.rows import Columns, NewRow, inbox_row, report_row
 from receiver.storage.running import Ready, rows_of, run
 from receiver.storage.saving import INBOX, REPORTS
@@ -114,12 +115,14 @@ class _Kept:
     """What is kept of one task's reports; bodies, their bytes and duplicates are counted for callbacks alone."""
 
     by_digest: dict[bytes, UUID] = field(default_factory=dict)
+    ids: set[UUID] = field(default_factory=set)
     bodies: int = 0
     size: int = 0
     duplicates: int = 0
 
     def add(self, report_id: UUID, via: Via, size: int, digest: bytes, *, repeats: bool) -> None:
         """Take in a report, be it stored already or about to be."""
+        self.ids.add(report_id)
         if not repeats:
             self.by_digest.setdefault(digest, report_id)
         if via is not _CALLBACK:
@@ -143,6 +146,9 @@ class Stored:
     claimed: tuple[datetime, StoredReport] | None = None
 
 
+_FIRST = Stored(Appended.ACCEPTED, free=True)
+
+
 def append(
     connection: Connection, asked: Sequence[tuple[NewReport, BodyLimits]], claim: Claim | None = None
 ) -> list[Stored | Exception]:
@@ -150,7 +156,11 @@ def append(
 
     With a ``claim`` the small ones are claimed at once, which counts as their first attempt.
     """
-    task_keys = {report.task_key for report, _ in asked}
+    # Whoever claims what it stores is the only one who writes.
+    firsts: set[UUID] = set() if claim is not None else _stored_firsts(connection, asked)
+    if len(firsts) == len(asked):
+        return [_FIRST] * len(asked)
+    task_keys = {report.task_key for report, _ in asked if report.id not in firsts}
     kept = _kept(connection, task_keys)
     erased = _erased(connection, task_keys)
     outcomes: list[Stored | Exception] = []
@@ -158,11 +168,18 @@ def append(
     new_lines: list[NewRow] = []
     uncounted: dict[UUID, int] = {}
     for report, limits in asked:
+        if report.id in firsts:
+            outcomes.append(_FIRST)
+            continue
         if report.task_key in erased:
             # Whatever is still said of it is not to be kept; to whoever says it, it is nothing new.
             outcomes.append(Stored(_DUPLICATE))
             continue
         of_task = kept[report.task_key]
+        if report.id in of_task.ids:
+            # Stored by a statement whose answer was lost.
+            outcomes.append(_FIRST)
+            continue
         first = of_task.by_digest.get(report.sha256)
         if first is None and (of_task.bodies >= limits.bodies or of_task.size + report.size > limits.size):
             outcomes.append(TooManyBodiesError())
@@ -185,6 +202,10 @@ def append(
     run(connection, INBOX.ready(dialect, new_lines))
     run(connection, _COUNT.ready(dialect, list(uncounted.items())))
     return outcomes
+
+
+def _stored_firsts(connection: Connection, asked: Sequence[tuple[NewReport, BodyLimits]]) -> set[UUID]:
+    return store_firsts(connection, [report for report, limits in asked if report.size <= limits.size])
 
 
 def _as_stored(report: NewReport, duplicate_of: UUID | None) -> StoredReport:

@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.util import await_only
 
 from receiver.storage.faults import is_lost, quieted
 from receiver.storage.sqlite import driver
@@ -43,6 +44,24 @@ def rows_of(connection: Connection, statement: Ready) -> Sequence[Sequence[Any]]
     if connection.dialect.name == "sqlite":
         return driver(connection).execute(statement.text, statement.parameters).fetchall()
     return _asked(connection, statement)
+
+
+def rows_alone(connection: Connection, statement: Ready) -> Sequence[Sequence[Any]] | None:
+    """Execute a statement as a transaction of its own, on PostgreSQL, and return what it finds.
+
+    None where a transaction has begun, in which that cannot be. Raises the errors of asyncpg.
+    """
+    below: Any = connection.connection.driver_connection
+    if below.is_in_transaction():
+        return None
+    try:
+        rows: Sequence[Sequence[Any]] = await_only(below.fetch(statement.text, *statement.parameters))
+    except Exception as error:
+        quieted(error)
+        if is_lost(error):
+            _lose(connection)
+        raise
+    return rows
 
 
 def _asked(connection: Connection, statement: Ready) -> Sequence[Sequence[Any]]:
