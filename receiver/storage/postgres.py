@@ -47,6 +47,9 @@ _SETTINGS = {
     # Compiling a plan takes longer than any statement of ours.
     "jit": "off",
 }
+#: Whatever a writer does, it does to a few rows that it finds by an index. A statement that is prepared while a table
+#: is nearly empty would walk through it, and go on so as it grows, until the table is next analysed.
+_BY_INDEX = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
 #: Statements that are kept prepared on each connection; the long texts for many rows at once are worth it.
 _CACHED_STATEMENTS = 512
 
@@ -57,7 +60,7 @@ class PostgresEngine:
     shared = True
 
     def __init__(self, url: str, on_commit: Callable[[int], None] | None) -> None:
-        self._writers = _Pool(url, WRITERS, {"default_transaction_isolation": "read committed"})
+        self._writers = _Pool(url, WRITERS, {"default_transaction_isolation": "read committed", **_BY_INDEX})
         self._readers = _Pool(
             url, READERS, {"default_transaction_isolation": "repeatable read", "default_transaction_read_only": "on"}
         )
