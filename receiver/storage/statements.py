@@ -305,7 +305,9 @@ def unnested(columns: Sequence[ColumnElement[Any]]) -> TableValuedAlias:
 
 def column_wise(rows: Sequence[Row], text: str, converters: Converters) -> Iterator[Ready]:
     for start in range(0, len(rows), _MOST):
-        yield Ready(text, tuple([list(values) for values in _columns(rows[start : start + _MOST], converters)]))
+        columns = _columns(rows[start : start + _MOST], converters)
+        # A column that ends before others is filled up with NULL, and the driver looks twice at every value it sends.
+        yield Ready(text, tuple([[] if values.count(None) == len(values) else [*values] for values in columns]))
 
 
 def _parts(dialect: Dialect, keys: Sequence[UUID]) -> Iterator[Sequence[UUID]]:
