@@ -109,3 +109,18 @@ async def test_rows_are_found_by_an_index(filled: str) -> None:
     for name in ("claim tasks", "claim artifacts", "claim reports", "claim deliveries"):
         assert any("InitPlan" in step for step in plans[name]), plans[name]
         assert sum("LockRows" in step for step in plans[name]) == 1
+
+
+@pytest.fixture
+def empty(postgresql: Server, empty_postgresql: str) -> str:
+    return postgresql.database(empty_postgresql)
+
+
+async def test_a_statement_prepared_beside_nothing_does_not_walk_through_what_comes(empty: str) -> None:
+    async with open_store(empty) as store:
+        plans = await store._engine.write(
+            lambda connection: {name: planned(connection, STATEMENTS[name]) for name in STATEMENTS if "claim" in name}
+        )
+    assert plans
+    walked = {name: steps for name, steps in plans.items() if any("Seq Scan" in step for step in steps)}
+    assert not walked
