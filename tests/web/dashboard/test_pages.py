@@ -195,7 +195,7 @@ _ODD = (
     "9999-12-31T23:59:59+14:00", "urn:uuid:00000000-0000-4000-8000-000000000000",
 )  # fmt: skip
 _NAMES = ("over", "status", "provider", "metadata", "after", "before", "cursor", "limit", "looked", "ended", "told",
-          "of", "q", "show", "endpoint", "done", "next", "sent")  # fmt: skip
+          "of", "q", "endpoint", "done", "next", "sent")  # fmt: skip
 
 
 @pytest.mark.parametrize("odd", _ODD, ids=lambda odd: odd[:40])
@@ -204,5 +204,5 @@ async def test_odd_words_in_an_address_are_answered_and_are_no_fault(browser: Br
     for path in pages(browser.app, "GET"):
         for address in {f"{path}?{asked}", re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", odd, path)}:
             answer = await browser.get(address)
-            assert answer.status_code in {200, 303, 404, 409, 422}, (address[:200], answer.status_code)
+            assert answer.status_code in {200, 303, 404}, (address[:200], answer.status_code)
             assert "<script>" not in answer.text
