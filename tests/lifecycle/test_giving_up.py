@@ -1,9 +1,10 @@
 """What becomes of a notification in the end, by the clock of the tests: taken, dead by the schedule, expired."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import cast
 from uuid import UUID
 
@@ -11,11 +12,12 @@ import pytest
 
 from receiver.domain.delivery import SCHEDULE, Delivery, DeliveryError, DeliveryStatus, Told
 from receiver.domain.endpoint import Endpoint, EndpointStatus
+from receiver.domain.errors import UnavailableError
 from receiver.domain.event import Event, EventType
 from receiver.domain.exchange import HttpRequest
 from receiver.domain.task import Change, Task
 from receiver.lifecycle import endpoints, notify
-from receiver.lifecycle.ports import Decision, DeliveryFilter, Notice, Outbound, Ports, Queue, Room
+from receiver.lifecycle.ports import Decision, DeliveryFilter, Notice, Outbound, Ports, Queue, Room, Store
 from receiver.lifecycle.sealing import keys_of
 from receiver.storage.store import SqlStore, open_store
 from tests.storage.making import given, submitted
@@ -200,3 +202,43 @@ async def test_secrets_renewed_twice_in_a_row_all_sign_until_the_overlap_that_wa
     assert await keys() == (third, second)
     scene.system.passed += 3600
     assert await keys() == (third,)
+
+
+class Counting:
+    """An outbox that notes how many endpoints each claim is of, and is away after so many claims."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.claims: list[int] = []
+
+    async def lease_deliveries(self, rooms: Mapping[UUID, Room], *, now: datetime, lease: timedelta) -> list[Notice]:
+        if len(self.claims) == self.most:
+            raise UnavailableError
+        self.claims.append(len(rooms))
+        return [cast("Notice", _Claimed(_Delivery(now), endpoint_id)) for endpoint_id in rooms]
+
+
+@dataclass(frozen=True)
+class _Delivery:
+    due_at: datetime
+    attempts: int = 1
+
+
+@dataclass(frozen=True)
+class _Claimed:
+    delivery: _Delivery
+    endpoint: UUID
+
+
+async def test_what_many_endpoints_have_due_is_claimed_some_at_a_time_so_that_callbacks_are_written_between() -> None:
+    rooms = {UUID(int=number): Room(1, 0) for number in range(96)}
+    for most, answered in ((99, 96), (2, 2 * notify.CLAIMED_AT_ONCE)):
+        outbox = Counting(most)
+        ports = World().ports
+        store = cast("Store", SimpleNamespace(outbox=outbox))
+        leased = await notify.lease(replace(ports, store=store), rooms)
+        # What is claimed already is sent, also where the store went away after that.
+        assert [cast("_Claimed", notice).endpoint for notice in leased] == list(rooms)[:answered]
+        assert max(outbox.claims) <= notify.CLAIMED_AT_ONCE
+    with pytest.raises(UnavailableError):
+        await notify.lease(replace(World().ports, store=cast("Store", SimpleNamespace(outbox=Counting(0)))), rooms)
