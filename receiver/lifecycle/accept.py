@@ -11,8 +11,8 @@ from receiver.domain.errors import TooManyBodiesError
 from receiver.domain.report import NewReport, Via
 from receiver.lifecycle.ports import Appended, BodyLimits, Ports, Provider, Queue
 
-#: Bodies up to this many bytes are hashed where they are; a thread costs more than they do.
-_HASHED_AT_ONCE = 1024 * 1024
+#: Bodies up to this many bytes are judged where they are; a thread costs more than they do.
+_JUDGED_AT_ONCE = 1024 * 1024
 
 
 async def accept(ports: Ports, *, provider: str, task_key: UUID, body: bytes, headers: Mapping[str, str]) -> Appended:
@@ -24,9 +24,12 @@ async def accept(ports: Ports, *, provider: str, task_key: UUID, body: bytes, he
     report_id = ports.system.new_key()
     object_key = None
     now = ports.system.now()
-    doubt = await _doubt(ports.providers[provider], headers, body, now)
-    # A doubted body must not make the genuine one, which may follow with the same bytes, a mere repeat.
-    digest = await _digest(body if doubt is None else b"not genuine: " + body)
+    adapter = ports.providers[provider]
+    if len(body) <= _JUDGED_AT_ONCE:
+        doubt, digest = _judged(adapter, headers, body, now)
+    else:
+        # To hash 96 MiB takes a third of a second.
+        doubt, digest = await to_thread.run_sync(_judged, adapter, headers, body, now)
     if len(body) > ports.limits.spool_bytes:
         # A large body in the database would stall everybody who shares the commit.
         object_key = f"reports/{report_id}"
@@ -61,21 +64,17 @@ async def accept(ports: Ports, *, provider: str, task_key: UUID, body: bytes, he
     return appended
 
 
-async def _doubt(provider: Provider, headers: Mapping[str, str], body: bytes, now: datetime) -> str | None:
-    """Ask the adapter whether a callback is genuine; one it breaks on is kept, doubted, and asked about."""
+def _judged(provider: Provider, headers: Mapping[str, str], body: bytes, now: datetime) -> tuple[str | None, bytes]:
+    """Return why a callback is not genuine, by its adapter, and the digest it is known by.
+
+    One that the adapter breaks on is kept, doubted, and asked about.
+    """
     try:
-        if len(body) <= _HASHED_AT_ONCE:
-            return provider.doubts(headers, body, now)
-        return await to_thread.run_sync(provider.doubts, headers, body, now)
+        doubt = provider.doubts(headers, body, now)
     except Exception as error:  # noqa: BLE001 - a 503 would repeat for ever what our own code cannot judge
-        return f"its signature could not be judged ({type(error).__name__})"
-
-
-async def _digest(body: bytes) -> bytes:
-    """Return the sha256 of a body, a large one in a thread: 96 MiB take a third of a second."""
-    if len(body) <= _HASHED_AT_ONCE:
-        return hashlib.sha256(body).digest()
-    return (await to_thread.run_sync(hashlib.sha256, body)).digest()
+        doubt = f"its signature could not be judged ({type(error).__name__})"
+    # A doubted body must not make the genuine one, which may follow with the same bytes, a mere repeat.
+    return doubt, hashlib.sha256(body if doubt is None else b"not genuine: " + body).digest()
 
 
 async def refuse_oversized(ports: Ports, *, provider: str, task_key: UUID) -> None:

@@ -1,7 +1,7 @@
 """The store: every port of the lifecycle on one engine. What a method does lies in the module of its concern."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -109,8 +109,8 @@ class SqlStore(Custodian):
         self._on_change([change for change in changes if change is not None])
         return changes
 
-    async def append(self, report: NewReport, limits: BodyLimits) -> Appended:
-        return await self._inbox.append(report, limits)
+    def append(self, report: NewReport, limits: BodyLimits) -> Coroutine[None, None, Appended]:
+        return self._inbox.append(report, limits)
 
     async def lease_tasks(
         self,

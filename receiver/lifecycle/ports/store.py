@@ -12,7 +12,7 @@ from receiver.domain.report import NewReport, StoredReport, Verdict, Via
 from receiver.domain.standing import Standing
 from receiver.domain.statistics import Statistics
 from receiver.domain.task import Change, Status, Task, Work
-from receiver.domain.values import Word
+from receiver.domain.values import Word, quick
 from receiver.lifecycle.ports.custody import Custody
 from receiver.lifecycle.ports.inputs import Inputs
 from receiver.lifecycle.ports.insight import Insight
@@ -38,6 +38,7 @@ Answer = TypeVar("Answer")
 ChangeStanding = Callable[[Standing, float], tuple[Standing, Answer]]
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Decision:
     """A change to one task, decided inside the transaction on what is then true.
@@ -66,6 +67,7 @@ class Appended(Word):
     DUPLICATE = "duplicate"
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class BodyLimits:
     """How much one task may make us keep: different bodies, bytes of all of them, duplicates noted singly."""
