@@ -47,7 +47,7 @@ class Decision:
     this decision closes, applied or not. ``release`` gives the task's lease back. ``objects`` were put into the
     artifact store for this change: should the task be erased by now, they are removed. With a ``holder`` they were
     claimed by it (see ``Custody``): the decision is taken only while these claims stand and ends them; what the task
-    does not name then is removed unless others do. ``seen`` is the task as leased: where it is still so, it is not read.
+    does not name then is removed unless others do. ``seen`` is the task as leased: unchanged, it is not read.
     """
 
     task_key: UUID
