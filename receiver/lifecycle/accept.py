@@ -7,7 +7,7 @@ from uuid import UUID
 
 from anyio import to_thread
 
-from receiver.domain.errors import TooManyBodiesError
+from receiver.domain.errors import TooManyBodiesError, UnavailableError
 from receiver.domain.report import NewReport, Via
 from receiver.lifecycle.ports import Appended, BodyLimits, Ports, Provider, Queue
 
@@ -51,7 +51,7 @@ async def accept(ports: Ports, *, provider: str, task_key: UUID, body: bytes, he
     try:
         appended = await ports.store.append(report, BodyLimits(size=2 * ports.limits.max_callback_bytes))
     except Exception as error:
-        if object_key:
+        if object_key and not await _may_be_kept(ports, report_id, error):
             await ports.objects.remove(object_key)
         if isinstance(error, TooManyBodiesError):
             # What this callback would have said is asked for instead.
@@ -62,6 +62,20 @@ async def accept(ports: Ports, *, provider: str, task_key: UUID, body: bytes, he
         await ports.objects.remove(object_key)
     ports.wake(Queue.SETTLE)
     return appended
+
+
+async def _may_be_kept(ports: Ports, report_id: UUID, error: Exception) -> bool:
+    """Tell whether a report may lie in the store all the same: what was stored may be answered with a fault.
+
+    Its body has to stay then: the provider comes again, is told that it repeats itself, and does not come once more.
+    """
+    if not isinstance(error, UnavailableError):
+        return False
+    try:
+        return bool(await ports.store.known_reports([report_id]))
+    except UnavailableError:
+        # A body that no row names is removed at a start.
+        return True
 
 
 def _judged(provider: Provider, headers: Mapping[str, str], body: bytes, now: datetime) -> tuple[str | None, bytes]:
