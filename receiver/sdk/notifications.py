@@ -31,7 +31,7 @@ _PREFIX = "whsec_"
 _VERSION = b"v1,"
 _ID, _TIMESTAMP, _SIGNATURE = "webhook-id", "webhook-timestamp", "webhook-signature"
 #: Unix seconds, without a sign, a fraction or an exponent: of every number there is one way to write it.
-_UNIX_SECONDS = re.compile(rb"0|[1-9][0-9]{0,11}")
+_UNIX_SECONDS = re.compile(rb"0|[1-9][0-9]{0,10}")
 #: Two keys of an endpoint at once is what a rotation needs; this many are no longer compared.
 _MOST_SIGNATURES = 32
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

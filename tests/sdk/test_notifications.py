@@ -142,7 +142,7 @@ def test_a_header_that_is_missing_is_named(name: str) -> None:
         verified(given={**given, name: ""})
 
 
-@pytest.mark.parametrize("sent", ["+1", "1e9", "1763715600.0", " 1763715600", "-1", "١٢٣", "9" * 13, "01763715600"])
+@pytest.mark.parametrize("sent", ["+1", "1e9", "1763715600.0", " 1763715600", "-1", "١٢٣", "9" * 12, "01763715600"])
 def test_a_time_that_is_no_whole_number_of_seconds_is_refused(sent: str) -> None:
     with pytest.raises(sdk.ForgedNotificationError):
         verified(given=headers(signature(sent=sent), sent=sent))
