@@ -12,8 +12,8 @@ from receiver.web.context import id_of
 from receiver.web.dashboard.pages import House, Visit, page
 from receiver.web.dashboard.told import OUTCOMES
 
-#: Shown of what is kept: a secret that the end of what is kept cuts in two would not be known for one.
-_MOST_SHOWN = transcript.MOST_KEPT - 2048
+#: Not shown of what was cut: a secret that the end of what is kept cuts in two would not be known for one.
+_END = 2048
 _MOST_DIGITS = 9
 
 
@@ -46,7 +46,8 @@ def readable(visit: Visit, kept: bytes | None) -> tuple[str, bool] | None:
         return None
     cut = len(kept) >= transcript.MOST_KEPT
     shown = visit.context.present.redactor.data(kept)
-    return (shown[:_MOST_SHOWN] if cut else shown).decode("utf-8", "replace"), cut
+    # Counted from the end: where secrets were taken out, what stands there has moved to the front.
+    return (shown[:-_END] if cut else shown).decode("utf-8", "replace"), cut
 
 
 def asked(visit: Visit, line: Said, task: Task | None) -> tuple[str, str] | None:

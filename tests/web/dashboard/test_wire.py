@@ -1,6 +1,8 @@
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
+
 from receiver.domain.attempt import Attempt, AttemptOutcome
 from receiver.domain.report import NewReport, Via
 from receiver.domain.task import Change, Status, Work
@@ -45,10 +47,16 @@ async def test_what_an_attempt_sent_and_was_answered_is_one_step_away_and_holds_
         assert (await browser.get(f"/tasks/{task.id}/attempts/{wrong}")).status_code == 404
 
 
-async def test_a_secret_that_the_end_of_what_is_kept_cuts_in_two_is_not_shown(world: World, browser: Browser) -> None:
+@pytest.mark.parametrize("whole_ones", [0, 60])
+async def test_a_secret_that_the_end_of_what_is_kept_cuts_in_two_is_not_shown(
+    world: World, browser: Browser, whole_ones: int
+) -> None:
     task = await succeeded(world)
     token = world.token(task.key)
-    long = (b"w" * (transcript.MOST_KEPT - 20) + token.encode())[: transcript.MOST_KEPT]
+    # What goes of the whole ones brings the end to the front.
+    whole = f"{token} ".encode() * whole_ones
+    filled = whole.ljust(transcript.MOST_KEPT - 20, b"w")
+    long = (filled + token.encode())[: transcript.MOST_KEPT]
     attempt = Attempt(1, task.created_at, sent=long, answered=long)
     await world.ports.store.apply([Decision(task.key, lambda now: Change(now, attempt=attempt))])
     answer = await browser.get(f"/tasks/{task.id}/attempts/1")
