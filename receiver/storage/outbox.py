@@ -1,5 +1,6 @@
 """The port ``Outbox`` on one engine: endpoints, and what is on its way to them."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -32,6 +33,7 @@ from receiver.storage.engine import Engine
 from receiver.storage.outbox_rows import ENDPOINT_COLUMNS, endpoint_from, endpoint_values
 from receiver.storage.outbox_tables import endpoints
 
+_log = logging.getLogger("receiver.storage")
 #: Each is a row for every event; and a list of them is one answer.
 MOST_ENDPOINTS = 5000
 _KEPT = endpoints.columns.removed_at.is_(None)
@@ -66,10 +68,15 @@ class SqlOutbox:
     async def change_endpoint(
         self, endpoint_id: UUID, change: Callable[[Endpoint], Endpoint]
     ) -> tuple[Endpoint, Endpoint] | None:
-        return await self._engine.write(lambda connection: _change(connection, endpoint_id, change))
+        changed = await self._engine.write(lambda connection: _change(connection, endpoint_id, change))
+        if changed is not None:
+            _say(*changed)
+        return changed
 
     async def configure(self, url: str | None, now: datetime) -> None:
-        await self._engine.write(lambda connection: _configure(connection, url, now))
+        changed = await self._engine.write(lambda connection: _configure(connection, url, now))
+        if changed is not None:
+            _say(*changed)
 
     async def remove_endpoint(self, endpoint_id: UUID, now: datetime) -> bool:
         removing = update(endpoints).where(endpoints.columns.id == endpoint_id, _KEPT).values(removed_at=now)
@@ -118,6 +125,18 @@ class SqlOutbox:
         return len(gone)
 
 
+def _say(was: Endpoint, now: Endpoint) -> None:
+    """Say that an endpoint is told nothing any more, or is told again; never its address, which may hold a secret."""
+    if was.status is now.status and not (now.reason == BY_HAND != was.reason):
+        return
+    named: dict[str, object] = {"endpoint_id": str(now.id), "reason": now.reason or was.reason}
+    if now.status is EndpointStatus.ACTIVE:
+        # Only an attempt that succeeded proves an endpoint; one that a person resumes has yet to answer.
+        _log.info("endpoint_resumed", extra={**named, "by_itself": now.proven and not was.proven})
+    else:
+        _log.warning("endpoint_%s", now.status.value, extra={**named, "failures": now.failures})
+
+
 def _standing(connection: Connection) -> tuple[Mapping[EndpointStatus, int], datetime | None]:
     counted = connection.execute(_BY_STATUS).all()
     return {EndpointStatus(status): count for status, count in counted}, connection.scalar(deliveries.OLDEST)
@@ -151,15 +170,18 @@ def _change(
     return was, now
 
 
-def _configure(connection: Connection, url: str | None, now: datetime) -> None:
-    """Others who share the database may do the same at once: whoever is second changes what is there."""
+def _configure(connection: Connection, url: str | None, now: datetime) -> tuple[Endpoint, Endpoint] | None:
+    """Return the endpoint of the settings as it was and as it is, None where there was none.
+
+    Others who share the database may do the same at once: whoever is second changes what is there.
+    """
     known = connection.execute(
         select(*ENDPOINT_COLUMNS).where(endpoints.columns.id == CONFIGURED_ID).with_for_update(key_share=True)
     ).one_or_none()
     if known is None:
         if url is not None:
             connection.execute(insert(endpoints).values(endpoint_values(Endpoint(CONFIGURED_ID, url, now))))
-        return
+        return None
     was = endpoint_from(known)
     if url is None:
         is_now = was if was.status is EndpointStatus.STOPPED else _unconfigured(was, now)
@@ -168,6 +190,7 @@ def _configure(connection: Connection, url: str | None, now: datetime) -> None:
     if is_now != was:
         values = endpoint_values(is_now)
         connection.execute(update(endpoints).where(endpoints.columns.id == CONFIGURED_ID).values(values))
+    return was, is_now
 
 
 def _unconfigured(endpoint: Endpoint, now: datetime) -> Endpoint:

@@ -1,5 +1,6 @@
 """Deliveries: made with their events, claimed in order, recorded once, sent again, forgotten."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -8,7 +9,17 @@ from uuid import UUID, uuid4
 import pytest
 
 from receiver.domain.delivery import Delivery, DeliveryError, DeliveryStatus, Told, concluded
-from receiver.domain.endpoint import CONFIGURED_ID, Endpoint, EndpointStatus, paused
+from receiver.domain.endpoint import (
+    CONFIGURED_ID,
+    FAILING_FOR,
+    MOST_FAILURES,
+    Endpoint,
+    EndpointStatus,
+    failed,
+    paused,
+    resumed,
+    succeeded,
+)
 from receiver.domain.erasure import erase
 from receiver.domain.event import Event, EventType
 from receiver.domain.task import Change, Status, Task
@@ -366,6 +377,46 @@ async def test_the_endpoint_of_the_settings_keeps_what_waits_for_it_while_the_se
     [due] = await outbox.due_endpoints(NOW)
     assert (due.endpoint.url, due.endpoint.status) == ("https://app.example/b", EndpointStatus.ACTIVE)
     assert len(await leased(store, due.endpoint)) == 1
+
+
+async def test_an_endpoint_that_is_told_nothing_or_is_told_again_is_one_line_of_the_log_without_its_address(
+    store: SqlStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = endpoint(url="https://app.example/hooks?key=s3cret", sealed="s3cret", proven=True)
+    await store.outbox.add_endpoint(made)
+    caplog.set_level("INFO", "receiver.storage")
+
+    async def says(change: Callable[[Endpoint], Endpoint]) -> list[tuple[object, ...]]:
+        caplog.clear()
+        await store.outbox.change_endpoint(made.id, change)
+        lines = [record.__dict__ for record in caplog.records]
+        assert [line["endpoint_id"] for line in lines] == [str(made.id)] * len(lines)
+        assert ("app.example" in str(lines), "s3cret" in str(lines)) == (False, False)
+        return [(line["levelname"], line["message"], line["reason"], line.get("by_itself")) for line in lines]
+
+    for _ in range(MOST_FAILURES - 1):
+        assert await says(lambda it: failed(it, BAD, NOW)) == []
+    later = NOW + FAILING_FOR
+    assert await says(lambda it: failed(it, BAD, later)) == [("WARNING", "endpoint_paused", "status", None)]
+    # Each probe that fails is no news, whatever it fails of.
+    assert await says(lambda it: failed(it, Told(DeliveryError.TIMEOUT), later)) == []
+    assert await says(succeeded) == [("INFO", "endpoint_resumed", "timeout", True)]
+    assert await says(lambda it: paused(it, later)) == [("WARNING", "endpoint_paused", "by_hand", None)]
+    assert await says(resumed) == [("INFO", "endpoint_resumed", "by_hand", False)]
+    gone = Told(DeliveryError.GONE, 410)
+    assert await says(lambda it: failed(it, gone, later)) == [("WARNING", "endpoint_stopped", "gone", None)]
+    assert await says(lambda it: failed(it, gone, later)) == []
+    assert await says(resumed) == [("INFO", "endpoint_resumed", "gone", False)]
+
+
+async def test_a_start_without_the_endpoint_of_the_settings_says_that_it_is_stopped_and_says_so_once(
+    store: SqlStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    await store.outbox.configure("https://app.example/a", NOW)
+    for url in (None, None, "https://app.example/a", "https://app.example/a"):
+        await store.outbox.configure(url, NOW)
+    said = [(record.message, record.__dict__["reason"]) for record in caplog.records if record.levelname == "WARNING"]
+    assert said == [("endpoint_stopped", "not_configured")]
 
 
 async def test_a_task_that_fails_as_it_is_leased_is_told_of(store: SqlStore, one: Endpoint) -> None:
