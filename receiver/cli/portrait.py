@@ -145,7 +145,7 @@ def _times(task: Task) -> list[tuple[str, datetime | None, str]]:
         ("submitted", task.submitted_at, ""),
         ("settled", task.settled_at, "its outcome was known"),
         ("completed" if stored else "ended", task.completed_at, stored or ""),
-        ("erased", task.erased_at, ""),
+        ("erased", task.erased_at, "its words and its audio are gone"),
         ("deadline", None if task.ended else task.deadline_at, ""),
     ]
 

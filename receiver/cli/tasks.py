@@ -104,7 +104,8 @@ def _row(task: "Task", now: "datetime", shown: int | None) -> "Row":
             screen.foreign(task.provider),
             status,
             screen.ours(age((now - task.created_at).total_seconds())),
-            screen.ours(f"{task.stored}/{task.expected}"),
+            # Of an erased task it is not known any more.
+            screen.ours("–" if task.erased_at is not None else f"{task.stored}/{task.expected}"),
             screen.ours(money(task.cost_usd)),
         ),
         _note(task, now),

@@ -130,10 +130,12 @@ def _lost(task: Task, recovery: Recovery | None) -> Billing:
 def _cancelled(task: Task) -> Billing:
     name = task.provider
     if task.submitted_at is not None:
+        tells = "What it costs is written down when it is told."
+        if task.erased_at is not None:
+            tells = "Your account there tells."
         return Billing(
             Billed.PERHAPS,
-            f"Probably billed: {name} had taken it and goes on, as cancelling only ends our waiting. "
-            "What it costs is written down when it is told.",
+            f"Probably billed: {name} had taken it and goes on, as cancelling only ends our waiting. {tells}",
         )
     if task.unknown_since is not None or task.attempt_open_since is not None:
         return Billing(Billed.PERHAPS, f"Perhaps billed: it was sent, and no answer told whether {name} took it.")

@@ -18,6 +18,8 @@ def hearing(task: Task, now: datetime, *, pushes: bool, unheard: bool) -> str:
         return "Nothing is to be heard before it is sent."
     if not _was_taken(task):
         return "Nothing is to be heard: it was never taken."
+    if task.erased_at is not None:
+        return _of_a_husk(task)
     if not task.pushed:
         return _without_callbacks(task, pushes=pushes)
     if task.callbacks:
@@ -49,9 +51,22 @@ def _without_callbacks(task: Task, *, pushes: bool) -> str:
     return f"{why}: it is asked about until it tells."
 
 
+def _of_a_husk(task: Task) -> str:
+    """Whatever is still said of an erased task changes nothing, and whether it was adopted is not known any more."""
+    if task.callbacks:
+        return f"{_came(task)}."
+    if task.settled_at is None:
+        return "Nothing was heard of it. What still comes changes nothing."
+    answered = bool(task.results) and all(result.via is Via.SUBMIT for result in task.results)
+    return "The answer to its submit told." if answered else "Our own looks told."
+
+
+def _came(task: Task) -> str:
+    return "Its callback came" if task.callbacks == 1 else f"{task.callbacks} callbacks came"
+
+
 def _called_back(task: Task) -> str:
-    name, count = task.provider, task.callbacks
-    came = "Its callback came" if count == 1 else f"{count} callbacks came"
+    name, came = task.provider, _came(task)
     if task.settled_at is not None:
         return f"{came}, but our own look had told first." if task.missed and not _by_callback(task) else f"{came}."
     if task.doubt is not None:

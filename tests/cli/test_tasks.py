@@ -102,7 +102,7 @@ def test_a_list_on_a_narrow_terminal_shows_beginnings_that_every_command_takes(
 
 def test_that_a_task_was_erased_stands_in_the_list(receiver: Typed, here: FakeService) -> None:
     here.says("GET", "/v1/tasks", page(succeeded(erased_at="2026-11-20T11:00:00Z", results=[])))
-    assert receiver("tasks").out.splitlines()[1].endswith("$0.15  erased")
+    assert receiver("tasks").out.splitlines()[1].endswith("–  $0.15  erased")
 
 
 def test_that_there_are_no_tasks_at_all_is_said(receiver: Typed, here: FakeService) -> None:

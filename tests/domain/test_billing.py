@@ -5,6 +5,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from receiver.domain.billing import Billed, billing, dollars
+from receiver.domain.erasure import erase
 from receiver.domain.errors import ErrorCode, TaskError
 from receiver.domain.report import Via
 from receiver.domain.request import TaskRequest
@@ -68,7 +69,9 @@ def told(task: Task, *costs: int | None) -> Task:
         (ended(QUEUED, Status.CANCELLED), Billed.NO, "cancelled before runware took it"),
         (ended(LOST_ANSWER, Status.CANCELLED), Billed.PERHAPS, "no answer told whether runware took it"),
         (ended(replace(QUEUED, attempt_open_since=NOW), Status.CANCELLED), Billed.PERHAPS, "no answer told whether"),
-        (ended(SENT, Status.CANCELLED), Billed.PERHAPS, "Probably billed"),
+        (ended(SENT, Status.CANCELLED), Billed.PERHAPS, "What it costs is written down"),
+        (erase(SENT, NOW).task, Billed.PERHAPS, "Probably billed: runware had taken it and goes on, as cancelling"),
+        (erase(SENT, NOW).task, Billed.PERHAPS, "ends our waiting. Your account there tells."),
         (ended(told(SENT, 150_000, 150_000), Status.CANCELLED), Billed.YES, "it went on although nobody waited"),
     ],
 )

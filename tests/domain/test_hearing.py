@@ -4,6 +4,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from receiver.domain.erasure import erase
 from receiver.domain.errors import ErrorCode, TaskError
 from receiver.domain.hearing import hearing
 from receiver.domain.report import Via
@@ -35,6 +36,10 @@ def done(task: Task, via: Via, status: Status = Status.SUCCEEDED) -> Task:
     return replace(task, status=status, settled_at=NOW, completed_at=NOW, results=(a_result(via),), work=None)
 
 
+def husk(task: Task) -> Task:
+    return erase(task, NOW).task
+
+
 CALLED = replace(PUSHED, callbacks=1)
 FOUR = replace(CALLED, request=replace(CALLED.request, count=4), callbacks=2, results=(a_result(Via.CALLBACK),) * 2)
 
@@ -64,6 +69,12 @@ FOUR = replace(CALLED, request=replace(CALLED.request, count=4), callbacks=2, re
         (replace(ASKED, status=Status.LOST), "our own looks never found out"),
         (replace(ASKED, status=Status.CANCELLED), "it is not asked about any more"),
         (SEARCHED, "its log is searched for it"),
+        (husk(done(CALLED, Via.CALLBACK)), "Its callback came."),
+        (husk(replace(CALLED, callbacks=2)), "2 callbacks came."),
+        (husk(done(ASKED, Via.POLL)), "Our own looks told."),
+        (husk(done(ASKED, Via.SUBMIT)), "The answer to its submit told."),
+        (husk(PUSHED), "Nothing was heard of it. What still comes changes nothing."),
+        (husk(QUEUED), "it was never taken"),
     ],
 )
 def test_each_state_says_whether_a_callback_is_awaited_and_what_tells_instead(task: Task, says: str) -> None:

@@ -28,6 +28,7 @@ def _environment() -> Environment:
         "share",
         "number",
         "counted",
+        "named",
     )
     environment.filters.update({name: getattr(words, name) for name in names})
     environment.globals["asset"] = address

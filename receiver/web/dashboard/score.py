@@ -174,6 +174,7 @@ def _place(
 
 def _headed(event: RecordedEvent) -> tuple[int, str]:
     line, head = _NOTES[event.type]
-    if event.type == EventType.ATTEMPT_MADE and event.data.get("outcome") != "accepted":
+    # The lines of an erased task say nothing of how it went.
+    if event.type == EventType.ATTEMPT_MADE and event.data.get("outcome", "accepted") != "accepted":
         return line, "cross"
     return line, head

@@ -89,7 +89,8 @@ async def show(visit: Visit) -> Response:
         reference=link,
         original=await reference.shown(visit, task, link),
         reports=reports,
-        tried_to_tell=any(event.type in _TOLD for event in events),
+        # What was to be told of an erased task is gone with it.
+        tried_to_tell=task.erased_at is None and any(event.type in _TOLD for event in events),
         done=_DONE.get(visit.request.query_params.get("done", "")),
     )
 

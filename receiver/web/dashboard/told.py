@@ -23,6 +23,7 @@ OUTCOMES = {
     "unclear": "sent, the answer was lost",
     "interrupted": "cut short by a restart of ours",
 }
+_WERE_STORED = frozenset({ArtifactStatus.STORED, ArtifactStatus.ERASED})
 _TONES = {
     "good": frozenset({EventType.TASK_SUCCEEDED, EventType.RESULT_STORED, EventType.DELIVERY_SENT}),
     "partly": frozenset(
@@ -79,7 +80,8 @@ def timeline(
     for event in events:
         title, why = _words(task, event)
         tone = next((tone for tone, types in _TONES.items() if event.type in types), "")
-        if event.type == EventType.ATTEMPT_MADE and event.data.get("outcome") != "accepted":
+        # The lines of an erased task say nothing of how it went.
+        if event.type == EventType.ATTEMPT_MADE and event.data.get("outcome", "accepted") != "accepted":
             tone = "partly"
         lines.append(
             Line(
@@ -120,7 +122,8 @@ def _answers(events: Sequence[RecordedEvent], reports: Sequence[ReportSummary]) 
 
 def story(task: Task) -> str:
     """Return what happened in one sentence, none of it a stranger's words."""
-    stored = sum(result.artifact.status is ArtifactStatus.STORED for result in task.results)
+    # Audio that was let go after its time was stored once.
+    stored = sum(result.artifact.status in _WERE_STORED for result in task.results)
     took = (
         "" if task.completed_at is None else f" after {span((task.completed_at - task.created_at).total_seconds())}"
     )
@@ -128,7 +131,8 @@ def story(task: Task) -> str:
     vias = sorted({result.via.value for result in task.results})
     by = {"callback": "by callback", "poll": "by our own look", "submit": "with the answer to the submit"}
     told = f", told {' and '.join(by[via] for via in vias)}" if vias else ""
-    return _STORIES[task.status].format(provider=task.provider, took=took, had=had, told=told)
+    stories = _STORIES if task.erased_at is None else _STORIES_OF_HUSKS
+    return stories[task.status].format(provider=task.provider, took=took, had=had, told=told)
 
 
 _STORIES: Mapping[Status, str] = {
@@ -141,6 +145,16 @@ _STORIES: Mapping[Status, str] = {
     Status.FAILED: "It failed{took}: no audio could be had.",
     Status.LOST: "It was given up{took}: {provider} never told what became of it. Should it still, it is found.",
     Status.CANCELLED: "It was cancelled{took}: nobody waits for it. What it cost and gave is recorded all the same.",
+}
+
+
+#: Of an erased task it is not known any more how much was stored, and what still comes changes nothing.
+_STORIES_OF_HUSKS: Mapping[Status, str] = {
+    **_STORIES,
+    Status.SUCCEEDED: "It was done{took}{told}.",
+    Status.PARTIAL: "It was done in part{took}{told}.",
+    Status.LOST: "It was given up{took}: {provider} never told what became of it.",
+    Status.CANCELLED: "It was cancelled{took}.",
 }
 
 
@@ -161,6 +175,8 @@ def _created(task: Task, _: Mapping[str, object]) -> tuple[str, str]:
 
 
 def _attempt(task: Task, data: Mapping[str, object]) -> tuple[str, str]:
+    if not data:
+        return f"Sent to {task.provider}", ""
     outcome = OUTCOMES.get(str(data.get("outcome")), str(data.get("outcome")))
     status = f"HTTP {data['http_status']}, " if data.get("http_status") is not None else ""
     seconds = data.get("seconds")
@@ -170,7 +186,7 @@ def _attempt(task: Task, data: Mapping[str, object]) -> tuple[str, str]:
 
 
 def _looked(task: Task, data: Mapping[str, object]) -> tuple[str, str]:
-    return f"We asked {task.provider}", _answer(data)
+    return f"We asked {task.provider}", _answer(data) if data else ""
 
 
 def _called(task: Task, data: Mapping[str, object]) -> tuple[str, str]:
@@ -179,6 +195,8 @@ def _called(task: Task, data: Mapping[str, object]) -> tuple[str, str]:
 
 
 def _known(task: Task, data: Mapping[str, object]) -> tuple[str, str]:
+    if not data:
+        return "A result became known", ""
     late = ", after the task had ended" if data.get("late") else ""
     return f"{_named(task, data).capitalize()} became known", f"by {data.get('via')}{late}"
 

@@ -3,6 +3,8 @@
 import math
 from datetime import UTC, datetime
 
+from receiver.domain.task import Task
+
 _MINUTE = 60
 _HOUR = 60 * _MINUTE
 _DAY = 24 * _HOUR
@@ -101,6 +103,13 @@ def share(part: float | None) -> str:
 def number(value: float) -> str:
     """Return a number with its thousands apart."""
     return f"{value:,}".replace(",", " ")  # a narrow space that does not break
+
+
+def named(task: Task) -> str:
+    """Return what a task is called: a stranger's words where they are known."""
+    if task.request.prompt:
+        return task.request.prompt
+    return "An erased task" if task.erased_at is not None else "An adopted generation"
 
 
 def cut(text: str, most: int) -> str:

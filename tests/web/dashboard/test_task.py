@@ -4,11 +4,12 @@ from uuid import uuid4
 
 import pytest
 
+from receiver.domain.erasure import erase, retire_audio
 from receiver.domain.errors import ErrorCode, TaskError
 from receiver.domain.event import Event, EventType
 from receiver.domain.request import InlineAudio
-from receiver.domain.task import Status, Work
-from receiver.lifecycle.ports import TaskFilter
+from receiver.domain.task import Status, Task, Work
+from receiver.lifecycle.ports import Decision, Erasing, TaskFilter
 from tests.web.dashboard.browsing import Browser, Element, browsing, tree
 from tests.web.dashboard.making import HOSTILE, called_back, hostile, made, request, succeeded
 from tests.web.fakes import BEARER, KEY, World
@@ -84,6 +85,76 @@ async def test_a_failure_says_whose_words_it_is(world: World, browser: Browser) 
     task = await made(world, status=Status.FAILED, completed_at=world.system.now(), errors=(error,))
     page = await browser.page(f"/tasks/{task.id}")
     assert "moderation: not this song (runware says contentPolicyViolation)" in page.text
+
+
+def alarms(page: Element) -> list[str]:
+    return [each.text for each in page.find("p", class_="notice bad") if "hidden" not in each.attributes]
+
+
+def erased(world: World, task: Task) -> Erasing:
+    return Erasing(erase(task, world.system.now()), {})
+
+
+async def husk(world: World, task: Task) -> None:
+    assert await world.ports.store.erase([task.key], lambda now: erased(world, now)) == (1, [])
+
+
+async def test_an_erased_task_tells_calmly_what_is_still_known(world: World, browser: Browser) -> None:
+    task = await succeeded(world)
+    await husk(world, task)
+    page = await browser.page(f"/tasks/{task.id}")
+    assert page.find("h1")[0].text == "An erased task"
+    assert page.find("p", class_="story")[0].text == "It was done after 31.0 s, told by callback."
+    assert "Its words and its audio were erased just now , for good." in page.find("p", id="erased")[0].text
+    known = page.find("section")[-1].text
+    assert all(label in known for label in ("What is still known", "made", "ended", "erased", "$0.15"))
+    assert "Our own looks told." in page.find("dd", id="hearing")[0].text
+    assert [each.text for each in page.find("ol", class_="steps")[0].find("strong")] == [
+        "You asked for it",
+        "Sent to runware",
+        "runware has it",
+        "We asked runware",
+        "A result became known",
+        "The outcome is known",
+        "The audio of a result is stored",
+        "Done",
+        "Erased",
+    ]
+    assert "None" not in page.text
+    assert "dopted" not in page.text
+    assert "nothing new" not in page.text
+    assert "elsewhere" not in page.text
+    assert not alarms(page)
+    assert not page.find("main")[0].find("g", class_="cross")
+    assert "Its audio was erased." in page.text
+    row = (await browser.page("/tasks")).find("tr", id=f"task-{task.id}")[0]
+    assert "An erased task erased just now" in row.text
+
+
+async def test_the_errors_of_an_erased_task_are_named_by_their_kind_alone(world: World, browser: Browser) -> None:
+    error = TaskError(ErrorCode.MODERATION, "not this song", provider_code="contentPolicyViolation")
+    task = await made(world, status=Status.FAILED, completed_at=world.system.now(), errors=(error,))
+    await husk(world, task)
+    page = await browser.page(f"/tasks/{task.id}")
+    assert "It ended with an error of the kind moderation ; what was said of it is erased." in page.text
+    assert not alarms(page)
+    world.system.passed += 60
+    overview = await browser.page("/")
+    assert "An erased task failed runware: erased" in overview.text
+
+
+async def test_audio_that_was_let_go_after_its_time_was_stored_once_and_is_no_alarm(
+    world: World, browser: Browser
+) -> None:
+    task = await succeeded(world)
+    later = world.system.now() + timedelta(days=1)
+    letting_go = retire_audio(task, later, later)
+    assert letting_go is not None
+    await world.ports.store.apply([Decision(task.key, lambda _: letting_go)])
+    page = await browser.page(f"/tasks/{task.id}")
+    assert "1 of 1 result stored" in page.find("p", class_="story")[0].text
+    assert "Its audio was erased; it was 12.3 s long." in page.text
+    assert not alarms(page)
 
 
 @pytest.mark.parametrize("status", list(Status))
