@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, TypeVar
+from uuid import UUID
 
 import typer
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from receiver.cli.service import Service
     from receiver.cli.table import Row
-    from receiver.sdk import Client, Deliveries, Delivery
+    from receiver.sdk import Client, Deliveries, Delivery, Redriven
 
     _Outcome = TypeVar("_Outcome")
 
@@ -150,19 +151,24 @@ def redrive(
             "say which: the ID of a delivery, or --endpoint, --task, --error, --since, --until",
             "`receiver deliveries --status dead` lists them",
         )
+    whole = [_whole(each) for each in ids or ()]
     speaking_with = service(url, api_key, folder)
-    count, more = _asked(
-        speaking_with, which, lambda client, endpoint_id, task_id: _redriven(client, ids, which, endpoint_id, task_id)
+    done = _asked(
+        speaking_with,
+        which,
+        lambda client, endpoint_id, task_id: _redriven(client, whole, which, endpoint_id, task_id),
     )
     if as_json:
-        screen.document({"count": count, "more": more})
+        screen.document({"count": done.count, "more": done.more, "withheld": done.withheld})
         return
     screen.line(
-        f"{count} deliver{'y is' if count == 1 else 'ies are'} sent again."
-        if count
+        f"{done.count} deliver{'y is' if done.count == 1 else 'ies are'} sent again."
+        if done.count
         else "None fits; nothing is sent."
     )
-    if more:
+    if done.detail is not None:
+        screen.line(screen.foreign(done.detail), error=True)
+    if done.more:
         screen.line("there may be more: the same once again", error=True)
 
 
@@ -213,9 +219,21 @@ def _asked(
     return run(asked)
 
 
+def _whole(text: str) -> str:
+    """Return the id of a delivery; it is not looked for by its beginning."""
+    try:
+        return str(UUID(text))
+    except ValueError:
+        raise UsageError(
+            f"{text} is no whole id of a delivery", "give the whole id, as `receiver deliveries` shows it"
+        ) from None
+
+
 async def _redriven(
-    client: "Client", ids: list[str] | None, which: _Which, endpoint_id: str | None, task_id: str | None
-) -> tuple[int, bool]:
+    client: "Client", ids: list[str], which: _Which, endpoint_id: str | None, task_id: str | None
+) -> "Redriven":
+    from receiver.sdk import Redriven
+
     if not ids:
         done = await client.redrive(
             endpoint_id=endpoint_id,
@@ -224,17 +242,17 @@ async def _redriven(
             created_after=which.since,
             created_before=which.until,
         )
-        return done.count, done.more
+        if done.withheld and not done.count:
+            raise CommandError(done.detail or "they fit, but their endpoint is stopped")
+        return done
     count = 0
     for delivery_id in ids:
-        if not (await client.redrive(delivery_id=delivery_id)).count:
-            advice = "see `receiver deliveries`; one for a stopped endpoint waits until that is resumed"
+        done = await client.redrive(delivery_id=delivery_id)
+        if not done.count:
             before = [f"of those before it {count} are sent again"] if count else []
-            raise CommandError(
-                f"no delivery {delivery_id} has ended, so that it could be sent again", *before, advice
-            )
+            raise CommandError(f"{delivery_id}: {done.detail or 'it is not sent again'}", *before)
         count += 1
-    return count, False
+    return Redriven(count, more=False)
 
 
 def _list(page: "Deliveries", width: int | None) -> "list[Text]":

@@ -113,7 +113,7 @@ class EndpointCalls(Connection):
         """Have dead deliveries sent again under their ids: one, or those that fit all that is given.
 
         With the ``status`` sent those that arrived. One call takes up to 10,000; ``more`` says that there may be
-        further ones. Raises NotFoundError for a delivery that there is not, ConflictError for one on its way.
+        further ones, and ``detail`` why one that was named, or some that fit, are not sent.
         """
         request = given(
             id=delivery_id,

@@ -78,10 +78,15 @@ class Deliveries:
 
 @dataclass(frozen=True, slots=True)
 class Redriven:
-    """How many deliveries one call had sent again; ``more`` says that it is to be repeated."""
+    """How many deliveries one call had sent again; ``more`` says that it is to be repeated.
+
+    ``withheld`` are those that stay as they are because their endpoint is stopped; ``detail`` says why.
+    """
 
     count: int
     more: bool
+    withheld: int = 0
+    detail: str | None = None
 
 
 def endpoints_of(document: Mapping[str, object]) -> tuple[Endpoint, ...]:
@@ -129,7 +134,12 @@ def deliveries_of(document: Mapping[str, object]) -> Deliveries:
 
 def redriven_of(document: Mapping[str, object]) -> Redriven:
     """Read how many were sent again."""
-    return Redriven(one(document, "count", int), one(document, "more", bool))
+    return Redriven(
+        count=one(document, "count", int),
+        more=one(document, "more", bool),
+        withheld=maybe(document, "withheld", int) or 0,
+        detail=maybe(document, "detail", str),
+    )
 
 
 def _delivery(document: Mapping[str, object]) -> Delivery:

@@ -190,11 +190,12 @@ def _listed(connection: Connection, wanted: DeliveryFilter, status: DeliveryStat
 
 def listing(wanted: DeliveryFilter, status: DeliveryStatus | None) -> Select[*tuple[object, ...]]:
     """Return the statement that finds deliveries with one status, or any."""
-    statement = _deliveries.where(*_fits(wanted, status))
+    statement = _deliveries.where(*fits(wanted, status))
     return statement.order_by(deliveries.columns.id.desc()).limit(wanted.limit)
 
 
-def _fits(wanted: DeliveryFilter, status: DeliveryStatus | None) -> list[ColumnElement[bool]]:
+def fits(wanted: DeliveryFilter, status: DeliveryStatus | None) -> list[ColumnElement[bool]]:
+    """Return what is true of the deliveries that are wanted."""
     found: list[ColumnElement[bool]] = []
     if wanted.delivery_id is not None:
         found.append(deliveries.columns.id == wanted.delivery_id)
@@ -238,7 +239,7 @@ def redriven(wanted: DeliveryFilter, status: DeliveryStatus) -> Select[UUID]:
     )
     return (
         select(deliveries.columns.id)
-        .where(*_fits(wanted, status), open_.exists())
+        .where(*fits(wanted, status), open_.exists())
         .order_by(deliveries.columns.id)
         .limit(wanted.limit)
     )

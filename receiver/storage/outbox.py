@@ -32,6 +32,7 @@ from receiver.storage.claiming import Claims
 from receiver.storage.engine import Engine
 from receiver.storage.outbox_rows import ENDPOINT_COLUMNS, endpoint_from, endpoint_values
 from receiver.storage.outbox_tables import endpoints
+from receiver.storage.withheld import withheld
 
 _log = logging.getLogger("receiver.storage")
 #: Each is a row for every event; and a list of them is one answer.
@@ -111,6 +112,9 @@ class SqlOutbox:
             return 0, None
         made = await self._engine.write(lambda connection: deliveries.redrive(connection, found, now))
         return made, found[-1] if len(found) == wanted.limit else None
+
+    async def withheld(self, wanted: DeliveryFilter) -> Mapping[UUID, int]:
+        return await self._engine.read(lambda connection: withheld(connection, wanted))
 
     async def standing(self) -> tuple[Mapping[EndpointStatus, int], datetime | None]:
         return await self._engine.read(_standing)

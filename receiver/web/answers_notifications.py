@@ -99,6 +99,10 @@ class Redriven(Shape):
 
     count: Count
     more: bool = Field(description="There may be more of the kind: ask again.")
+    withheld: Count = Field(
+        description="Those that fit and stay as they are, their endpoint being stopped; up to 10000 are counted."
+    )
+    detail: str | None = Field(description="Why there are such, or why the one that was named is not sent.")
 
 
 class Removed(Shape):

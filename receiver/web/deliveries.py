@@ -24,6 +24,7 @@ from receiver.web.problems import invalid, invalid_fields
 from receiver.web.queries import cursor, cursor_for, moment, read_query, whole_number
 from receiver.web.schemas import problem_of
 from receiver.web.taking import taken
+from receiver.web.withheld import why_not
 
 MOST_LISTED = 200
 USUALLY_LISTED = 50
@@ -110,7 +111,7 @@ async def listing(context: Context, request: Request) -> Response:
 async def redrive(context: Context, request: Request) -> Response:
     """Have deliveries that ended sent again, under the same ids and showing their tasks as they are now.
 
-    Those of a stopped endpoint stay as they are until it is resumed.
+    Those of a stopped endpoint stay as they are until it is resumed: `withheld` counts them.
     """
     read_query(request.query_params, ())
     async with taken(context, request, limit=_LARGEST_BODY) as document:
@@ -124,7 +125,11 @@ async def redrive(context: Context, request: Request) -> Response:
         wanted = replace(wanted, status=DeliveryStatus.DEAD)
     with context.redrives.enter():
         count, more = await endpoints.redrive(context.ports, wanted)
-    return answer_json({"count": count, "more": more})
+        if count and wanted.delivery_id is not None:
+            withheld, detail = 0, None
+        else:
+            withheld, detail = await why_not(context.ports, wanted)
+    return answer_json({"count": count, "more": more, "withheld": withheld, "detail": detail})
 
 
 def shown(delivery: Delivery) -> dict[str, object]:

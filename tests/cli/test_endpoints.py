@@ -207,11 +207,37 @@ def test_what_is_sent_again_is_what_was_said(receiver: Typed, known: FakeService
     assert said.err == "there may be more: the same once again\n"
     assert json.loads(known.asked[-1].body) == {"endpoint_id": ID, "error": "timeout"}
     known.says("POST", path, Answer(200, {"count": 1, "more": False}))
-    assert json.loads(receiver("redrive", DELIVERY, ID, "--json").out) == {"count": 2, "more": False}
+    assert json.loads(receiver("redrive", DELIVERY, ID, "--json").out) == {
+        "count": 2,
+        "more": False,
+        "withheld": 0,
+    }
     assert [json.loads(asked.body) for asked in known.asked[-2:]] == [{"id": DELIVERY}, {"id": ID}]
     known.says("POST", path, Answer(200, {"count": 0, "more": False}))
     said = receiver("redrive", DELIVERY)
     assert (said.code, DELIVERY in said.err) == (1, True)
+
+
+def test_what_is_not_sent_again_because_its_endpoint_is_stopped_is_a_failure_with_its_mend(
+    receiver: Typed, here: FakeService
+) -> None:
+    path = "/v1/deliveries/redrive"
+    why = f"2 dead ones fit, but their endpoint is stopped (410): resume it first, `receiver endpoints resume {ID}`"
+    here.says("POST", path, Answer(200, {"count": 0, "more": False, "withheld": 2, "detail": why}))
+    assert receiver("redrive", "--since", "2h") == Said(1, "", f"receiver: {why}\n")
+    here.says("POST", path, Answer(200, {"count": 1, "more": False, "withheld": 2, "detail": why}))
+    assert receiver("redrive", "--since", "2h") == Said(0, "1 delivery is sent again.\n", f"{why}\n")
+    here.says("POST", path, Answer(200, {"count": 0, "more": False, "withheld": 0, "detail": None}))
+    assert receiver("redrive", "--since", "2h") == Said(0, "None fits; nothing is sent.\n", "")
+    unknown = "no delivery has this id"
+    here.says("POST", path, Answer(200, {"count": 0, "more": False, "withheld": 0, "detail": unknown}))
+    assert receiver("redrive", DELIVERY) == Said(1, "", f"receiver: {DELIVERY}: {unknown}\n")
+
+
+def test_a_delivery_is_named_by_its_whole_id(receiver: Typed, here: FakeService) -> None:
+    said = receiver("redrive", DELIVERY[:8])
+    assert (said.code, here.asked) == (2, [])
+    assert "give the whole id, as `receiver deliveries` shows it" in said.err
 
 
 @pytest.mark.parametrize("typed", [(), (DELIVERY, "--error", "timeout"), ("--since", "yesterday")])

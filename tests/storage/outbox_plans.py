@@ -6,7 +6,7 @@ from sqlalchemy import ClauseElement
 
 from receiver.domain.delivery import DeliveryStatus
 from receiver.lifecycle.ports import DeliveryFilter
-from receiver.storage import deliveries, outbox_rows
+from receiver.storage import deliveries, outbox_rows, withheld
 from receiver.storage.outbox_tables import endpoints
 from tests.storage.making import NOW
 
@@ -45,6 +45,14 @@ OUTBOX: dict[str, ClauseElement] = {
             ("time and error", DeliveryFilter(created_after=NOW, error="timeout", after_id=ONE)),
         )
     },
+    **{
+        f"withheld by {name}": withheld.waiting(wanted, DeliveryStatus.DEAD)
+        for name, wanted in (
+            ("id", DeliveryFilter(delivery_id=ONE)),
+            ("endpoint", DeliveryFilter(endpoint_id=ONE)),
+            ("time and error", DeliveryFilter(created_after=NOW, error="timeout")),
+        )
+    },
 }
 #: Endpoints are as many as a user has written down.
 OUTBOX_WALKS = {
@@ -55,6 +63,7 @@ OUTBOX_WALKS = {
     "next delivery": "SCAN endpoints",
     "deliveries to stopped endpoints": "SCAN endpoints",
     "removed endpoints": "SCAN endpoints",
+    **dict.fromkeys(("withheld by id", "withheld by endpoint", "withheld by time and error"), "SCAN endpoints"),
     "deliveries by nothing": "SCAN deliveries",
     # No more than are counted: what the index has found.
     "what there is of an endpoint": "SCAN some",

@@ -398,6 +398,13 @@ class NoEndpoints:
         self.store._check()
         return 0, None
 
+    async def withheld(self, wanted: DeliveryFilter) -> dict[UUID, int]:
+        self.store._check()
+        return {}
+
+    async def delivery(self, delivery_id: UUID) -> None:
+        self.store._check()
+
 
 def _fits(task: Task, wanted: TaskFilter) -> bool:
     return (

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from receiver.domain.delivery import DeliveryError, Told, concluded, read_secret
-from receiver.domain.endpoint import CONFIGURED_ID
+from receiver.domain.endpoint import CONFIGURED_ID, failed
 from receiver.domain.event import Event, EventType
 from receiver.domain.task import Change, Task
 from receiver.lifecycle.ports import Decision, Queue, Room
@@ -227,10 +227,40 @@ async def test_what_fits_is_sent_again(
     names = {"delivery": delivery, "endpoint": endpoint, "task": str(task.id)}
     asked = {name: value.format(**names) for name, value in criteria.items()}
     answer = await http.post("/v1/deliveries/redrive", json=asked)
-    assert answer.json() == {"count": count, "more": False}
+    assert answer.json() == {"count": count, "more": False, "withheld": 0, "detail": None}
     assert len((await http.get("/v1/deliveries?status=pending")).json()["data"]) == count
     assert (Queue.NOTIFY in world.woken) == (count > 0)
     assert (await http.post("/v1/deliveries/redrive", json=asked)).json()["count"] == 0
+
+
+async def test_what_is_dead_at_a_stopped_endpoint_says_so_and_what_sends_it(
+    world: World, http: httpx.AsyncClient
+) -> None:
+    endpoint = (await added(http))["id"]
+    for _ in range(2):
+        await dead(world, endpoint)
+        world.system.passed += 1
+    delivery = (await http.get("/v1/deliveries")).json()["data"][0]["id"]
+    gone = Told(DeliveryError.GONE, 410)
+    await world.ports.store.outbox.change_endpoint(
+        UUID(endpoint), lambda each: failed(each, gone, world.system.now())
+    )
+
+    async def redriven(**asked: str) -> tuple[int, int, str | None]:
+        answer = await http.post("/v1/deliveries/redrive", json=asked)
+        assert answer.status_code == 200
+        document = answer.json()
+        return document["count"], document["withheld"], document["detail"]
+
+    stopped = f"endpoint is stopped (410): resume it first, `receiver endpoints resume {endpoint}`"
+    assert await redriven(created_after="2026-11-21T12:00:00Z") == (0, 2, f"2 dead ones fit, but their {stopped}")
+    assert await redriven(created_after="2026-11-21T12:00:01Z") == (0, 1, f"1 dead one fits, but its {stopped}")
+    assert await redriven(id=delivery) == (0, 1, f"it is dead, but its {stopped}")
+    assert await redriven(id=str(uuid4())) == (0, 0, "no delivery has this id")
+    assert await redriven(error="timeout") == (0, 0, None)
+    await http.post(f"/v1/endpoints/{endpoint}/resume")
+    assert await redriven(id=delivery) == (1, 0, None)
+    assert await redriven(id=delivery) == (0, 0, "it is on its way already")
 
 
 async def test_endpoints_that_hang_are_tried_few_at_once_so_that_notifications_have_connections(

@@ -138,6 +138,9 @@ class Outbox(Protocol):
         as they are.
         """
 
+    async def withheld(self, wanted: DeliveryFilter) -> Mapping[UUID, int]:
+        """Count what ``redrive`` would send again, were its endpoint not stopped: by endpoint, up to a bound."""
+
     async def standing(self) -> tuple[Mapping[EndpointStatus, int], datetime | None]:
         """Count the endpoints by status, and return when the oldest event happened that is still on its way."""
 
