@@ -51,8 +51,20 @@ def adopt(task: Task) -> Change:
     )
 
 
+def unknown_there(task: Task) -> str | None:
+    """Return in words that no look found a trace of an adopted generation, None where one did or none was made."""
+    if not _no_trace(task) or not task.polls or task.erased_at is not None:
+        return None
+    times = "once" if task.polls == 1 else f"{task.polls} times"
+    return f"{task.provider} does not know this id (asked {times})"
+
+
+def _no_trace(task: Task) -> bool:
+    return task.request.adopted and task.answer_digest is None and not task.results
+
+
 def never_heard_of(task: Task, now: datetime) -> bool:
     """Tell whether an adopted generation is to be given up because the provider seems not to know it at all."""
-    if not task.request.adopted or task.answer_digest is not None or task.results or task.submitted_at is None:
+    if not _no_trace(task) or task.submitted_at is None:
         return False
     return now - task.submitted_at >= min(UNHEARD_OF, timedelta(seconds=task.deadline_seconds))

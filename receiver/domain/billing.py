@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from receiver.domain.adoption import unknown_there
 from receiver.domain.errors import ErrorCode
 from receiver.domain.task import Recovery, Status, Task
 
@@ -34,6 +35,8 @@ def billing(task: Task, *, recovery: Recovery | None, bills_failures: bool | Non
     """
     if task.cost_micros is not None:
         return _told(task, task.cost_micros)
+    if (unknown := unknown_there(task)) is not None:
+        return Billing(Billed.PERHAPS, f"Not known: {unknown}. The account that it was made with tells.")
     return (
         _ended(task, recovery, bills_failures=bills_failures) if task.status.terminal else _under_way(task, recovery)
     )

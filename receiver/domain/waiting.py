@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from receiver.domain.adoption import unknown_there
 from receiver.domain.errors import ErrorCode, TaskError
 from receiver.domain.result import LINK_AT_RISK, ArtifactStatus, Result
 from receiver.domain.task import Status, Task, Work
@@ -110,6 +111,8 @@ def _next_step(task: Task, why: str) -> Waiting | None:
         return Waiting(WaitsFor.LOOKUP, f"its answer was lost; {search}", task.due_at)
     if task.tries:
         return Waiting(WaitsFor.RETRY, f"asking {name} about it did not work{why}; it is asked again", task.due_at)
+    if (unknown := unknown_there(task)) is not None:
+        return Waiting(WaitsFor.RETRY, f"{unknown}: check it, or cancel", task.due_at)
     if task.pushed and not task.overdue:
         return Waiting(WaitsFor.CALLBACK, f"the callback of {name}; our own look comes next", task.due_at)
     return Waiting(WaitsFor.POLL, f"our next look at {name}", task.due_at)

@@ -3,12 +3,16 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from receiver.domain.adoption import UNHEARD_OF, adopt, request_of
+from receiver.domain.adoption import UNHEARD_OF, adopt, request_of, unknown_there
+from receiver.domain.billing import Billed, billing
+from receiver.domain.erasure import erase
 from receiver.domain.errors import ErrorCode
 from receiver.domain.event import EventType
-from receiver.domain.looking import looked
+from receiver.domain.looking import looked, lose
+from receiver.domain.operation import cancel
 from receiver.domain.report import Reading
 from receiver.domain.task import Change, Status, Task, Work
+from receiver.domain.waiting import WaitsFor, waiting
 from tests.domain.making import GENERATION, START, TASK_ID, TASK_KEY, at, look_rules, new_report
 
 SILENCE = Reading()
@@ -51,6 +55,29 @@ def test_silence_about_an_adopted_task_proves_nothing_for_a_while() -> None:
 def test_with_a_short_deadline_the_wait_is_as_short() -> None:
     assert answered(adopted(60), SILENCE, at(59)).task.status is Status.SUBMITTED
     assert answered(adopted(60), SILENCE, at(60)).task.status is Status.LOST
+
+
+@pytest.mark.parametrize(("looks", "times"), [(1, "once"), (2, "2 times"), (124, "124 times")])
+def test_an_id_that_no_look_found_says_so_with_what_can_be_done_and_no_bill_is_claimed(
+    looks: int, times: str
+) -> None:
+    task = answered(replace(adopted(), polls=looks - 1), SILENCE, at(10)).task
+    unknown = f"aimlapi does not know this id (asked {times})"
+    waits = waiting(task, at(11), resting=None, has_key=True)
+    assert waits is not None
+    assert (waits.what, waits.message) == (WaitsFor.RETRY, f"{unknown}: check it, or cancel")
+    assert waits.until == task.due_at
+    for each in (task, lose(task, at(20), "gone").task, cancel(task, at(20)).task):
+        found = billing(each, recovery=None, bills_failures=None)
+        assert found.billed is Billed.PERHAPS
+        assert found.message == f"Not known: {unknown}. The account that it was made with tells."
+
+
+def test_nothing_is_said_of_an_id_before_a_look_nor_once_one_found_it_nor_of_what_was_sent_by_us() -> None:
+    found = answered(adopted(), PENDING, at(10)).task
+    sent = replace(adopted(), polls=3, request=replace(adopted().request, prompt="a prompt"))
+    for task in (adopted(), found, sent, erase(replace(adopted(), polls=3), at(20)).task):
+        assert unknown_there(task) is None
 
 
 def test_what_was_heard_of_once_is_waited_for_as_any_other() -> None:

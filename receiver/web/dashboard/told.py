@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from receiver.domain.adoption import unknown_there
 from receiver.domain.event import EventType
 from receiver.domain.report import Via
 from receiver.domain.result import ArtifactStatus
@@ -131,6 +132,8 @@ def story(task: Task) -> str:
     vias = sorted({result.via.value for result in task.results})
     by = {"callback": "by callback", "poll": "by our own look", "submit": "with the answer to the submit"}
     told = f", told {' and '.join(by[via] for via in vias)}" if vias else ""
+    if task.status is Status.SUBMITTED and unknown_there(task) is not None:
+        return f"{task.provider} has shown no trace of it."
     stories = _STORIES if task.erased_at is None else _STORIES_OF_HUSKS
     return stories[task.status].format(provider=task.provider, took=took, had=had, told=told)
 
@@ -185,6 +188,12 @@ def _attempt(task: Task, data: Mapping[str, object]) -> tuple[str, str]:
     return title, _reason(data)
 
 
+def _submitted(task: Task, data: Mapping[str, object]) -> tuple[str, str]:
+    # That the provider has one that was adopted only its caller says.
+    title = f"{task.provider} is asked about it" if task.request.adopted and data else f"{task.provider} has it"
+    return title, _text(data, "provider_task_id")
+
+
 def _looked(task: Task, data: Mapping[str, object]) -> tuple[str, str]:
     return f"We asked {task.provider}", _answer(data) if data else ""
 
@@ -210,7 +219,7 @@ def _named(task: Task, data: Mapping[str, object]) -> str:
 _LINES: Mapping[str, Callable[[Task, Mapping[str, object]], tuple[str, str]]] = {
     EventType.TASK_CREATED: _created,
     EventType.ATTEMPT_MADE: _attempt,
-    EventType.TASK_SUBMITTED: lambda task, data: (f"{task.provider} has it", _text(data, "provider_task_id")),
+    EventType.TASK_SUBMITTED: _submitted,
     EventType.POLL_ANSWERED: _looked,
     EventType.CALLBACK_RECEIVED: _called,
     EventType.CALLBACK_DUPLICATE: lambda _, __: ("The same callback came again", ""),

@@ -7,7 +7,7 @@ import pytest
 from receiver.domain.erasure import erase, retire_audio
 from receiver.domain.errors import ErrorCode, TaskError
 from receiver.domain.event import Event, EventType
-from receiver.domain.request import InlineAudio
+from receiver.domain.request import InlineAudio, TaskRequest
 from receiver.domain.task import Status, Task, Work
 from receiver.lifecycle.ports import Decision, Erasing, TaskFilter
 from tests.web.dashboard.browsing import Browser, Element, browsing, tree
@@ -85,6 +85,21 @@ async def test_a_failure_says_whose_words_it_is(world: World, browser: Browser) 
     task = await made(world, status=Status.FAILED, completed_at=world.system.now(), errors=(error,))
     page = await browser.page(f"/tasks/{task.id}")
     assert "moderation: not this song (runware says contentPolicyViolation)" in page.text
+
+
+async def test_an_adopted_id_that_the_provider_does_not_know_is_not_said_to_be_made_there(
+    world: World, browser: Browser
+) -> None:
+    asked = TaskRequest("aimlapi", prompt="", reference_audio="")
+    now = world.system.now()
+    submitted = Event(EventType.TASK_SUBMITTED, now, {"provider_task_id": "nosuchid"})
+    fields = {"request": asked, "submitted_at": now, "work": Work.POLL, "due_at": now, "polls": 124}
+    task = await made(world, submitted, status=Status.SUBMITTED, **fields)
+    page = await browser.page(f"/tasks/{task.id}")
+    assert page.find("p", class_="story")[0].text == "aimlapi has shown no trace of it."
+    assert "aimlapi does not know this id (asked 124 times): check it, or cancel" in page.text
+    assert page.find("dd", id="billing")[0].text.startswith("Not known:")
+    assert "has it" not in page.find("ol", class_="steps")[0].text
 
 
 def alarms(page: Element) -> list[str]:
