@@ -220,7 +220,7 @@ def remove(
     api_key: options.ApiKey = None,
     folder: options.KeyFolder = options.DEFAULT_FOLDER,
 ) -> None:
-    """Tell an endpoint nothing any more. What waits for it is forgotten."""
+    """Tell an endpoint nothing any more. What waits for it is forgotten, and all it was told."""
 
     async def removed(client: "Client", found: "Endpoint") -> "Endpoint":
         if not yes:
@@ -277,8 +277,16 @@ def _secret_in(path: Path | None) -> str | None:
 def _ask(endpoint: "Endpoint", *, as_json: bool) -> None:
     """Ask whoever types; raises UsageError where nobody can answer and CommandError for a no."""
     if as_json or not sys.stdin.isatty():
-        raise UsageError("what is on its way would be lost and nobody can be asked here: confirm it with --yes")
-    screen.line("Remove ", screen.foreign(endpoint.url), f" and {endpoint.pending} that wait? Type yes: ", error=True)
+        raise UsageError(
+            "what is on its way and the whole history of its deliveries would be lost, and nobody can be asked here: "
+            "confirm it with --yes"
+        )
+    screen.line(
+        "Remove ",
+        screen.foreign(endpoint.url),
+        f", {endpoint.pending} that wait and the whole history of its deliveries? Type yes: ",
+        error=True,
+    )
     if sys.stdin.readline().strip().lower() != "yes":
         raise CommandError("nothing was removed")
 

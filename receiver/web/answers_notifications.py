@@ -106,6 +106,6 @@ class Redriven(Shape):
 
 
 class Removed(Shape):
-    """An endpoint is gone, and with it what was on its way there."""
+    """An endpoint is gone, and with it all its deliveries."""
 
     count: Literal[1]

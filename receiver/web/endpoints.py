@@ -144,7 +144,7 @@ async def show(context: Context, request: Request) -> Response:
     )
 )
 async def remove(context: Context, request: Request) -> Response:
-    """Tell an endpoint nothing more; what is on its way to it goes too."""
+    """Tell an endpoint nothing more; what is on its way to it goes too, and the history of its deliveries."""
     read_query(request.query_params, ())
     await endpoints.remove(context.ports, id_of(request, "id"))
     return answer_json({"count": 1})

@@ -154,9 +154,26 @@ def test_nothing_is_removed_that_nobody_confirmed(receiver: Typed, known: FakeSe
     said = receiver("endpoints", "remove", ID)
     assert (said.code, [asked.method for asked in known.asked]) == (2, ["GET"])
     assert "--yes" in said.err
+    assert "the whole history of its deliveries would be lost" in said.err
     said = receiver("endpoints", "remove", ID, "--yes")
     assert (said.code, known.asked[-1].method) == (0, "DELETE")
     assert said.out == f"Endpoint {ID} is removed: {URL}\n"
+
+
+class _Typist(io.StringIO):
+    """Somebody at a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_whoever_is_asked_hears_that_the_history_goes_too(
+    receiver: Typed, known: FakeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", _Typist("no\n"))
+    said = receiver("endpoints", "remove", ID)
+    assert f"Remove {URL}, 0 that wait and the whole history of its deliveries? Type yes: " in said.err
+    assert (said.code, [asked.method for asked in known.asked]) == (1, ["GET"])
 
 
 def test_a_refusal_is_said_in_words(receiver: Typed, known: FakeService) -> None:

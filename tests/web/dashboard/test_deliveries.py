@@ -290,7 +290,9 @@ async def test_what_is_wrong_with_a_new_endpoint_is_said_beside_it(
 async def test_an_endpoint_is_taken_away_after_a_question(world: World, browser: Browser, endpoint: Endpoint) -> None:
     await happened(world)
     path = f"/deliveries/endpoints/{endpoint.id}/remove"
-    assert "1 delivery is on the way to it and will not be sent" in (await browser.page(path)).text
+    asked = (await browser.page(path)).text
+    assert "1 delivery is on the way to it and will not be sent" in asked
+    assert "the whole history of its deliveries, arrived and dead, are forgotten" in asked
     assert (await browser.act(path)).headers["location"] == "/deliveries?done=removed"
     assert await world.ports.store.outbox.endpoints() == []
     await world.ports.store.outbox.configure("https://app.example.org/set", world.system.now())
