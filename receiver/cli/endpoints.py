@@ -158,6 +158,9 @@ def try_endpoint(
         raise CommandError(f"{found.url} did not take it: {why}", *([mend] if mend else []))
     if not as_json:
         screen.line(screen.foreign(found.url), f" took it ({status}, {trial.seconds:.2f} s).")
+        if found.status != "active":
+            mend = f"`receiver endpoints resume {found.id[: options.SHORTEST_ID]}`"
+            screen.line("  it is still ", screen.foreign(found.status), f": {mend}")
 
 
 def pause(

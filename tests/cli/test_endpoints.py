@@ -149,6 +149,18 @@ def test_a_trial_says_what_came_of_it_and_what_to_do(receiver: Typed, known: Fak
     assert (said.code, json.loads(said.out)) == (1, broken)
 
 
+@pytest.mark.parametrize("status", ["paused", "stopped"])
+def test_a_trial_that_went_well_leaves_an_endpoint_closed_and_says_so(
+    receiver: Typed, here: FakeService, status: str
+) -> None:
+    here.says("GET", ENDPOINTS, Answer(200, {"data": [endpoint(status=status, reason="connection")]}))
+    taken = {"delivered": True, "status_code": 204, "error": None, "seconds": 0.123}
+    here.says("POST", f"{ENDPOINTS}/{ID}/test", Answer(200, taken))
+    said = receiver("endpoints", "test", URL)
+    mend = f"  it is still {status}: `receiver endpoints resume {ID[:8]}`\n"
+    assert said == Said(0, f"{URL} took it (HTTP 204, 0.12 s).\n{mend}", "")
+
+
 def test_nothing_is_removed_that_nobody_confirmed(receiver: Typed, known: FakeService) -> None:
     known.says("DELETE", f"{ENDPOINTS}/{ID}", Answer(200, {"count": 1}))
     said = receiver("endpoints", "remove", ID)

@@ -141,7 +141,10 @@ async def test_an_endpoint_is_tried_and_what_came_of_it_is_told(
     path = f"/deliveries/endpoints/{endpoint.id}/test"
     page = tree(await browser.act(path))
     assert "answered with 204 after 20 ms" in page.text
+    assert "still paused" not in page.text
     assert [request.url for request in line.sent] == [URL]
+    await browser.act(f"/deliveries/endpoints/{endpoint.id}/pause")
+    assert "It is still paused: resume it to have it told again." in tree(await browser.act(path)).text
     line.told = Told(DeliveryError.STATUS, 500)
     page = tree(await browser.act(path))
     assert "The endpoint answered, and not with a 2xx (500)." in page.text
