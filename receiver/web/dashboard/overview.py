@@ -13,6 +13,7 @@ from receiver.domain.task import Status, Task
 from receiver.lifecycle.ports import Ended, Pause, Ports, Queue, TaskFilter, UnderWay
 from receiver.web.dashboard.pages import House, Visit, page
 from receiver.web.dashboard.plot import Plot, plot
+from receiver.web.dashboard.untold import Untold, named, untold
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ _QUEUES = {
     Queue.LOOKUP: "searching providers' logs",
     Queue.SETTLE: "reading reports",
     Queue.COLLECT: "fetching audio",
+    Queue.NOTIFY: "telling your application",
 }
 
 
@@ -96,6 +98,8 @@ class Overview:
     newest: Sequence[Task]
     trouble: str | None
     dead: int
+    untold: Sequence[Untold]
+    untold_besides: int
 
     @property
     def in_flight(self) -> int:
@@ -164,7 +168,10 @@ async def look(ports: Ports, stretch: Stretch, since: datetime, ended: Sequence[
     store, now = ports.store, ports.system.now()
     under_way = await store.under_way()
     pauses = await store.pauses()
-    backlogs = await store.outbox.backlogs([endpoint.id for endpoint in await store.outbox.endpoints()])
+    endpoints = await store.outbox.endpoints()
+    backlogs = await store.outbox.backlogs([endpoint.id for endpoint in endpoints])
+    silent = untold(endpoints, backlogs)
+    named_ones = await named(store.outbox, silent, backlogs, now)
     due = await store.next_due()
     failed = await store.tasks(TaskFilter(status=Status.FAILED, limit=_TROUBLED))
     lost = await store.tasks(TaskFilter(status=Status.LOST, limit=_TROUBLED))
@@ -192,6 +199,8 @@ async def look(ports: Ports, stretch: Stretch, since: datetime, ended: Sequence[
         newest=newest,
         trouble=store.trouble,
         dead=sum(backlog.dead for backlog in backlogs.values()),
+        untold=named_ones,
+        untold_besides=len(silent) - len(named_ones),
     )
 
 
