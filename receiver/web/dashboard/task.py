@@ -1,7 +1,7 @@
 """One task on one page: what happened, why, what came of it, and what can be done about it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from starlette.responses import Response
@@ -14,8 +14,9 @@ from receiver.domain.hearing import hearing
 from receiver.domain.request import InlineAudio
 from receiver.domain.result import ArtifactStatus, Result
 from receiver.domain.task import Task
+from receiver.domain.telling import telling
 from receiver.lifecycle import endpoints, operate
-from receiver.lifecycle.ports import Caller, DeliveryFilter, RuledFilter
+from receiver.lifecycle.ports import Caller, DeliveryFilter, RecordedEvent, RuledFilter
 from receiver.lifecycle.replay import replay_reports
 from receiver.lifecycle.submit import Asked, intend
 from receiver.web.audio import given
@@ -30,6 +31,8 @@ from receiver.web.present import request as request_shown
 #: The newest events of a task that are shown; a task has a few dozen, unless its provider is very wrong.
 _MOST_EVENTS = 1000
 _MOST_REPLAYED = 200
+#: Of what is told of a task, the latest that are looked at; there may be thousands of endpoints.
+_MOST_DELIVERIES = 500
 #: What was done by the form that led here.
 _DONE = {
     "refreshed": "It is looked at now.",
@@ -80,6 +83,7 @@ async def show(visit: Visit) -> Response:
         story=story(task),
         billing=_billing(visit, task),
         hearing=_hearing(visit, task),
+        telling=await _telling(visit, task, events),
         waits=visit.context.present.waiting_for(task, pauses.get(task.provider)),
         score=score(task, events, now),
         lines=LINES,
@@ -183,6 +187,18 @@ def _hearing(visit: Visit, task: Task) -> str:
         visit.ports.system.now(),
         pushes=adapter is not None and adapter.pushes,
         unheard=task.provider in visit.ports.schedules.unheard,
+    )
+
+
+async def _telling(visit: Visit, task: Task, events: Sequence[RecordedEvent]) -> str:
+    outbox = visit.ports.store.outbox
+    found = await outbox.deliveries(DeliveryFilter(task_id=task.id, limit=_MOST_DELIVERIES))
+    return telling(
+        task,
+        found,
+        {each.id: each for each in await outbox.endpoints()},
+        told_before=any(event.type == EventType.DELIVERY_SENT for event in events),
+        whole=len(found) < _MOST_DELIVERIES,
     )
 
 

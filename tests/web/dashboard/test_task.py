@@ -4,12 +4,14 @@ from uuid import uuid4
 
 import pytest
 
+from receiver.domain.delivery import Told, concluded
+from receiver.domain.endpoint import Endpoint, paused
 from receiver.domain.erasure import erase, retire_audio
 from receiver.domain.errors import ErrorCode, TaskError
 from receiver.domain.event import Event, EventType
 from receiver.domain.request import InlineAudio, TaskRequest
-from receiver.domain.task import Status, Task, Work
-from receiver.lifecycle.ports import Decision, Erasing, TaskFilter
+from receiver.domain.task import Change, Status, Task, Work
+from receiver.lifecycle.ports import Decision, DeliveryFilter, Erasing, TaskFilter
 from tests.web.dashboard.browsing import Browser, Element, browsing, tree
 from tests.web.dashboard.making import HOSTILE, called_back, hostile, made, request, succeeded
 from tests.web.fakes import BEARER, KEY, World
@@ -30,6 +32,29 @@ async def test_whether_it_was_billed_and_how_it_is_heard_is_answered_on_the_page
     world.ports.schedules.unheard = {"runware": 0.9}
     page = await browser.page(f"/tasks/{task.id}")
     assert "Callbacks of runware fail to come lately" in page.find("dd", id="hearing")[0].text
+
+
+async def test_whether_the_application_was_told_is_answered_on_the_page(world: World, browser: Browser) -> None:
+    task = await succeeded(world)
+
+    async def answer() -> str:
+        return (await browser.page(f"/tasks/{task.id}")).find("dd", id="telling")[0].text
+
+    assert await answer() == "Nobody is to be told: no endpoint is named."
+    outbox, now = world.ports.store.outbox, world.system.now()
+    endpoint = Endpoint(uuid4(), "https://app.example.org/hooks?key=s3cret", now)
+    await outbox.add_endpoint(endpoint)
+    ended = Event(EventType.TASK_SUCCEEDED, now)
+    await world.ports.store.apply([Decision(task.key, lambda same: Change(same, (ended,)))])
+    assert await answer() == "Not yet: 1 is on the way."
+    await outbox.change_endpoint(endpoint.id, lambda each: paused(each, now))
+    assert await answer() == "Not yet: its endpoint was paused by hand, 1 waits until it is resumed."
+    [waiting] = await outbox.deliveries(DeliveryFilter(task_id=task.id))
+    arrived, event = concluded(waiting, Told(None, 200), now, jitter=0.5)
+    await world.ports.store.apply([Decision(task.key, lambda same: Change(same, (event,), delivered=(arrived,)))])
+    assert await answer() == "Yes: 1 of 1 notifications arrived."
+    await outbox.remove_endpoint(endpoint.id, now)
+    assert (await answer()).startswith("Yes, it was once: the steps say when.")
 
 
 async def test_a_task_of_a_provider_that_is_gone_is_still_told_of(world: World, browser: Browser) -> None:
