@@ -86,6 +86,8 @@ _FORMS: Mapping[str, Callable[[object], str]] = {
     "status_code": _after("HTTP"),
     "error": _plain,
     "next_attempt_at": _after("next at"),
+    "tries": _after("stored at try"),
+    "last_fault": _after("the last fault:"),
     "delivery_id": _short("delivery"),
     # Endpoints are random ids, whose first characters every command takes.
     "endpoint_id": lambda value: f"to endpoint {_plain(value)[:_SHORT_ID]}",

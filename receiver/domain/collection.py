@@ -56,6 +56,9 @@ def collected(task: Task, result_id: UUID, kept: Kept, now: datetime) -> Change 
         "media_type": kept.media_type,
         "duration_seconds": kept.duration_seconds,
     }
+    if artifact.attempts > 1:
+        # The row forgets what went wrong before it went well; whoever asks why it took so long is told here.
+        data |= {"tries": artifact.attempts, "last_fault": result.artifact.error}
     return _ended(task, result, artifact, Event(EventType.RESULT_STORED, now, data), now)
 
 

@@ -55,6 +55,17 @@ def refuse(task: Task, now: datetime, index: int = 0) -> Change:
     return change
 
 
+def test_what_was_stored_only_after_faults_tells_of_the_tries_and_of_the_last_fault() -> None:
+    task = collecting()
+    [at_once] = [event for event in store(task, at(60)).events if event.type == EventType.RESULT_STORED]
+    assert not {"tries", "last_fault"} & at_once.data.keys()
+    task = falter(refuse(task, at(60)).task, at(70)).task
+    change = store(task, at(120))
+    [stored] = [event for event in change.events if event.type == EventType.RESULT_STORED]
+    assert (stored.data["tries"], stored.data["last_fault"]) == (3, "reset")
+    assert artifact(change.task).attempts == 3
+
+
 def falter(task: Task, now: datetime, jitter: float = 0.5) -> Change:
     change = interrupted(task, task.results[0].id, "reset", now, jitter)
     assert change is not None

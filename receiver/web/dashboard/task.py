@@ -25,7 +25,7 @@ from receiver.web.dashboard import reference
 from receiver.web.dashboard.errors import PageError
 from receiver.web.dashboard.pages import House, Visit, page
 from receiver.web.dashboard.score import LINES, score
-from receiver.web.dashboard.told import story, timeline
+from receiver.web.dashboard.told import story, timeline, tries
 from receiver.web.present import request as request_shown
 
 #: The newest events of a task that are shown; a task has a few dozen, unless its provider is very wrong.
@@ -87,6 +87,7 @@ async def show(visit: Visit) -> Response:
         waits=visit.context.present.waiting_for(task, pauses.get(task.provider)),
         score=score(task, events, now),
         lines=LINES,
+        tries=tries(events),
         timeline=timeline(task, events, reports, await store.insight.on_the_wire(task.id)),
         results=[_shown(visit, task, result) for result in sorted(task.results, key=lambda one: one.index)],
         asked=_asked(visit, task),

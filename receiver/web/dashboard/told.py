@@ -270,7 +270,20 @@ def _audio(data: Mapping[str, object]) -> str:
         amount(size) if isinstance(size, int) else "",
         span(seconds) if isinstance(seconds, int | float) else "",
     ]
-    return ", ".join(part for part in parts if part)
+    return "; ".join(part for part in (", ".join(part for part in parts if part), _tried(data)) if part)
+
+
+def tries(events: Sequence[RecordedEvent]) -> Mapping[str, str]:
+    """Return how often it was tried to store results, by their ids, where it took more than one try."""
+    stored = (event.data for event in events if event.type == EventType.RESULT_STORED)
+    return {str(data.get("result_id")): words for data in stored if (words := _tried(data))}
+
+
+def _tried(data: Mapping[str, object]) -> str:
+    count, fault = data.get("tries"), _text(data, "last_fault")
+    if count is None:
+        return ""
+    return f"stored at try {count}" + (f", the last fault: {fault}" if fault else "")
 
 
 def _settled(data: Mapping[str, object]) -> str:

@@ -13,7 +13,7 @@ from receiver.domain.request import InlineAudio, TaskRequest
 from receiver.domain.task import Change, Status, Task, Work
 from receiver.lifecycle.ports import Decision, DeliveryFilter, Erasing, TaskFilter
 from tests.web.dashboard.browsing import Browser, Element, browsing, tree
-from tests.web.dashboard.making import HOSTILE, called_back, hostile, made, request, succeeded
+from tests.web.dashboard.making import HOSTILE, a_result, called_back, hostile, made, request, succeeded
 from tests.web.fakes import BEARER, KEY, World
 
 
@@ -110,6 +110,20 @@ async def test_a_failure_says_whose_words_it_is(world: World, browser: Browser) 
     task = await made(world, status=Status.FAILED, completed_at=world.system.now(), errors=(error,))
     page = await browser.page(f"/tasks/{task.id}")
     assert "moderation: not this song (runware says contentPolicyViolation)" in page.text
+
+
+async def test_a_result_that_was_stored_at_a_later_try_says_so_with_the_last_fault(
+    world: World, browser: Browser
+) -> None:
+    assert "at try" not in (await browser.page(f"/tasks/{(await succeeded(world)).id}")).text
+    result = a_result(world, audio=b"ID3 not really music")
+    told = {"result_id": str(result.id), "bytes": 20, "tries": 4, "last_fault": "looks like HTML, not audio"}
+    stored = Event(EventType.RESULT_STORED, world.system.now(), told)
+    task = await made(world, stored, status=Status.SUCCEEDED, results=(result,))
+    page = await browser.page(f"/tasks/{task.id}")
+    said = "stored at try 4, the last fault: looks like HTML, not audio"
+    assert f"It was {said} ." in page.find("li", id=f"result-{result.id}")[0].text
+    assert f"20 B; {said}" in page.find("ol", class_="steps")[0].text
 
 
 async def test_an_adopted_id_that_the_provider_does_not_know_is_not_said_to_be_made_there(
