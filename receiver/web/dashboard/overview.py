@@ -58,6 +58,7 @@ class Provider:
     name: str
     configured: bool
     pushes: bool
+    reachable: bool
     per_second: float | None
     open: int
     overdue: int
@@ -219,6 +220,7 @@ def _provider(
         name=name,
         configured=adapter.configured,
         pushes=adapter.pushes,
+        reachable=ports.limits.public_url is not None,
         per_second=adapter.requests_per_second,
         open=sum(part.tasks for part in under_way if part.provider == name),
         overdue=sum(part.tasks for part in under_way if part.provider == name and part.overdue),

@@ -70,6 +70,7 @@ class Provider:
     name: str
     configured: bool
     pushes: bool
+    reachable: bool
     per_second: float | None
     pause: Pause | None
     trouble: str | None
@@ -165,7 +166,9 @@ class _Lookout:
                 look_seconds=ports.limits.poll_cost_seconds,
                 unheard_share=0.0 if trusted else share,
             )
-            found[name] = _drawn(ports.providers[each.provider], each.model, taught, trusted=trusted)
+            adapter = ports.providers[each.provider]
+            pushed = adapter.pushes and ports.limits.public_url is not None
+            found[name] = _drawn(adapter, each.model, taught, pushed=pushed, trusted=trusted)
         return found
 
 
@@ -194,6 +197,7 @@ async def look(ports: Ports, taught: _Taught) -> Sequence[Provider]:
             pause=_current(pauses.get(name), now),
             trouble=ports.outbound.trouble(name),
             unheard_share=taught.unheard[name],
+            reachable=ports.limits.public_url is not None,
         )
         for name in names
     ]
@@ -207,6 +211,7 @@ def _provider(
     pause: Pause | None,
     trouble: str | None,
     unheard_share: float,
+    reachable: bool,
 ) -> Provider:
     in_states = dict.fromkeys((status for status in Status if not status.terminal), 0)
     for part in under_way:
@@ -215,6 +220,7 @@ def _provider(
         name=adapter.name,
         configured=adapter.configured,
         pushes=adapter.pushes,
+        reachable=reachable,
         per_second=adapter.requests_per_second,
         pause=pause,
         trouble=trouble,
@@ -235,11 +241,11 @@ def _model(figures: Lately, taught: _Taught) -> Model:
 
 
 def _drawn(
-    adapter: Adapter, model: str, taught: Learned | None, *, trusted: bool
+    adapter: Adapter, model: str, taught: Learned | None, *, pushed: bool, trusted: bool
 ) -> tuple[Drawing | None, float | None]:
     """Return what was learned of a model as a drawing, and the age at which a task of it is first looked at."""
-    plan = adapter.plan(TaskRequest(adapter.name, "", "", model=model), pushed=adapter.pushes and trusted)
+    plan = adapter.plan(TaskRequest(adapter.name, "", "", model=model), pushed=pushed and trusted)
     if taught is None or taught.durations is None:
         return None, plan.first
-    ages = planned(plan, taught, pushed=adapter.pushes).ages
+    ages = planned(plan, taught, pushed=pushed).ages
     return draw(taught.durations, [age for age in ages if age < math.inf]), ages[0] if ages else plan.first

@@ -6,10 +6,12 @@ import pytest
 
 from receiver.domain.errors import ErrorCode, TaskError
 from receiver.domain.report import Via
+from receiver.domain.request import TaskRequest
 from receiver.domain.task import Change, Status
 from receiver.lifecycle.planning import Learning
 from receiver.lifecycle.ports import Pause, Provider
 from receiver.providers import PROVIDERS
+from receiver.web.dashboard.words import span
 from tests.web.dashboard.browsing import Browser, Element, browsing
 from tests.web.dashboard.making import made
 from tests.web.dashboard.test_overview import figure
@@ -62,6 +64,38 @@ async def test_a_provider_without_a_key_says_how_to_give_it_one(world: World) ->
         await browser.sign_in()
         page = await browser.page("/providers")
     assert page.find("code", class_="command")[0].text == "export RUNWARE_API_KEY=…"
+
+
+async def test_without_a_public_address_nobody_is_said_to_call_back(world: World) -> None:
+    async with browsing(world) as browser:
+        await browser.sign_in()
+        assert "calls back, and is looked at besides" in of_runware(await browser.page("/providers")).text
+        assert "callback, and our own look" in (await browser.page("/")).text
+    world.ports = replace(world.ports, limits=replace(world.ports.limits, public_url=None))
+    await made(world, status=Status.SUCCEEDED, submitted_at=world.system.now(), completed_at=world.system.now())
+    async with browsing(world) as browser:
+        await browser.sign_in()
+        page = await browser.page("/providers")
+        assert "is only looked at: no public address is set for it to call back to" in of_runware(page).text
+        assert "never calls back: it is asked" in page.find("section", aria_labelledby="of-aimlapi")[0].text
+        overview = (await browser.page("/")).text
+    assert "our own look: no public address is set" in overview
+    assert "callback, and our own look" not in overview
+
+
+@pytest.mark.parametrize("public_url", ["https://hooks.example.org", None])
+async def test_the_first_look_is_that_of_a_task_with_a_callback_only_where_one_can_come(
+    world: World, public_url: str | None
+) -> None:
+    adapter = world.ports.providers["runware"]
+    plans = [adapter.plan(TaskRequest("runware", "", "", model="m"), pushed=pushed).first for pushed in (True, False)]
+    world.ports = replace(world.ports, limits=replace(world.ports.limits, public_url=public_url))
+    await songs(world, 1)
+    async with browsing(world) as browser:
+        await browser.sign_in()
+        text = of_runware(await browser.page("/providers")).text
+    assert plans[0] != plans[1]
+    assert f"the first look comes after {span(plans[public_url is None])}" in text
 
 
 async def test_why_and_until_when_a_provider_takes_nothing_is_told(world: World, browser: Browser) -> None:
