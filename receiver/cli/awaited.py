@@ -17,7 +17,7 @@ def awaited(waiting: Waiting, now: datetime) -> str:
     if waiting.what == "poll":
         return f"{waiting.message} {when}".rstrip()
     step = "next search" if waiting.what == "lookup" else "next try"
-    return waiting.message + (f", {step} {when}" if when else "")
+    return f"{waiting.message.rstrip('.')}, {step} {when}" if when else waiting.message
 
 
 def line_of(task: Task, now: datetime) -> str | None:

@@ -53,7 +53,7 @@ def _under_way(task: Task, recovery: Recovery | None) -> Billing:
     if task.status is Status.QUEUED:
         return Billing(Billed.NO, f"Not billed: {name} has not taken it yet.")
     if task.status is Status.UNKNOWN:
-        lost = "it was sent and the answer was lost"
+        lost = "it was sent and no clear answer came"
         return Billing(Billed.PERHAPS, f"Perhaps billed: {lost}. {_once(name, recovery)}")
     if task.status is Status.SUBMITTED:
         return Billing(Billed.NOT_YET, f"{name} has taken it and bills it once it is made; {_when_told(task)}.")

@@ -16,6 +16,7 @@ NOW = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
         ("poll", "our next look at runware", 12, "our next look at runware in 12 s"),
         ("poll", "our next look at runware", 0.5, "our next look at runware now"),
         ("provider", "runware refuses our key", 40, "runware refuses our key, next try in 40 s"),
+        ("provider", "Invalid API key.", 5, "Invalid API key, next try in 5 s"),
         ("retry", "it did not work", 200, "it did not work, next try in 3 min 20 s"),
         ("retry", "it did not work", -3, "it did not work, next try now"),
         ("lookup", "the log is searched", 5, "the log is searched, next search in 5 s"),

@@ -45,7 +45,7 @@ def told(task: Task, *costs: int | None) -> Task:
     ("task", "billed", "says"),
     [
         (QUEUED, Billed.NO, "has not taken it yet"),
-        (LOST_ANSWER, Billed.PERHAPS, "the answer was lost"),
+        (LOST_ANSWER, Billed.PERHAPS, "no clear answer came"),
         (SENT, Billed.NOT_YET, "what it costs is known when it is told"),
         (told(SENT, 150_000), Billed.YES, "Billed $0.15 so far, as runware told for 1 of 2 results"),
         (replace(SENT, status=Status.COLLECTING), Billed.YES, "no amount was told"),

@@ -92,6 +92,17 @@ def routes(house: House) -> list[Route]:
     ]
 
 
+def why(error: str, status: int | None) -> str:
+    """Return why an attempt failed, with what was answered where something was."""
+    if status is None or error == DeliveryError.GONE:
+        return WORDS.get(error, error)
+    return (
+        f"the endpoint answered {status}"
+        if error == DeliveryError.STATUS
+        else f"{WORDS.get(error, error)} ({status})"
+    )
+
+
 async def listing(visit: Visit) -> Response:
     """Show the endpoints and what went, goes or should have gone to them."""
     query = visit.request.query_params
@@ -124,6 +135,7 @@ async def listing(visit: Visit) -> Response:
         of_endpoint=endpoint_id,
         listings=_LISTINGS,
         words=WORDS,
+        why=why,
         done=_DONE.get(query.get("done", "")),
         sent=int(sent) if sent.isascii() and sent.isdigit() and len(sent) < 7 else None,  # noqa: PLR2004 - digits of a count
     )
@@ -146,7 +158,7 @@ async def test(visit: Visit) -> Response:
     shown = await one(visit)
     with visit.context.trials.enter():
         told = await endpoints.test(visit.ports, shown.endpoint.id)
-    return visit.render("endpoint_test.html", of=shown, told=told, words=WORDS)
+    return visit.render("endpoint_test.html", of=shown, told=told, why=why)
 
 
 async def ask_to_rotate(visit: Visit) -> Response:

@@ -11,7 +11,7 @@ from receiver.domain.report import Via
 from receiver.domain.result import ArtifactStatus
 from receiver.domain.task import Status, Task
 from receiver.lifecycle.ports import RecordedEvent, ReportSummary
-from receiver.web.dashboard.deliveries import WORDS
+from receiver.web.dashboard.deliveries import why
 from receiver.web.dashboard.words import amount, counted, span
 
 #: A report came of a look or a submit that was written down within this time of it.
@@ -21,7 +21,7 @@ OUTCOMES = {
     "refused": "refused",
     "paused": "turned away for now",
     "not_sent": "not sent",
-    "unclear": "sent, the answer was lost",
+    "unclear": "sent, no clear answer",
     "interrupted": "cut short by a restart of ours",
 }
 _WERE_STORED = frozenset({ArtifactStatus.STORED, ArtifactStatus.ERASED})
@@ -141,7 +141,7 @@ def story(task: Task) -> str:
 _STORIES: Mapping[Status, str] = {
     Status.QUEUED: "It waits to be sent to {provider}.",
     Status.SUBMITTED: "{provider} is making it.",
-    Status.UNKNOWN: "It was sent and the answer was lost: whether {provider} has it is being found out.",
+    Status.UNKNOWN: "It was sent and no clear answer came: whether {provider} has it is being found out.",
     Status.COLLECTING: "{provider} has made it; its audio is being fetched: {had}.",
     Status.SUCCEEDED: "It is done{took}: {had}{told}.",
     Status.PARTIAL: "It is done in part{took}: {had}{told}.",
@@ -181,7 +181,10 @@ def _attempt(task: Task, data: Mapping[str, object]) -> tuple[str, str]:
     if not data:
         return f"Sent to {task.provider}", ""
     outcome = OUTCOMES.get(str(data.get("outcome")), str(data.get("outcome")))
-    status = f"HTTP {data['http_status']}, " if data.get("http_status") is not None else ""
+    answered = data.get("http_status")
+    status = f"HTTP {answered}, " if answered is not None else ""
+    if answered is not None and data.get("outcome") == "unclear":
+        outcome, status = f"it answered {answered}, unclear whether it took it", ""
     seconds = data.get("seconds")
     took = span(seconds) if isinstance(seconds, int | float) else "?"
     title = f"Sent to {task.provider}, attempt {data.get('attempt')}: {outcome} ({status}{took})"
@@ -235,7 +238,7 @@ _LINES: Mapping[str, Callable[[Task, Mapping[str, object]], tuple[str, str]]] = 
     EventType.DELIVERY_DEAD: lambda _, data: ("Telling your application was given up", _delivery(data)),
 }
 _PLAIN: Mapping[str, str] = {
-    EventType.TASK_UNKNOWN: "The answer was lost",
+    EventType.TASK_UNKNOWN: "No clear answer came",
     EventType.TASK_OVERDUE: "Past its deadline: looked at more slowly from now on",
     EventType.TASK_SUCCEEDED: "Done",
     EventType.TASK_PARTIAL: "Done in part",
@@ -298,8 +301,8 @@ def _delivery(data: Mapping[str, object]) -> str:
     parts = [
         str(data.get("of", "")),
         f"attempt {tried}" if tried else "",
-        f"HTTP {status}" if status is not None else "",
-        "" if error is None else WORDS.get(str(error), str(error)),
+        f"HTTP {status}" if status is not None and error is None else "",
+        "" if error is None else why(str(error), status if isinstance(status, int) else None),
         f"next at {_text(data, 'next_attempt_at')}" if data.get("next_attempt_at") else "",
     ]
     return ", ".join(part for part in parts if part)

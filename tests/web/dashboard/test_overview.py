@@ -52,7 +52,7 @@ async def test_a_provider_that_rests_is_named_with_the_reason_and_the_end(world:
     error = TaskError(ErrorCode.BALANCE, "<b>no money</b>")
     await world.ports.store.pause(Pause("runware", until, error))
     page = await browser.page("/")
-    assert "runware is paused until 12:10:00.000 (in 10 min): <b>no money</b>" in page.text
+    assert "runware is paused until 12:10:00 (in 10 min): <b>no money</b>" in page.text
     assert "paused: balance" in page.text
     world.system.passed += 601
     assert "is paused" not in (await browser.page("/")).text
