@@ -177,3 +177,14 @@ async def test_what_was_to_be_told_of_marked_tasks_is_told_again(world: World, b
     assert again == {over[0].id, over[2].id}
     assert "Nothing was marked" in (await browser.page("/tasks?told=0&of=0")).text
     assert "There was nothing to tell again" in (await browser.page("/tasks?told=0&of=2")).text
+
+
+async def test_the_box_that_marks_all_says_so_and_waits_for_the_script_with_its_label(
+    world: World, browser: Browser
+) -> None:
+    await made(world)
+    [label] = (await browser.page("/tasks")).find("label", class_="all")
+    assert label.text == "all"
+    assert "hidden" in label.attributes
+    [box] = label.find("input", type="checkbox", id="mark-all")
+    assert "hidden" not in box.attributes

@@ -14,7 +14,7 @@
   // Marks all tasks of a page at once; shown only where it works. The list is put in anew now and then.
   const marker = () => {
     const all = document.getElementById("mark-all");
-    if (all) { all.hidden = false; }
+    if (all) { all.closest("label").hidden = false; }
   };
   body.addEventListener("change", (event) => {
     if (event.target.id !== "mark-all") { return; }
