@@ -378,6 +378,15 @@ BACKLOG = select(
     _oldest.label("oldest"),
 )
 _BACKLOGS = ForKeys(BACKLOG, endpoints.columns.id)
+_some_dead = (
+    select(deliveries.columns.id)
+    .where(deliveries.columns.status == literal_column(f"'{DeliveryStatus.DEAD}'"))
+    .order_by(deliveries.columns.id)
+    .limit(literal_column(str(MOST_COUNTED)))
+    .subquery("some")
+)
+#: Of all endpoints together, and so of removed ones until they are tidied up.
+DEAD = select(func.count()).select_from(_some_dead)
 OLDEST = (
     select(deliveries.columns.at)
     .where(deliveries.columns.status == _PENDING)

@@ -63,6 +63,9 @@ class SqlOutbox:
     async def backlogs(self, endpoint_ids: Sequence[UUID]) -> Mapping[UUID, Backlog]:
         return await self._engine.read(lambda connection: deliveries.backlogs(connection, endpoint_ids))
 
+    async def dead(self) -> int:
+        return await self._engine.read(lambda connection: connection.scalar(deliveries.DEAD) or 0)
+
     async def add_endpoint(self, endpoint: Endpoint) -> None:
         await self._engine.write(lambda connection: _add(connection, endpoint))
 

@@ -25,6 +25,7 @@ OUTBOX: dict[str, ClauseElement] = {
     "removed endpoints": deliveries.REMOVED,
     "deliveries of an endpoint": deliveries.OF_ENDPOINT,
     "what there is of an endpoint": deliveries.BACKLOG.where(endpoints.c.id == ONE),
+    "what was given up anywhere": deliveries.DEAD,
     "the oldest on its way anywhere": deliveries.OLDEST,
     **{
         f"deliveries by {name}": deliveries.listing(wanted, wanted.status)
@@ -67,6 +68,7 @@ OUTBOX_WALKS = {
     "deliveries by nothing": "SCAN deliveries",
     # No more than are counted: what the index has found.
     "what there is of an endpoint": "SCAN some",
+    "what was given up anywhere": "SCAN some",
 }
 #: The few of one task.
 OUTBOX_SORTED = {"deliveries by task", "endpoints with work", "failing endpoints with work"}

@@ -143,8 +143,10 @@ async def test_what_is_dead_keeps_nobody_waiting(store: SqlStore, one: Endpoint,
     await happens(store, task, EventType.TASK_LOST)
     await happens(store, task, EventType.TASK_FOUND, after=1)
     [first] = await leased(store, one, later=1)
+    assert await store.outbox.dead() == 0
     dead = await comes_of(store, first, Told(DeliveryError.GONE, 410), later=1)
     assert (dead.status, dead.last_error, dead.due_at) == (DeliveryStatus.DEAD, "gone", None)
+    assert await store.outbox.dead() == 1
     [second] = await leased(store, one, later=1)
     assert second.delivery.type is EventType.TASK_FOUND
 

@@ -383,6 +383,10 @@ class NoEndpoints:
         self.store._check()
         return {}, None
 
+    async def dead(self) -> int:
+        self.store._check()
+        return 0
+
     async def backlogs(self, endpoint_ids: Collection[UUID]) -> dict[UUID, Backlog]:
         self.store._check()
         return {}

@@ -96,6 +96,9 @@ class Outbox(Protocol):
     async def backlogs(self, endpoint_ids: Sequence[UUID]) -> Mapping[UUID, Backlog]:
         """Return what there is of endpoints."""
 
+    async def dead(self) -> int:
+        """Count what was given up, of all endpoints together, up to a bound."""
+
     async def add_endpoint(self, endpoint: Endpoint) -> None:
         """Keep a new endpoint. Raises EndpointTakenError, TooManyEndpointsError."""
 

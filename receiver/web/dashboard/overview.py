@@ -13,7 +13,7 @@ from receiver.domain.task import Status, Task
 from receiver.lifecycle.ports import Ended, Pause, Ports, Queue, TaskFilter, UnderWay
 from receiver.web.dashboard.pages import House, Visit, page
 from receiver.web.dashboard.plot import Plot, plot
-from receiver.web.dashboard.untold import Untold, named, untold
+from receiver.web.dashboard.untold import Untold, untold
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,10 +169,8 @@ async def look(ports: Ports, stretch: Stretch, since: datetime, ended: Sequence[
     store, now = ports.store, ports.system.now()
     under_way = await store.under_way()
     pauses = await store.pauses()
-    endpoints = await store.outbox.endpoints()
-    backlogs = await store.outbox.backlogs([endpoint.id for endpoint in endpoints])
-    silent = untold(endpoints, backlogs)
-    named_ones = await named(store.outbox, silent, backlogs, now)
+    silent, besides = await untold(store.outbox, now)
+    dead = await store.outbox.dead()
     due = await store.next_due()
     failed = await store.tasks(TaskFilter(status=Status.FAILED, limit=_TROUBLED))
     lost = await store.tasks(TaskFilter(status=Status.LOST, limit=_TROUBLED))
@@ -199,9 +197,9 @@ async def look(ports: Ports, stretch: Stretch, since: datetime, ended: Sequence[
         troubled=troubled[:_TROUBLED],
         newest=newest,
         trouble=store.trouble,
-        dead=sum(backlog.dead for backlog in backlogs.values()),
-        untold=named_ones,
-        untold_besides=len(silent) - len(named_ones),
+        dead=dead,
+        untold=silent,
+        untold_besides=besides,
     )
 
 

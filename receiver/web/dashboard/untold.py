@@ -1,19 +1,21 @@
 """Endpoints that are told nothing just now: which of them the overview names, and what it says of each."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 from receiver.domain.delivery import Delivery, DeliveryError, DeliveryStatus
 from receiver.domain.endpoint import BY_HAND, NOT_CONFIGURED, Endpoint, EndpointStatus
-from receiver.lifecycle.ports import Backlog, DeliveryFilter, Outbox
+from receiver.lifecycle.ports import DeliveryFilter, Outbox
 from receiver.web.dashboard.deliveries import WORDS
 from receiver.web.dashboard.words import ago, number
 from receiver.web.present import masked
 
 #: So many are named; of the others it is said how many there are.
 MOST_NAMED = 3
+#: Of so many in trouble it is counted what waits for them: a thousand with thousands each would take a second.
+_COUNTED = 5
 #: An active endpoint is named after so many failures in a row: one may be a restart.
 _SEVERAL = 3
 #: Of what waits for an endpoint, how much is looked at to find what it answered last.
@@ -34,31 +36,33 @@ class Untold:
     says: str
 
 
-def untold(endpoints: Sequence[Endpoint], backlogs: Mapping[UUID, Backlog]) -> list[Endpoint]:
-    """Return the endpoints that are told nothing just now, those that need somebody most first."""
-    found = [each for each in endpoints if _is_untold(each, backlogs[each.id].pending)]
-    return sorted(found, key=lambda each: (_FIRST.index(each.status), -backlogs[each.id].pending, each.url))
-
-
-def _is_untold(endpoint: Endpoint, pending: int) -> bool:
-    if endpoint.status is EndpointStatus.ACTIVE:
-        return endpoint.failures >= _SEVERAL and pending > 0
-    # What the settings name no more is at an end by somebody's wish, but for what waits for it still.
-    return endpoint.reason != NOT_CONFIGURED or pending > 0
-
-
-async def named(
-    outbox: Outbox, those: Sequence[Endpoint], backlogs: Mapping[UUID, Backlog], now: datetime
-) -> list[Untold]:
-    """Return what is said of the first few. Raises UnavailableError."""
+async def untold(outbox: Outbox, now: datetime) -> tuple[list[Untold], int]:
+    """Return what is said of the first few, and how many there are besides. Raises UnavailableError."""
+    troubled = in_trouble(await outbox.endpoints())
+    backlogs = await outbox.backlogs([each.id for each in troubled[:_COUNTED]])
+    those = [each for each in troubled if each.id not in backlogs or is_untold(each, backlogs[each.id].pending)]
     found = []
-    for each in those[:MOST_NAMED]:
+    for each in [each for each in those if each.id in backlogs][:MOST_NAMED]:
         pending = backlogs[each.id].pending
         wanted = DeliveryFilter(endpoint_id=each.id, status=DeliveryStatus.PENDING, limit=_LOOKED_AT)
         waiting = await outbox.deliveries(wanted) if pending else []
         alarming = each.status is not EndpointStatus.ACTIVE
         found.append(Untold(each.id, masked(each.url) or "", alarming, says(each, waiting, pending, now)))
-    return found
+    return found, len(those) - len(found)
+
+
+def in_trouble(endpoints: Sequence[Endpoint]) -> list[Endpoint]:
+    """Return the endpoints that do not stand well, those that need somebody most first."""
+    found = [each for each in endpoints if each.status is not EndpointStatus.ACTIVE or each.failures >= _SEVERAL]
+    return sorted(found, key=lambda each: (_FIRST.index(each.status), -each.failures, each.url))
+
+
+def is_untold(endpoint: Endpoint, pending: int) -> bool:
+    """Whether an endpoint in trouble is told nothing though it should be told something."""
+    if endpoint.status is EndpointStatus.ACTIVE:
+        return pending > 0
+    # What the settings name no more is at an end by somebody's wish, but for what waits for it still.
+    return endpoint.reason != NOT_CONFIGURED or pending > 0
 
 
 def says(endpoint: Endpoint, waiting: Sequence[Delivery], pending: int, now: datetime) -> str:
