@@ -87,6 +87,9 @@ def run(arguments: Sequence[str]) -> int:
     _never_fail_to_print()
     screen.Told.json = False
     failed = partial(_told, as_json="--json" in arguments)
+    if list(arguments[:1]) == ["--json"]:
+        meant = " ".join(arguments[1:]) or "tasks"
+        return failed(UsageError(f"put --json after the command: receiver {meant} --json"))
     try:
         outcome = _command(pretty=sys.stdout.isatty()).main(
             args=list(arguments), prog_name="receiver", standalone_mode=False

@@ -210,3 +210,9 @@ def test_an_old_terminal_gets_escapes_instead_of_a_failure(tmp_path: Path) -> No
     )
     assert outcome.returncode == 2
     assert "--only must be one of runware, aimlapi" in outcome.stderr
+
+
+def test_json_before_the_command_is_told_where_it_belongs(receiver: Typed) -> None:
+    said = receiver("--json", "tasks", "--limit", "3")
+    assert said.code == 2
+    assert said.err == "receiver: put --json after the command: receiver tasks --limit 3 --json\n"
