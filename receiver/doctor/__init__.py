@@ -35,6 +35,14 @@ def _without(text: str, secrets: Sequence[str]) -> str:
     return text
 
 
+def _of_this_shell(finding: Finding, process: str | None) -> Finding:
+    """Say of a setting that is missing here that a service which runs may have it."""
+    if process is None or finding.mend is None or "is not set" not in finding.message:
+        return finding
+    whose = f"process {process}" if process.isdigit() else "the process that serves"
+    return replace(finding, mend=f"{finding.mend}; these are the settings of this shell, not those of {whose}")
+
+
 async def _examined(loaded: Loaded, url: str, system: System) -> AsyncIterator[Finding]:
     wall, steady = system.now(), system.monotonic()
     try:
@@ -63,7 +71,7 @@ async def _examined(loaded: Loaded, url: str, system: System) -> AsyncIterator[F
         yield finding
     findings, offsets = await accounts.accounts(loaded, system)
     for finding in findings:
-        yield finding
+        yield _of_this_shell(finding, known.process)
     drift = (system.now() - wall).total_seconds() - (system.monotonic() - steady)
     yield accounts.clock(offsets, drift)
 
