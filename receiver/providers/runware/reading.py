@@ -64,7 +64,8 @@ def parse_body(body: bytes) -> object:
 def read_body(body: bytes, via: Via) -> Reading:
     """Read a report; raises UnreadableError."""
     value = parse_body(body)
-    return read_parts(parts_of(value), named_in(value), via)
+    parts = parts_of(value)
+    return read_parts(parts, _only_name(body, parts) or named_in(value), via)
 
 
 def parts_of(value: object) -> list[Part]:
@@ -103,7 +104,7 @@ def named_in(value: object) -> frozenset[str]:
         if isinstance(current, dict):
             name = text(current.get("taskUUID"))
             if name is not None:
-                found.add(name.lower() if _UUID.fullmatch(name) else word(name))
+                found.add(_named(name))
             members = current.values()
         elif isinstance(current, list):
             members = current
@@ -112,6 +113,18 @@ def named_in(value: object) -> frozenset[str]:
         if len(found) > _MOST_PARTS:
             raise UnreadableError(f"names more than {_MOST_PARTS} tasks")
     return frozenset(found)
+
+
+def _only_name(body: bytes, parts: Sequence[Part]) -> frozenset[str] | None:
+    """Return the task UUID of a body with one part, where no other can stand anywhere in it; else None."""
+    if len(parts) != 1 or b"\\" in body or body.count(b"taskUUID") != 1:
+        return None
+    name = text(parts[0].value.get("taskUUID"))
+    return None if name is None else frozenset((_named(name),))
+
+
+def _named(name: str) -> str:
+    return name.lower() if _UUID.fullmatch(name) else word(name)
 
 
 def read_parts(parts: Sequence[Part], named: frozenset[str], via: Via) -> Reading:

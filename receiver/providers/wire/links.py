@@ -87,6 +87,8 @@ def host_patterns(option: str, value: str) -> tuple[str, ...]:
 def trusted(found: str, hosts: Sequence[str], own_url: str) -> bool:
     """Tell whether a link is https on one of ``hosts``, or lies at the very origin of ``own_url``."""
     plain = _PLAIN.fullmatch(found) if len(found) <= LONGEST_LINK else None
+    if plain is not None and _on(plain[1], hosts):
+        return True
     if plain is None and problem_with(found, longest=LONGEST_LINK) is not None:
         return False
     origin = ("https", plain[1], 443) if plain else _origin(found)
@@ -95,16 +97,14 @@ def trusted(found: str, hosts: Sequence[str], own_url: str) -> bool:
         return False
     if origin == _origin(own_url):
         return True
-    return origin[::2] == ("https", 443) and _on(host, tuple(hosts))
+    return origin[::2] == ("https", 443) and _on(host, hosts)
 
 
-@lru_cache(maxsize=256)
-def _on(host: str, hosts: tuple[str, ...]) -> bool:
-    return any(_matches(host, pattern) for pattern in hosts)
-
-
-def _matches(host: str, pattern: str) -> bool:
-    return host.endswith(pattern[1:]) if pattern.startswith("*.") else host == pattern
+def _on(host: str, patterns: Sequence[str]) -> bool:
+    for pattern in patterns:  # noqa: SIM110 - a generator would cost what all the rest does
+        if host.endswith(pattern[1:]) if pattern[:2] == "*." else host == pattern:
+            return True
+    return False
 
 
 @lru_cache(maxsize=64)

@@ -5,6 +5,7 @@ from uuid import UUID
 
 import pytest
 
+from receiver.domain.report import Via
 from receiver.domain.request import Checked
 from receiver.domain.schedule import next_look
 from receiver.domain.task import Recovery
@@ -161,3 +162,31 @@ def test_an_answer_about_fifty_tasks_gives_each_its_own() -> None:
 def test_a_checked_request_is_what_the_task_shows() -> None:
     checked: Checked = provider("runware").check(checked_task("runware").request)
     assert checked.request == checked_task("runware").request
+
+
+OTHER = "00000000-0000-4000-8000-00000000beef"
+AUDIO = '"audioURL":"https://im.runware.ai/a.mp3","audioUUID":"a"'
+
+
+@pytest.mark.parametrize(
+    ("body", "named"),
+    [
+        (f'{{"data":[{{"taskUUID":"{OTHER}",{AUDIO}}}]}}', {OTHER}),
+        (f'{{"data":[{{"taskUUID":"{OTHER.upper()}",{AUDIO}}}]}}', {OTHER}),
+        (f'{{"data":[{{"task\\u0055UID":"{OTHER}",{AUDIO}}}]}}', {OTHER}),
+        (f'{{"data":[{{"taskUUID":"{RUNWARE_TASK}",{AUDIO},"x":{{"task\\u0055UID":"{OTHER}"}}}}]}}',
+         {str(RUNWARE_TASK), OTHER}),
+        (f'{{"data":[{{"taskUUID":"{RUNWARE_TASK}",{AUDIO},"x":[{{"taskUUID":"{OTHER}"}}]}}]}}',
+         {str(RUNWARE_TASK), OTHER}),
+        (f'{{"data":[{{{AUDIO},"x":{{"taskUUID":"{OTHER}"}}}}]}}', {OTHER}),
+        (f'{{"taskUUID":"{OTHER}","data":[{{{AUDIO}}}]}}', {OTHER}),
+        (f'{{"data":[{{"taskUUID":"{OTHER}","taskUUID":"{RUNWARE_TASK}",{AUDIO}}}]}}', {str(RUNWARE_TASK)}),
+        (f'{{"data":[{{{AUDIO},"x":"taskUUID"}}]}}', set()),
+        (f'{{"data":[{{"taskUUID":"",{AUDIO}}}]}}', set()),
+        (f'{{"data":[{{"taskUUID":7,{AUDIO}}}]}}', set()),
+    ],
+    ids=["its own", "in capitals", "spelt with an escape", "a nested one behind an escape", "a nested one",
+         "only nested", "beside the data", "twice", "only a word", "empty", "a number"],
+)  # fmt: skip
+def test_every_task_that_a_body_names_anywhere_is_found(body: str, named: set[str]) -> None:
+    assert provider("runware").read(body.encode(), Via.CALLBACK).named == named

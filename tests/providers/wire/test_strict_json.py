@@ -36,6 +36,10 @@ def test_fractions_are_read_digit_for_digit() -> None:
         b"",
         b"{'a':1}",
         b"[1,]",
+        b"{}{}",
+        b"{} x",
+        b"[1]\xc2\xa0",
+        b"\x0b{}",
         b"9223372036854775808",
         b"-9223372036854775809",
         b"1" * 5000,
@@ -54,7 +58,15 @@ def test_what_is_not_strict_json_of_reasonable_size_is_unreadable(body: bytes) -
 
 @pytest.mark.parametrize(
     "body",
-    [b"9223372036854775807", b"-9223372036854775808", b'"\\ud83c\\udfb5"', '"\u00fc\U0001f3b5"'.encode(), b" {} "],
+    [
+        b"9223372036854775807",
+        b"-9223372036854775808",
+        b'"\\ud83c\\udfb5"',
+        '"\u00fc\U0001f3b5"'.encode(),
+        b" {} ",
+        b"\r\n[]",
+        b"{}\n\t",
+    ],
 )
 def test_what_only_looks_unusual_is_read(body: bytes) -> None:
     assert parse(body) == json.loads(body)
