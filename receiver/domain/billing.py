@@ -44,8 +44,9 @@ def billing(task: Task, *, recovery: Recovery | None, bills_failures: bool | Non
 
 def dollars(micros: int) -> str:
     """Return micro-dollars as dollars with cents, and with what is smaller than a cent where there is some."""
-    rest = f"{micros % _MICROS:06d}"
-    return f"${micros // _MICROS:,}.{rest[:2]}{rest[2:].rstrip('0')}"
+    sign, whole = ("-" if micros < 0 else ""), abs(micros)
+    rest = f"{whole % _MICROS:06d}"
+    return f"{sign}${whole // _MICROS:,}.{rest[:2]}{rest[2:].rstrip('0')}"
 
 
 def _under_way(task: Task, recovery: Recovery | None) -> Billing:

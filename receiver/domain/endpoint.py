@@ -43,6 +43,8 @@ class EndpointStatus(Word):
     STOPPED = "stopped"
 
 
+#: Which of several needs somebody most.
+WORST_FIRST = (EndpointStatus.STOPPED, EndpointStatus.PAUSED, EndpointStatus.ACTIVE)
 #: Why an endpoint is paused or stopped, where that is not the last failure's own word.
 BY_HAND = "by_hand"
 NOT_CONFIGURED = "not_configured"

@@ -46,8 +46,7 @@ def _without_callbacks(task: Task, *, pushes: bool) -> str:
     if task.status is Status.CANCELLED:
         return f"{why}, and it is not asked about any more."
     if task.settled_at is not None:
-        answered = bool(task.results) and all(result.via is Via.SUBMIT for result in task.results)
-        return f"{why}: {'the answer to its submit' if answered else 'our own looks'} told."
+        return f"{why}: {_who_told(task)} told."
     return f"{why}: it is asked about until it tells."
 
 
@@ -57,8 +56,12 @@ def _of_a_husk(task: Task) -> str:
         return f"{_came(task)}."
     if task.settled_at is None:
         return "Nothing was heard of it. What still comes changes nothing."
+    return f"{_who_told(task).capitalize()} told."
+
+
+def _who_told(task: Task) -> str:
     answered = bool(task.results) and all(result.via is Via.SUBMIT for result in task.results)
-    return "The answer to its submit told." if answered else "Our own looks told."
+    return "the answer to its submit" if answered else "our own looks"
 
 
 def _came(task: Task) -> str:

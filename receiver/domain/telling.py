@@ -5,11 +5,8 @@ from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from receiver.domain.delivery import Delivery, DeliveryStatus
-from receiver.domain.endpoint import BY_HAND, Endpoint, EndpointStatus
+from receiver.domain.endpoint import BY_HAND, WORST_FIRST, Endpoint, EndpointStatus
 from receiver.domain.task import Task
-
-#: Of the endpoints for which something waits, the one that needs somebody most is told of.
-_WORST_FIRST = (EndpointStatus.STOPPED, EndpointStatus.PAUSED, EndpointStatus.ACTIVE)
 
 
 def telling(
@@ -63,7 +60,7 @@ def _waiting(pending: Sequence[Delivery], known: Sequence[Delivery], endpoints: 
 
 
 def _needs_somebody(endpoint: Endpoint) -> tuple[int, bool]:
-    return _WORST_FIRST.index(endpoint.status), endpoint.reason != BY_HAND
+    return WORST_FIRST.index(endpoint.status), endpoint.reason != BY_HAND
 
 
 def _arrived(task: Task, count: int, *, whole: bool) -> str:

@@ -155,6 +155,13 @@ def test_what_an_application_did_not_take_is_found_and_sent_again(
     listener.answer = 204
     page = visitor.page
     use(page.get_by_role("link", name="Deliveries"))
+    send_again(page, use, url, listener)
+    page.locator("main tr", has_text="arrived").first.wait_for()
+    stack.http.delete(f"{stack.service.url}/v1/endpoints/{made.json()['id']}", headers=stack.headers())
+
+
+def send_again(page: Page, use: Use, url: str, listener: Listener) -> None:
+    """On the page of deliveries: take up an endpoint that answered 410, and send it what was given up."""
     card = page.get_by_role("article", name=url)
     assert "410" in card.inner_text()
     use(card.get_by_role("button", name="Resume"))
@@ -164,8 +171,6 @@ def test_what_an_application_did_not_take_is_found_and_sent_again(
     page.get_by_text("1 delivery on the way again").wait_for()
     wait_until(lambda: len(listener.heard) == 2, 60, "it came again")
     assert len(set(listener.heard)) == 1
-    page.locator("main tr", has_text="arrived").first.wait_for()
-    stack.http.delete(f"{stack.service.url}/v1/endpoints/{made.json()['id']}", headers=stack.headers())
 
 
 def test_from_a_song_that_comes_to_one_that_does_not_and_to_an_application_that_is_told_after_all(
@@ -200,15 +205,7 @@ def test_from_a_song_that_comes_to_one_that_does_not_and_to_an_application_that_
     listener.answer = 204
     use(page.get_by_role("link", name="Overview"))
     use(page.get_by_role("link", name="See why, and send them again"))
-    card = page.get_by_role("article", name=url)
-    assert "410" in card.inner_text()
-    use(card.get_by_role("button", name="Resume"))
-    page.get_by_text("It is sent to again").wait_for()
-    use(page.get_by_role("article", name=url).get_by_role("link", name="Send the dead again…"))
-    use(page.get_by_role("button", name="Send them again"))
-    page.get_by_text("1 delivery on the way again").wait_for()
-    wait_until(lambda: len(listener.heard) == 2, 60, "it came again")
-    assert len(set(listener.heard)) == 1
+    send_again(page, use, url, listener)
     stack.faults()
     stack.http.delete(f"{stack.service.url}/v1/endpoints/{made}", headers=stack.headers())
 

@@ -44,6 +44,19 @@ REFUSED = TaskError(ErrorCode.VALIDATION, "the prompt is too long", provider_cod
 BUSY = TaskError(ErrorCode.RATE, "too many", retryable=True)
 
 
+def queued(now: datetime) -> Task:
+    """A task that was asked for at this moment, and waits to be sent."""
+    return Task(
+        key=UUID(int=1),
+        id=UUID(int=2),
+        request=TaskRequest("runware", "a prompt long enough", "https://files.example.org/a.mp3"),
+        model="m",
+        created_at=now,
+        deadline_seconds=600,
+        work=Work.SUBMIT,
+    )
+
+
 def at(seconds: float) -> datetime:
     """The time this long after the task was created."""
     return START + timedelta(seconds=seconds)

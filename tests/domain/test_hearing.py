@@ -1,6 +1,6 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 
@@ -11,17 +11,10 @@ from receiver.domain.report import Via
 from receiver.domain.request import TaskRequest
 from receiver.domain.result import Result
 from receiver.domain.task import Status, Task, Work
+from tests.domain.making import queued
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
-QUEUED = Task(
-    key=UUID(int=1),
-    id=UUID(int=2),
-    request=TaskRequest("runware", "a prompt long enough", "https://files.example.org/a.mp3"),
-    model="m",
-    created_at=NOW,
-    deadline_seconds=600,
-    work=Work.SUBMIT,
-)
+QUEUED = queued(NOW)
 PUSHED = replace(QUEUED, status=Status.SUBMITTED, submitted_at=NOW, pushed=True, work=Work.POLL)
 ASKED = replace(PUSHED, pushed=False)
 SEARCHED = replace(QUEUED, status=Status.UNKNOWN, unknown_since=NOW, work=Work.LOOKUP)

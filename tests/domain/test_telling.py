@@ -8,20 +8,12 @@ import pytest
 from receiver.domain.delivery import Delivery, DeliveryStatus, Outcome
 from receiver.domain.endpoint import BY_HAND, Endpoint, EndpointStatus
 from receiver.domain.event import EventType
-from receiver.domain.request import TaskRequest
-from receiver.domain.task import Status, Task, Work
+from receiver.domain.task import Status, Task
 from receiver.domain.telling import telling
+from tests.domain.making import queued
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
-QUEUED = Task(
-    key=UUID(int=1),
-    id=UUID(int=2),
-    request=TaskRequest("runware", "a prompt long enough", "https://files.example.org/a.mp3"),
-    model="m",
-    created_at=NOW,
-    deadline_seconds=600,
-    work=Work.SUBMIT,
-)
+QUEUED = queued(NOW)
 DONE = replace(QUEUED, status=Status.SUCCEEDED, completed_at=NOW, work=None)
 WELL = Endpoint(UUID(int=3), "https://app.example.org/", NOW)
 OTHER = replace(WELL, id=UUID(int=4))

@@ -6,23 +6,14 @@ import pytest
 
 from receiver.domain.errors import ErrorCode, TaskError
 from receiver.domain.report import Via
-from receiver.domain.request import TaskRequest
 from receiver.domain.result import Artifact, Result
 from receiver.domain.task import Status, Task, Work
 from receiver.domain.waiting import Resting, WaitsFor, waiting
+from tests.domain.making import queued
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 LATER = NOW + timedelta(seconds=40)
-QUEUED = Task(
-    key=UUID(int=1),
-    id=UUID(int=2),
-    request=TaskRequest("runware", "a prompt long enough", "https://files.example.org/a.mp3"),
-    model="m",
-    created_at=NOW,
-    deadline_seconds=600,
-    work=Work.SUBMIT,
-    due_at=LATER,
-)
+QUEUED = replace(queued(NOW), due_at=LATER)
 SUBMITTED = replace(QUEUED, status=Status.SUBMITTED, work=Work.POLL)
 RESTING = Resting(LATER, TaskError(ErrorCode.AUTH, "HTTP 401: invalid key"))
 BROKE = Resting(LATER, TaskError(ErrorCode.BALANCE, "HTTP 402: no money"))

@@ -6,7 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from receiver.domain.delivery import Delivery, DeliveryError, DeliveryStatus
-from receiver.domain.endpoint import BY_HAND, NOT_CONFIGURED, Endpoint, EndpointStatus
+from receiver.domain.endpoint import BY_HAND, NOT_CONFIGURED, WORST_FIRST, Endpoint, EndpointStatus
 from receiver.lifecycle.ports import DeliveryFilter, Outbox
 from receiver.web.dashboard.deliveries import WORDS
 from receiver.web.dashboard.words import ago, number
@@ -20,7 +20,6 @@ _COUNTED = 5
 _SEVERAL = 3
 #: Of what waits for an endpoint, how much is looked at to find what it answered last.
 _LOOKED_AT = 20
-_FIRST = (EndpointStatus.STOPPED, EndpointStatus.PAUSED, EndpointStatus.ACTIVE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +53,7 @@ async def untold(outbox: Outbox, now: datetime) -> tuple[list[Untold], int]:
 def in_trouble(endpoints: Sequence[Endpoint]) -> list[Endpoint]:
     """Return the endpoints that do not stand well, those that need somebody most first."""
     found = [each for each in endpoints if each.status is not EndpointStatus.ACTIVE or each.failures >= _SEVERAL]
-    return sorted(found, key=lambda each: (_FIRST.index(each.status), -each.failures, each.url))
+    return sorted(found, key=lambda each: (WORST_FIRST.index(each.status), -each.failures, each.url))
 
 
 def is_untold(endpoint: Endpoint, pending: int) -> bool:

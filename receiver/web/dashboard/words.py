@@ -3,13 +3,13 @@
 import math
 from datetime import UTC, datetime
 
+from receiver.domain.billing import dollars
 from receiver.domain.task import Task
 
 _MINUTE = 60
 _HOUR = 60 * _MINUTE
 _DAY = 24 * _HOUR
 _KILO = 1000
-_MICROS = 1_000_000
 #: What stands where something is not known.
 NOT_KNOWN = "–"
 
@@ -72,11 +72,7 @@ def clock(time: datetime) -> str:
 
 def money(micros: int | None) -> str:
     """Return micro-dollars as dollars with cents, and with what is smaller than a cent where there is some."""
-    if micros is None:
-        return NOT_KNOWN
-    sign, whole = ("-" if micros < 0 else ""), abs(micros)
-    rest = f"{whole % _MICROS:06d}"
-    return f"{sign}${whole // _MICROS:,}.{rest[:2]}{rest[2:].rstrip('0')}"
+    return NOT_KNOWN if micros is None else dollars(micros)
 
 
 def amount(size: int | None) -> str:
