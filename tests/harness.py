@@ -13,7 +13,7 @@ from receiver.drill import processes
 from receiver.drill.balance import TERMINAL, Balance, Books, reckon
 from receiver.drill.play import PROMPT, REFERENCE
 from receiver.drill.processes import NotInTimeError, Process, free_port
-from receiver.drill.sides import Sides, read_books
+from receiver.drill.sides import LEASE_SECONDS, Sides, read_books
 
 __all__ = [
     "API_KEY",
@@ -198,6 +198,6 @@ def running(
         stack.http.close()
 
 
-def balance(stack: Stack) -> Balance:
-    """Hold our tasks against the ledger, the ground truth."""
-    return reckon(read_books(stack.sides))
+def balance(stack: Stack, *, patience_seconds: float = LEASE_SECONDS) -> Balance:
+    """Hold our tasks against the ledger, the ground truth; acknowledged callbacks are given a lease to be counted."""
+    return reckon(read_books(stack.sides, patience_seconds=patience_seconds))

@@ -128,11 +128,24 @@ def looked_up(task: Task, found: "Found | None", now: datetime, rules: LookRules
         return replace(proceeded, task=task)
     if task.status is not Status.UNKNOWN:
         return Change(at_rest(task))
-    unknown_since = task.unknown_since or task.created_at
-    later = [unknown_since + since for since in rules.lookups if unknown_since + since > now]
-    if later:
-        return Change(replace(task, due_at=later[0]))
+    due_at = _next_search(task, now, rules.lookups)
+    if due_at is not None:
+        return Change(replace(task, due_at=due_at))
     return lose(task, now, "the submit's answer was lost and the provider's log does not name it")
+
+
+def _next_search(task: Task, now: datetime, lookups: tuple[timedelta, ...]) -> datetime | None:
+    """Return when the log is searched again, None after the last of as many searches as there are moments for them.
+
+    Where moments went by unused, as we were not there, the searches come at the same distances from one another: a
+    log may name what is finished alone, and what was sent just before a stop need not be when the first one looks.
+    """
+    unknown_since = task.unknown_since or task.created_at
+    for wait in lookups:
+        if unknown_since + wait > now:
+            return unknown_since + wait
+    done = task.polls
+    return now + lookups[done] - lookups[done - 1] if done < len(lookups) else None
 
 
 @dataclass(frozen=True, slots=True)

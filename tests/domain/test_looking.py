@@ -264,6 +264,28 @@ def test_a_log_that_does_not_name_the_task_is_searched_again_at_the_documented_t
     assert flaws(task) == []
 
 
+def test_a_submit_whose_searches_a_stop_left_out_is_searched_for_as_often_and_as_far_apart_after_it() -> None:
+    task, times = unknown(LOOKUP), []
+    back = timedelta(hours=6)
+    task = replace(task, due_at=START + back)
+    while task.status is Status.UNKNOWN:
+        assert task.due_at is not None
+        times.append(task.due_at - START)
+        task = searched(task, (task.due_at - START).total_seconds()).task
+    assert times == [back + wait - LOOKUPS[0] for wait in LOOKUPS]
+    assert (task.status, task.polls) == (Status.LOST, len(LOOKUPS))
+
+
+def test_searches_that_a_short_stop_left_out_are_made_up_for_after_the_last_moment() -> None:
+    task, times = searched(unknown(LOOKUP), 15).task, []
+    task = replace(task, due_at=at(400))
+    while task.status is Status.UNKNOWN:
+        assert task.due_at is not None
+        times.append((task.due_at - START).total_seconds())
+        task = searched(task, times[-1]).task
+    assert times == [400, 1800, 3600, 3600 + 1800]
+
+
 def test_a_submit_that_the_log_names_is_submitted_with_that_id_and_looked_at_at_once() -> None:
     change = searched(unknown(LOOKUP), 60, Found(GENERATION))
     task = change.task
@@ -296,7 +318,7 @@ def test_a_search_that_finds_the_task_moved_on_changes_nothing() -> None:
 
 
 def test_a_lost_task_is_searched_for_once_more_when_asked_and_found_or_left_alone() -> None:
-    given_up = searched(unknown(LOOKUP), 3600).task
+    given_up = searched(replace(unknown(LOOKUP), polls=len(LOOKUPS) - 1), 3600).task
     task = refresh(given_up, at(7200)).task
     assert (task.status, task.work, task.due_at) == (Status.LOST, Work.LOOKUP, at(7200))
     assert searched(task, 7201).task == replace(given_up, polls=task.polls + 1)

@@ -72,7 +72,8 @@ class Load:
 
 
 def test_a_backup_under_load_holds_every_task_acknowledged_before_and_each_ends_rightly(tmp_path: Path) -> None:
-    with running(tmp_path) as stack:
+    # What was sent just before the kill is still being made on a busy machine, and its log names what is finished.
+    with running(tmp_path, settings={"RECEIVER_AIMLAPI_LOOKUP_SECONDS": "1,2,4,8,16"}) as stack:
         load = Load(stack)
         before = load.wait_for(24)
         first = stack.wait_for(before[0])
@@ -87,7 +88,8 @@ def test_a_backup_under_load_holds_every_task_acknowledged_before_and_each_ends_
         tasks = {task["id"]: task for task in stack.wait_for_all(seconds=90)}
         assert set(before) <= tasks.keys()
         assert tasks[first["id"]]["results"][0]["artifact"] == first["results"][0]["artifact"]
-        found = balance(stack)
+        # Callbacks that came after the backup are not in it, however long one waits for them.
+        found = balance(stack, patience_seconds=0)
         assert (found.claimed_twice, found.ended_twice, found.submitted_twice) == ([], [], [])
         assert (found.without_ledger, found.wrong_audio, found.lost_but_made) == ([], [], [])
         sent = {entry["client_request_id"] or entry["provider_task_id"] for entry in stack.ledger()}
