@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -22,9 +22,10 @@ from receiver.lifecycle import erase, settle, submit
 from receiver.lifecycle.collect import Hold
 from receiver.lifecycle.ports import Objects, Outbound, Pause, Store
 from receiver.system import RealSystem
-from receiver.worker import LEARN_EVERY, SETTLE_BATCH, SETTLE_GATHERS, Concurrency, Hints, Worker
+from receiver.worker import LEARN_EVERY, Concurrency, Hints, Worker
 from receiver.worker.claims import Claims
-from receiver.worker.watching import Outage
+from receiver.worker.settling import BATCH, BESIDE, GATHERS, settling
+from receiver.worker.watching import Outage, Places
 from tests.lifecycle.upkeep import World, world
 from tests.web.fakes import FakeSystem
 
@@ -258,20 +259,24 @@ async def test_nothing_of_a_worker_that_has_stopped_goes_on(tmp_path: Path) -> N
         assert slow.ended
 
 
+def unused(*_: object) -> None:
+    raise AssertionError("alone on a database, each batch is waited for")
+
+
 async def test_after_a_batch_that_was_not_full_more_is_waited_for(tmp_path: Path) -> None:
     async with world(tmp_path) as around:
         await around.called(await around.begun())
-        worker, began = Worker(around.ports, Hints(), Concurrency(), alone=True), around.system.passed
-        assert await worker._settling()()
-        assert around.system.passed == began + SETTLE_GATHERS
+        once, began = settling(around.ports, unused, alone=True), around.system.passed
+        assert await once()
+        assert around.system.passed == began + GATHERS
 
 
 async def test_after_a_full_batch_the_next_is_settled_at_once(tmp_path: Path) -> None:
     async with world(tmp_path) as around:
-        tasks = [await around.begun() for _ in range(SETTLE_BATCH // 64)]
+        tasks = [await around.begun() for _ in range(BATCH // 64)]
         await asyncio.gather(*(around.called(task, number=number) for task in tasks for number in range(64)))
-        worker, began = Worker(around.ports, Hints(), Concurrency(), alone=True), around.system.passed
-        assert await worker._settling()()
+        once, began = settling(around.ports, unused, alone=True), around.system.passed
+        assert await once()
         assert around.system.passed == began
 
 
@@ -280,8 +285,8 @@ async def test_reports_that_come_one_by_one_as_a_process_ended_over_them_are_not
         await around.called(await around.begun())
         assert await settle.lease(around.ports, 1)
         around.system.passed += around.ports.limits.lease.total_seconds() + 1
-        worker, began = Worker(around.ports, Hints(), Concurrency(), alone=True), around.system.passed
-        assert await worker._settling()()
+        once, began = settling(around.ports, unused, alone=True), around.system.passed
+        assert await once()
         assert around.system.passed == began
 
 
@@ -295,9 +300,11 @@ class Noting:
     def __getattr__(self, name: str) -> object:
         return getattr(self._store, name)
 
-    async def lease_inbox(self, *, now: datetime, limit: int, lease: timedelta) -> list[StoredReport]:
+    async def lease_inbox(
+        self, *, now: datetime, limit: int, lease: timedelta, in_hand: bool = False
+    ) -> list[StoredReport]:
         self.asked.append(limit)
-        return await self._store.lease_inbox(now=now, limit=limit, lease=lease)
+        return await self._store.lease_inbox(now=now, limit=limit, lease=lease, in_hand=in_hand)
 
 
 async def test_after_a_death_nothing_is_claimed_beside_what_comes_one_by_one(tmp_path: Path) -> None:
@@ -307,14 +314,69 @@ async def test_after_a_death_nothing_is_claimed_beside_what_comes_one_by_one(tmp
         assert len(await settle.lease(around.ports, 3)) == 3
         around.system.passed += around.ports.limits.lease.total_seconds() + 1
         noting = Noting(around.ports.store)
-        once = Worker(
-            replace(around.ports, store=cast("Store", noting)), Hints(), Concurrency(), alone=True
-        )._settling()
+        once = settling(replace(around.ports, store=cast("Store", noting)), unused, alone=True)
         assert [await once() for _ in range(4)] == [True, True, True, False]
-        assert noting.asked == [SETTLE_BATCH, 1, 1, 1]
+        assert noting.asked == [BATCH, 1, 1, 1]
         await around.called(await around.begun())
         assert await once()
-        assert noting.asked[-1] == SETTLE_BATCH
+        assert noting.asked[-1] == BATCH
+
+
+class UnderWay:
+    """Steps that were started, each of which goes on when a test lets it."""
+
+    def __init__(self) -> None:
+        self.steps: list[tuple[Places, Coroutine[object, object, None]]] = []
+
+    def run(self, _: str, places: Places, step: Coroutine[object, object, None]) -> None:
+        places.take()
+        self.steps.append((places, step))
+
+    async def end(self) -> None:
+        """Let the first of them end."""
+        places, step = self.steps.pop(0)
+        await step
+        places.give_back()
+
+
+async def test_where_others_share_the_database_what_is_in_hand_is_settled_beside_a_batch(tmp_path: Path) -> None:
+    started = UnderWay()
+    async with world(tmp_path, settles=True) as around:
+        tasks = [await around.begun() for _ in range(3)]
+        once = settling(around.ports, started.run, alone=False)
+        assert not await once()
+        for task in tasks[:2]:
+            await around.called(task)
+            assert await once()
+        assert len(started.steps) == 2
+        third = asyncio.ensure_future(once())
+        await around.called(tasks[2])
+        await asyncio.sleep(2 * BESIDE)
+        assert not third.done()
+        await started.end()
+        assert await third
+        assert len(started.steps) == 2
+        await started.end()
+        await started.end()
+        assert None not in [(await around.now(task)).settled_at for task in tasks]
+
+
+async def test_what_is_under_way_is_not_claimed_again_beside_it_though_its_claim_has_ended(tmp_path: Path) -> None:
+    started = UnderWay()
+    async with world(tmp_path, settles=True) as around:
+        task = await around.begun()
+        once = settling(around.ports, started.run, alone=False)
+        await around.called(task)
+        assert await once()
+        around.system.passed += around.ports.limits.lease.total_seconds() + 1
+        again = asyncio.ensure_future(once())
+        await asyncio.sleep(2 * BESIDE)
+        assert len(started.steps) == 1
+        assert not again.done()
+        await started.end()
+        assert await again
+        assert not await once()
+        assert (await around.now(task)).callbacks == 1
 
 
 class Odd:

@@ -36,10 +36,10 @@ from receiver.bootstrap.keys import (
     spelled,
 )
 from receiver.bootstrap.listening import is_loopback, listen, url_of
-from receiver.domain.delivery import TOLD_OF, read_secret
+from receiver.domain.delivery import TOLD_TYPES, read_secret
 from receiver.domain.errors import UnavailableError
-from receiver.domain.task import Change
 from receiver.domain.token import SigningKey
+from receiver.domain.usual import Done
 from receiver.lifecycle import sweep
 from receiver.lifecycle.ports import Notifying, Ports, Provider, Queue, System
 from receiver.outbound import CallLimits, HttpOutbound
@@ -136,11 +136,10 @@ async def opened(
     bell = Bell()
     metrics = PrometheusMetrics(tuple(providers))
     witness = Witness(metrics)
-    told_of = frozenset(TOLD_OF)
 
-    def changed(changes: Sequence[Change]) -> None:
+    def changed(changes: Sequence[Done]) -> None:
         witness(changes)
-        if not told_of.isdisjoint([event.type for change in changes for event in change.events]):
+        if not TOLD_TYPES.isdisjoint([event.type for change in changes for event in change.events]):
             wake(Queue.NOTIFY)
 
     async with contextlib.AsyncExitStack() as stack:

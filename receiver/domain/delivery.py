@@ -27,6 +27,8 @@ TOLD_OF = (
     EventType.TASK_CANCELLED,
     EventType.RESULT_STORED,
 )
+#: The same, to look a type up in.
+TOLD_TYPES = frozenset(TOLD_OF)
 #: After each failure so much later; after one more it is dead.
 SCHEDULE = (
     timedelta(seconds=5),

@@ -258,7 +258,7 @@ class _Settling:
             seed=output.seed,
             cost_micros=output.cost_micros,
             link=output.link,
-            link_expires_at=expiry(self.task, self.report, output),
+            link_expires_at=expiry(self.task.request.ttl_seconds, self.report, output),
             artifact=Artifact(due_at=self.now),
         )
         self._put(index, result)
@@ -301,7 +301,7 @@ class _Settling:
                 renewed,
                 inline=False,
                 link=output.link,
-                link_expires_at=expiry(self.task, self.report, output),
+                link_expires_at=expiry(self.task.request.ttl_seconds, self.report, output),
                 artifact=replace(known.artifact, due_at=self.now if at_once else known.artifact.due_at),
             )
         self._put(known.index, renewed)

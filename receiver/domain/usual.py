@@ -1,10 +1,12 @@
 """The usual callback: one more result, as asked for, of a task that waits for it. Decided in one step.
 
-It is what nearly every report is. ``settlement`` comes to the same change by its rules, one after the other, each
-with a copy of the task; a test holds the two against each other. Whatever is not quite usual is left to the rules.
+It is what nearly every report is, and little of a task has to be known to decide on it. ``settlement`` comes to the
+same change by its rules, one after the other, each with a copy of the whole task; a test holds the two against each
+other. Whatever is not quite usual is left to the rules.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -12,7 +14,7 @@ from receiver.domain.event import Event, EventType
 from receiver.domain.report import Output, Reading, StoredReport, Verdict, Via
 from receiver.domain.result import Artifact, Result
 from receiver.domain.task import Change, Ruling, Status, Task
-from receiver.domain.values import replace
+from receiver.domain.values import quick, replace
 
 # Each by itself: to ask an enumeration for a member takes longer than to compare it.
 _CALLBACK, _SUBMITTED, _COLLECTING, _SETTLED = Via.CALLBACK, Status.SUBMITTED, Status.COLLECTING, Verdict.SETTLED
@@ -21,24 +23,64 @@ _RECEIVED, _TOLD, _KNOWN = EventType.CALLBACK_RECEIVED, EventType.RESULT_RECEIVE
 _LONGEST_LIFE_SECONDS = 315_360_000
 
 
-def settle_usual(
-    task: Task,
+@quick
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What has to be known of a task that is ``submitted``, without errors and in no doubt, to settle its callback.
+
+    ``told`` are the identities of its results so far; the other fields are those of the task and of its request.
+    """
+
+    key: UUID
+    id: UUID
+    provider: str
+    pushed: bool
+    provider_task_id: str | None
+    expected: int
+    ttl_seconds: int | None
+    callbacks: int
+    told: tuple[str, ...] = ()
+
+
+@quick
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """What a usual callback does to a task that waits: another result, and with the last one it is collected.
+
+    ``task`` is the task before it; ``at`` is when this was decided.
+    """
+
+    task: Waiting
+    result: Result
+    events: tuple[Event, ...]
+    ruling: Ruling
+    at: datetime
+
+    @property
+    def is_last(self) -> bool:
+        """Whether this was the last result that was asked for."""
+        return self.result.index + 1 == self.task.expected
+
+
+def arrive(
+    waiting: Waiting,
     report: StoredReport,
     reading: Reading,
     now: datetime,
-    *,
     trusted_link: Callable[[str], bool],
     new_id: Callable[[], UUID],
-) -> Change | None:
-    """Return what a usual callback does to its task, None for any other report.
+) -> Arrival | None:
+    """Return what a report that ``is_usual`` does to a task that waits; None where it does not fit that task.
 
     ``trusted_link`` tells whether a link lies on the provider's own media hosts; ``new_id`` makes the id of a result.
     """
-    if not _is_usual(task, report, reading):
+    if waiting.provider_task_id not in reading.named:
         return None
     [output] = reading.outputs
-    index, expected = len(task.results), task.expected
-    if index >= expected or output.link is None or not trusted_link(output.link):
+    index, expected = len(waiting.told), waiting.expected
+    if index >= expected or output.identity in waiting.told:
+        return None
+    if output.link is None or not trusted_link(output.link):
         return None
     at, report_id = report.received_at, report.id
     result = Result(
@@ -52,50 +94,76 @@ def settle_usual(
         seed=output.seed,
         cost_micros=output.cost_micros,
         link=output.link,
-        link_expires_at=expiry(task, report, output),
+        link_expires_at=expiry(waiting.ttl_seconds, report, output),
         artifact=Artifact(due_at=now),
     )
     received = Event(_RECEIVED, at, {"report_id": str(report_id), "bytes": report.size})
     told = Event(_TOLD, now, {"result_id": str(result.id), "index": index, "via": "callback"})
-    rulings = (Ruling(report_id, _SETTLED),)
-    results = (*task.results, result)
-    if index + 1 < expected:
-        waiting = replace(task, callbacks=task.callbacks + 1, results=results)
-        return Change(waiting, (received, told), rulings=rulings)
-    settled = replace(
-        task,
-        callbacks=task.callbacks + 1,
-        results=results,
-        status=_COLLECTING,
-        settled_at=task.settled_at or now,
-        work=None,
-        due_at=None,
-        tries=0,
-        doubt_since=None,
-        quiet_since=None,
+    events: tuple[Event, ...] = (received, told)
+    if index + 1 == expected:
+        events = (received, told, Event(_KNOWN, now, {"results": expected, "failed": 0}))
+    return Arrival(waiting, result, events, Ruling(report_id, _SETTLED), now)
+
+
+#: What was done to a task, in whichever form it was decided.
+Done = Change | Arrival
+
+
+def settle_usual(
+    task: Task,
+    report: StoredReport,
+    reading: Reading,
+    now: datetime,
+    *,
+    trusted_link: Callable[[str], bool],
+    new_id: Callable[[], UUID],
+) -> Change | None:
+    """Return what a usual callback does to its task, as ``arrive`` does; None also for what is not as usual."""
+    if task.status is not _SUBMITTED or task.errors or task.doubt is not None or not is_usual(report, reading):
+        return None
+    waiting = Waiting(
+        task.key,
+        task.id,
+        task.provider,
+        task.pushed,
+        task.provider_task_id,
+        task.expected,
+        task.request.ttl_seconds,
+        task.callbacks,
+        tuple([result.identity for result in task.results]),
     )
-    known = Event(_KNOWN, now, {"results": expected, "failed": 0})
-    return Change(settled, (received, told, known), rulings=rulings)
+    arrival = arrive(waiting, report, reading, now, trusted_link, new_id)
+    if arrival is None:
+        return None
+    after = replace(task, callbacks=task.callbacks + 1, results=(*task.results, arrival.result))
+    if arrival.is_last:
+        after = replace(
+            after,
+            status=_COLLECTING,
+            settled_at=task.settled_at or now,
+            work=None,
+            due_at=None,
+            tries=0,
+            doubt_since=None,
+            quiet_since=None,
+        )
+    return Change(after, arrival.events, rulings=(arrival.ruling,))
 
 
-def expiry(task: Task, report: StoredReport, output: Output) -> datetime | None:
-    """Return when a link dies: as it says itself, else by how long it was asked to live."""
-    ttl = task.request.ttl_seconds
-    if output.link is None or output.link_expires_at is not None or ttl is None:
-        return output.link_expires_at
-    return report.received_at + timedelta(seconds=min(ttl, _LONGEST_LIFE_SECONDS))
+def is_usual(report: StoredReport, reading: Reading) -> bool:
+    """Tell whether a report is a callback that brings one result, and nothing else, of one task by its provider's id.
 
-
-def _is_usual(task: Task, report: StoredReport, reading: Reading) -> bool:
-    """Tell whether a callback brings one new result and nothing else to a task that waits and is in no doubt."""
-    outputs = reading.outputs
-    if report.via is not _CALLBACK or task.status is not _SUBMITTED or len(outputs) != 1:
+    What a task is called otherwise, the rules know.
+    """
+    if report.via is not _CALLBACK or len(reading.outputs) != 1 or len(reading.named) != 1:
         return False
     if reading.failures or reading.pending or reading.oddities or reading.cost_micros is not None:
         return False
-    if task.errors or task.doubt is not None or outputs[0].inline is not None:
-        return False
-    # By the provider's own id alone; what the task is called otherwise, the rules know.
-    if len(reading.named) != 1 or task.provider_task_id not in reading.named:
-        return False
-    return outputs[0].identity not in [result.identity for result in task.results]
+    return reading.outputs[0].inline is None
+
+
+def expiry(ttl_seconds: int | None, report: StoredReport, output: Output) -> datetime | None:
+    """Return when a link dies: as it says itself, else by how long it was asked to live."""
+    if output.link is None or output.link_expires_at is not None or ttl_seconds is None:
+        return output.link_expires_at
+    return report.received_at + timedelta(seconds=min(ttl_seconds, _LONGEST_LIFE_SECONDS))

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from datetime import datetime
+from functools import lru_cache
 from uuid import UUID
 
 from anyio import to_thread
@@ -34,22 +35,23 @@ async def accept(ports: Ports, *, provider: str, task_key: UUID, body: bytes, he
         # A large body in the database would stall everybody who shares the commit.
         object_key = f"reports/{report_id}"
         await ports.objects.keep_bytes(body, object_key)
+    # In the order of the fields: by name it takes half as long again.
     report = NewReport(
-        id=report_id,
-        task_key=task_key,
-        provider=provider,
-        via=Via.CALLBACK,
-        received_at=now,
-        body=b"" if object_key else body,
-        sha256=digest,
-        size=len(body),
-        object_key=object_key,
-        content_type=headers.get("content-type"),
+        report_id,
+        task_key,
+        provider,
+        Via.CALLBACK,
+        now,
+        b"" if object_key else body,
+        digest,
+        len(body),
+        object_key,
+        headers.get("content-type"),
         doubt=doubt,
     )
     ports.system.checkpoint("accept.before_append")
     try:
-        appended = await ports.store.append(report, BodyLimits(size=2 * ports.limits.max_callback_bytes))
+        appended = await ports.store.append(report, _limits(ports.limits.max_callback_bytes))
     except Exception as error:
         if object_key and not await _may_be_kept(ports, report_id, error):
             await ports.objects.remove(object_key)
@@ -62,6 +64,11 @@ async def accept(ports: Ports, *, provider: str, task_key: UUID, body: bytes, he
         await ports.objects.remove(object_key)
     ports.wake(Queue.SETTLE)
     return appended
+
+
+@lru_cache(maxsize=8)
+def _limits(max_callback_bytes: int) -> BodyLimits:
+    return BodyLimits(size=2 * max_callback_bytes)
 
 
 async def _may_be_kept(ports: Ports, report_id: UUID, error: Exception) -> bool:

@@ -56,8 +56,9 @@ async def lease(ports: Ports, rooms: Mapping[UUID, Room]) -> list[Notice]:
     # Whoever reads the answer to the last byte of its time still holds it.
     held = max(ports.limits.lease, timedelta(seconds=2 * ports.notifying.timeout_seconds))
     leased: list[Notice] = []
-    for begin in range(0, len(rooms), CLAIMED_AT_ONCE):
-        part = dict(list(rooms.items())[begin : begin + CLAIMED_AT_ONCE])
+    of_all = list(rooms.items())
+    for begin in range(0, len(of_all), CLAIMED_AT_ONCE):
+        part = dict(of_all[begin : begin + CLAIMED_AT_ONCE])
         try:
             leased += await ports.store.outbox.lease_deliveries(part, now=now, lease=held)
         except UnavailableError:

@@ -86,10 +86,11 @@ async def look_up(ports: Ports, provider: Provider, tasks: Sequence[Task], pace:
     now = ports.system.now()
     oldest = min((task.unknown_since for task in tasks if task.unknown_since is not None), default=now)
     found = await _walk(ports, provider, tasks, oldest - CLOCK_MARGIN, now + CLOCK_MARGIN, pace)
+    # Minutes later, where the log has many pages or nobody answered: the next rest begins here.
+    now = ports.system.now()
     if isinstance(found, Unanswered):
         await _no_answer(ports, provider, tasks, found, now)
         return
-    now = ports.system.now()
     decisions = []
     for task in tasks:
         rules, name = look_rules(ports, provider, task), found.get(str(task.id))

@@ -1,8 +1,8 @@
 """Settle: read stored reports through their provider's adapter and move the tasks they speak of."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from anyio.lowlevel import checkpoint
 
@@ -11,11 +11,12 @@ from receiver.domain.errors import UnavailableError
 from receiver.domain.report import Reading, StoredReport, Via
 from receiver.domain.settlement import SettleRules, duplicate, quarantine, settle
 from receiver.domain.task import Change, Task, Work
-from receiver.domain.values import quick
+from receiver.domain.usual import Arrival, Waiting, arrive, is_usual
+from receiver.domain.values import replace
 from receiver.lifecycle.lateness import observe_lateness
 from receiver.lifecycle.ports import Decision, Ports, Queue
 from receiver.lifecycle.reading import NEVER_FINISHED, read, read_at_once
-from receiver.lifecycle.record import insist, record
+from receiver.lifecycle.record import insist
 from receiver.lifecycle.rules import settle_rules
 
 #: A report whose reading was begun this often and never finished kills whoever reads it: it is set aside. The store
@@ -27,9 +28,7 @@ STORE_DOWN_WAIT = timedelta(seconds=5)
 BREATH = 32
 
 
-@quick
-@dataclass(frozen=True, slots=True)
-class _Read:
+class _Read(NamedTuple):
     """A report with what was understood of it, or why nothing was."""
 
     report: StoredReport
@@ -37,10 +36,10 @@ class _Read:
     reason: str = ""
 
 
-async def lease(ports: Ports, limit: int) -> list[StoredReport]:
-    """Claim reports to settle, oldest first."""
+async def lease(ports: Ports, limit: int, *, in_hand: bool = False) -> list[StoredReport]:
+    """Claim reports to settle, oldest first; ``in_hand``: only such as are claimed by us already."""
     now = ports.system.now()
-    reports = await ports.store.lease_inbox(now=now, limit=limit, lease=ports.limits.lease)
+    reports = await ports.store.lease_inbox(now=now, limit=limit, lease=ports.limits.lease, in_hand=in_hand)
     # The oldest speaks for all: each by itself is in the lag, and to tell of each twice costs a tenth of settling it.
     observe_lateness(ports, Queue.SETTLE, [min((report.received_at for report in reports), default=None)], now)
     return reports
@@ -59,16 +58,18 @@ async def settle_reports(ports: Ports, reports: Sequence[StoredReport]) -> None:
     now = ports.system.now()
     # Waited for: a report whose reading was begun three times and never written down would be set aside.
     rules = {name: settle_rules(ports, provider) for name, provider in ports.providers.items()}
-    changes = await record(ports, [_decision(item, rules.get(item.report.provider), now) for item in read])
+    decisions = [_decision(item, rules.get(item.report.provider), now) for item in read]
+    changes = await insist(ports, lambda: ports.store.settle(decisions))
     ports.system.checkpoint("settle.after_apply")
+    for via in Via:
+        lags = [(now - item.report.received_at).total_seconds() for item in read if item.report.via is via]
+        ports.metrics.observe("settle_lag_seconds", *lags, via=via.value)
     for item, change in zip(read, changes, strict=True):
-        lag = (now - item.report.received_at).total_seconds()
-        ports.metrics.observe("settle_lag_seconds", lag, via=item.report.via.value)
         # No change: the task is unknown here, as after a restored backup, and the report was set aside.
-        if change is None or [ruling for ruling in change.rulings if ruling.reason]:
+        if change is None or (isinstance(change, Change) and [each for each in change.rulings if each.reason]):
             ports.metrics.count("reports_quarantined", provider=item.report.provider)
     ports.wake(Queue.COLLECT)
-    if Work.POLL in [change.task.work for change in changes if change is not None]:
+    if Work.POLL in [change.task.work for change in changes if isinstance(change, Change)]:
         ports.wake(Queue.POLL)
 
 
@@ -100,17 +101,26 @@ def _understood(report: StoredReport, reading: Reading | str | None) -> _Read | 
 
 
 def _decision(item: _Read, rules: SettleRules | None, now: datetime) -> Decision:
-    report, reading = item.report, item.reading
+    report, reading, reason = item
+    if reading is None or rules is None or report.duplicate_of is not None:
+        return Decision(report.task_key, lambda task: _without_reading(task, report, reason, now), (report.id,))
 
-    def decide(task: Task) -> Change:
-        if report.duplicate_of is not None:
-            return duplicate(task, report, now)
-        if reading is None or rules is None:
-            change = quarantine(task, report, item.reason, now)
-            if item.reason == NEVER_FINISHED and report.via is Via.POLL:
-                # An equal answer will be read again, and should not end process after process.
-                return replace(change, task=ask_later(change.task, now))
-            return change
-        return settle(task, report, reading, now, rules)
+    def usual(task: Waiting) -> Arrival | None:
+        return arrive(task, report, reading, now, rules.trusted_link, rules.new_id)
 
-    return Decision(report.task_key, decide, reports=(report.id,))
+    return Decision(
+        report.task_key,
+        lambda task: settle(task, report, reading, now, rules),
+        (report.id,),
+        usual=usual if is_usual(report, reading) else None,
+    )
+
+
+def _without_reading(task: Task, report: StoredReport, reason: str, now: datetime) -> Change:
+    if report.duplicate_of is not None:
+        return duplicate(task, report, now)
+    change = quarantine(task, report, reason, now)
+    if reason == NEVER_FINISHED and report.via is Via.POLL:
+        # An equal answer will be read again, and should not end process after process.
+        return replace(change, task=ask_later(change.task, now))
+    return change

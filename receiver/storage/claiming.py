@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Table, update
 
 from receiver.domain.errors import UnavailableError
-from receiver.storage.claim import Claim
+from receiver.storage.claim import Claim, Hold
 from receiver.storage.engine import Engine
 from receiver.storage.tables import inbox, tasks
 
@@ -29,6 +29,7 @@ class Claims:
     def __init__(self, engine: Engine, owner: UUID, moment: Moment | None) -> None:
         self.owner = owner
         self.moment = moment or engine.moment
+        self._told = moment
         self._engine = engine
         self._doubted: dict[str, list[Claim]] = {}
 
@@ -36,6 +37,10 @@ class Claims:
         """Return a claim on so much from now on, by the time that all who share the database go by."""
         by_all = self.moment(connection, now)
         return Claim(by_all, by_all + lease, self.owner, limit)
+
+    def hold(self, connection: Connection, now: datetime, lease: timedelta) -> Hold:
+        """Return a claim on what is being stored, for which nobody has to ask what time it is."""
+        return Hold(self.owner, lease, None if self._told is None else self._told(connection, now) + lease)
 
     async def make(
         self,

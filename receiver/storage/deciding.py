@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from operator import attrgetter
 from uuid import UUID
 
 from sqlalchemy import Connection, Select, select
@@ -11,10 +12,12 @@ from sqlalchemy import Connection, Select, select
 from receiver.domain.report import Verdict
 from receiver.domain.submission import taken
 from receiver.domain.task import Change, Ruling, Task
+from receiver.domain.usual import Arrival, Done
 from receiver.lifecycle.ports import Decision, TakenError
 from receiver.storage import custody, erasing, inputs
+from receiver.storage.arrivals import arrived
 from receiver.storage.faults import fault
-from receiver.storage.loading import load
+from receiver.storage.loading import load, lock
 from receiver.storage.naming import Asked, Names
 from receiver.storage.rows import Held
 from receiver.storage.running import Ready, run
@@ -30,7 +33,8 @@ _BREATH = 32
 #: How many are loaded at once from a database that is not in this process.
 _FAR = 256
 
-_Prepared = tuple[list[Ready], list[Change | None]]
+_number = attrgetter("int")
+_Prepared = tuple[list[Ready], list[Done | None]]
 
 
 def create(connection: Connection, asked: Sequence[Asked]) -> list[UUID | Exception | None]:
@@ -73,7 +77,7 @@ def create(connection: Connection, asked: Sequence[Asked]) -> list[UUID | Except
 
 def prepare(
     connection: Connection, asked: Sequence[Sequence[Decision]], owner: UUID, breathe: Callable[[], None]
-) -> Finish[list[Change | None]]:
+) -> Finish[list[Done | None]]:
     """Take the decisions of several callers in order, and return what writes them.
 
     Until that is called nobody else may change a task. ``breathe`` is called every few milliseconds. ``owner`` is
@@ -82,7 +86,7 @@ def prepare(
     decisions = [decision for of_caller in asked for decision in of_caller]
     prepared = _prepared(connection, decisions, owner, breathe)
 
-    def finish(open_: Connection) -> list[list[Change | None] | Exception]:
+    def finish(open_: Connection) -> list[list[Done | None] | Exception]:
         changes = iter(_write(open_, decisions, owner, prepared))
         return [list(islice(changes, len(of_caller))) for of_caller in asked]
 
@@ -108,7 +112,7 @@ def _prepared(
 
 def _write(
     connection: Connection, decisions: Sequence[Decision], owner: UUID, prepared: _Prepared | None
-) -> list[Change | None]:
+) -> list[Done | None]:
     """Write what was prepared; when one of the decisions cannot be written, find it and write the others."""
     if prepared is not None:
         statements, changes = prepared
@@ -122,10 +126,10 @@ def _write(
     return _by_halves(connection, decisions, owner)
 
 
-def _apply(connection: Connection, decisions: Sequence[Decision], owner: UUID) -> list[Change | None]:
+def _apply(connection: Connection, decisions: Sequence[Decision], owner: UUID) -> list[Done | None]:
     """Take and write decisions, those that cannot be written set aside; by halves, so that one costs little."""
 
-    def together(open_: Connection) -> list[Change | None]:
+    def together(open_: Connection) -> list[Done | None]:
         batch, changes = _take(open_, decisions, owner, lambda: None)
         run(open_, batch.ready(open_.dialect))
         return changes
@@ -146,7 +150,7 @@ def _apply(connection: Connection, decisions: Sequence[Decision], owner: UUID) -
     return _by_halves(connection, decisions, owner)
 
 
-def _by_halves(connection: Connection, decisions: Sequence[Decision], owner: UUID) -> list[Change | None]:
+def _by_halves(connection: Connection, decisions: Sequence[Decision], owner: UUID) -> list[Done | None]:
     middle = len(decisions) // 2
     return _apply(connection, decisions[:middle], owner) + _apply(connection, decisions[middle:], owner)
 
@@ -163,6 +167,17 @@ class _Taking:
     batch: Batch = field(default_factory=Batch)
     names: dict[tuple[str, str], UUID] = field(default_factory=dict)
     gone: list[UUID] = field(default_factory=list)
+    arrived: dict[UUID, tuple[Arrival, int]] = field(default_factory=dict)
+
+    def arrive(self, decision: Decision) -> Arrival | None:
+        """Take a decision by what is usual, where its task was found to be so."""
+        found = self.arrived.get(decision.task_key)
+        if found is None:
+            return None
+        arrival, last_seq = found
+        self.batch.arrive(arrival, last_seq)
+        self.batch.close(decision.reports)
+        return arrival
 
     def decide(self, held: Held | None, decision: Decision) -> Change | None:
         if held is None:
@@ -220,24 +235,42 @@ class _Taking:
 
 def _take(
     connection: Connection, decisions: Sequence[Decision], owner: UUID, breathe: Callable[[], None]
-) -> tuple[Batch, list[Change | None]]:
-    keys = list({decision.task_key: None for decision in decisions})
+) -> tuple[Batch, list[Done | None]]:
+    of_task = _by_task(decisions)
+    keys = list(of_task)
     held: dict[UUID, Held] = {}
-    # Where each question is a way there and back, others go on meanwhile by themselves.
-    part = _FAR if takes_arrays(connection.dialect) else 2 * _BREATH
-    for start in range(0, len(keys), part):
-        held |= load(connection, keys[start : start + part], to_change=True)
-        breathe()
     taking = _Taking(connection, owner)
-    changes: list[Change | None] = []
+    part = 2 * _BREATH
+    if takes_arrays(connection.dialect):
+        # Each question is a way there and back, and others go on meanwhile by themselves. In one order, or two who
+        # have tasks in common would wait for each other.
+        part = _FAR
+        keys.sort(key=_number)
+    for start in range(0, len(keys), part):
+        of_part = keys[start : start + part]
+        lock(connection, of_part)
+        if usual := [alone for key in of_part if (alone := of_task[key]) is not None]:
+            taking.arrived |= arrived(connection, usual)
+        held |= load(connection, [key for key in of_part if key not in taking.arrived])
+        breathe()
+    changes: list[Done | None] = []
     for number, decision in enumerate(decisions, 1):
-        changes.append(taking.decide(held.get(decision.task_key), decision))
+        changes.append(taking.arrive(decision) or taking.decide(held.get(decision.task_key), decision))
         if number % _BREATH == 0:
             breathe()
     if taking.gone:
         taking.batch.drop(erasing.objects_of(connection, taking.gone))
     taking.batch.address(connection)
     return taking.batch, changes
+
+
+def _by_task(decisions: Sequence[Decision]) -> dict[UUID, Decision | None]:
+    """Return whose tasks decisions are about, each with the decision that may be as usual: the only one about it."""
+    of_task: dict[UUID, Decision | None] = {}
+    for decision in decisions:
+        key = decision.task_key
+        of_task[key] = decision if decision.usual is not None and key not in of_task else None
+    return of_task
 
 
 def _failed(batch: Batch, decision: Decision, error: Exception, task_id: UUID | None) -> None:

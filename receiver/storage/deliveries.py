@@ -15,7 +15,6 @@ from sqlalchemy import (
     delete,
     func,
     literal_column,
-    not_,
     or_,
     select,
     update,
@@ -24,6 +23,7 @@ from sqlalchemy import (
 from receiver.domain.delivery import Delivery, DeliveryStatus, moment_bits
 from receiver.domain.endpoint import BY_HAND, EndpointStatus
 from receiver.lifecycle.ports import Backlog, DeliveryFilter, DueEndpoint, Notice, Room
+from receiver.storage.chosen import Chosen
 from receiver.storage.claim import Claim
 from receiver.storage.loading import load, lock
 from receiver.storage.outbox_rows import (
@@ -40,7 +40,7 @@ from receiver.storage.outbox_rows import (
 from receiver.storage.outbox_tables import deliveries, endpoints
 from receiver.storage.rows import Columns
 from receiver.storage.running import run
-from receiver.storage.statements import Chosen, ForKeys
+from receiver.storage.statements import ForKeys
 from receiver.storage.tables import tasks
 
 #: Deliveries of an endpoint are counted up to here.
@@ -113,11 +113,11 @@ PROVEN_ENDPOINTS = (
     .order_by(_longest_due(_proven))
     .limit(bindparam("most"))
 )
-_new = _waiting.where(_WELL, not_(endpoints.columns.proven)).subquery("new")
+_new = _waiting.where(_WELL, ~endpoints.columns.proven).subquery("new")
 #: Not tried yet, with something due. Each leaves them by what comes of its first attempts, so none waits for ever.
 NEW_ENDPOINTS = select(_new).where(_longest_due(_new) <= bindparam("now")).limit(bindparam("most"))
 _rested = _waiting.where(
-    not_(_WELL), or_(endpoints.columns.rests_until.is_(None), endpoints.columns.rests_until <= bindparam("now"))
+    ~_WELL, or_(endpoints.columns.rests_until.is_(None), endpoints.columns.rests_until <= bindparam("now"))
 ).subquery("rested")
 #: Those that fail and have rested, with something due.
 FAILING_ENDPOINTS = (

@@ -2,8 +2,9 @@
 
 A report that comes in is claimed by the very insert that stores it, and kept in memory until it is settled: no
 statement claims it, none reads it back. The database stays the truth: a line in hand is a claim like any other, which
-ends with its lease or with its instance. Where nobody settles beside who receives, or too much waits, lines are
-stored free and claimed from the table.
+ends with its lease or, on a database of its own, with its instance. Where nobody settles beside who receives, or too
+much waits, lines are stored free and claimed from the table; on a database that others share so is all but the first
+report of a task.
 """
 
 import asyncio
@@ -60,15 +61,24 @@ class Inbox:
     async def append(self, report: NewReport, limits: BodyLimits) -> Appended:
         if not self._room.is_set():
             await self._room.wait()
-        return (await self._append((report, limits))).outcome
+        try:
+            return (await self._append((report, limits))).outcome
+        except UnavailableError:
+            self._doubt(report)
+            raise
 
-    async def lease(self, *, now: datetime, limit: int, lease: timedelta) -> list[StoredReport]:
-        """Return claimed reports: those in hand, in turn with free lines of the table where there are some."""
+    async def lease(self, *, now: datetime, limit: int, lease: timedelta, in_hand: bool) -> list[StoredReport]:
+        """Return claimed reports: those in hand, in turn with free lines of the table where there are some.
+
+        ``in_hand``: those alone.
+        """
         if self._settles:
             self._lease = lease
         self._let_go_of_late(now)
-        if not self._looks(now) and (in_hand := self._taken(now, limit)):
-            return in_hand
+        if in_hand:
+            return self._taken(now, limit)
+        if not self._looks(now) and (taken := self._taken(now, limit)):
+            return taken
         claimed = await self._claimed(now, limit, lease)
         self._looked_at, self._free_lines = now, len(claimed) >= limit
         return claimed or self._taken(now, limit)
@@ -124,11 +134,18 @@ class Inbox:
         self._looked_at = None
 
     def _appended(self, connection: Connection, asked: _Asked) -> Sequence[reports.Stored | Exception]:
-        claim = None
-        if self._lease is not None and len(self._in_hand) < MOST_IN_HAND:
-            now = max(report.received_at for report, _ in asked)
-            claim = self._claims.claim(connection, now, len(asked), self._lease)
-        return reports.append(connection, asked, claim)
+        if self._lease is None or len(self._in_hand) >= MOST_IN_HAND:
+            return reports.append(connection, asked)
+        now = max(report.received_at for report, _ in asked)
+        if self._engine.shared:
+            return reports.append(connection, asked, hold=self._claims.hold(connection, now, self._lease))
+        return reports.append(connection, asked, self._claims.claim(connection, now, len(asked), self._lease))
+
+    def _doubt(self, report: NewReport) -> None:
+        """Give a report back with the next claim that may be stored, and claimed, all the same."""
+        if self._engine.shared and self._lease is not None and len(self._unread) < MOST_IN_HAND:
+            self._unread.add(report.id)
+            self._looked_at = None
 
     def _keep(self, stored: reports.Stored) -> None:
         """Take in hand what was stored for us; called by the event loop once the commit stands."""

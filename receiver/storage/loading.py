@@ -1,6 +1,7 @@
 """Tasks out of their tables, whole and many at a time."""
 
 from collections.abc import Sequence
+from operator import attrgetter
 from uuid import UUID
 
 from sqlalchemy import Connection, exists, select
@@ -70,5 +71,5 @@ def load(connection: Connection, keys: Sequence[UUID], *, to_change: bool = Fals
 def lock(connection: Connection, keys: Sequence[UUID]) -> None:
     """Keep others from changing tasks, and what goes by their locks, until the transaction ends."""
     if connection.dialect.name != "sqlite":  # where there is one writer, nobody is to be kept away
-        for _ in _LOCKS.rows(connection, sorted(keys)):
+        for _ in _LOCKS.rows(connection, sorted(keys, key=attrgetter("int"))):
             pass

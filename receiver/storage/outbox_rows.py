@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, Update, literal_column, select, tuple_, update
 
-from receiver.domain.delivery import TOLD_OF, Delivery, DeliveryStatus, Outcome, delivery_id
+from receiver.domain.delivery import TOLD_TYPES, Delivery, DeliveryStatus, Outcome, delivery_id
 from receiver.domain.endpoint import Endpoint, EndpointStatus
 from receiver.domain.event import Event, EventType
 from receiver.storage.outbox_tables import deliveries, endpoints
@@ -142,7 +142,6 @@ UNBLOCK = ForKeys(unblocking, CHANGED_ID)
 RECIPIENTS = select(endpoints.columns.id, endpoints.columns.types).where(
     endpoints.columns.removed_at.is_(None), endpoints.columns.status != EndpointStatus.STOPPED.value
 )
-_TOLD_OF = frozenset(TOLD_OF)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +155,7 @@ class News:
 
 def is_told(kind: EventType) -> bool:
     """Tell whether endpoints are told of events of this type."""
-    return kind in _TOLD_OF
+    return kind in TOLD_TYPES
 
 
 def new_deliveries(connection: Connection, news: Iterable[News]) -> list[NewRow]:

@@ -2,32 +2,33 @@
 
 import asyncio
 import json
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.util import find_spec
-from typing import Generic, TypeVar, cast
+from typing import TypeVar, cast
 from uuid import UUID
 
 from sqlalchemy import Connection, event, func, select
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.util import await_only, greenlet_spawn
+from sqlalchemy.util import greenlet_spawn
 
 from receiver.domain.errors import UnavailableError
 from receiver.storage import line
+from receiver.storage.batches import Together, a_turn
 from receiver.storage.faults import fault, is_conflict, is_lost, is_taken, quieted, unavailable
+from receiver.storage.running import WROTE_ALONE
 from receiver.storage.types import encode
-from receiver.storage.writer import MOST_WEIGHT, Finish, Prepare, undone_if_it_fails
+from receiver.storage.writer import Finish, Prepare
 
 T = TypeVar("T")
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
 
 #: Connections of one process that write, and that read. A write is a few milliseconds, and most are gathered.
-WRITERS = 4
+WRITERS = 5
 READERS = 4
 #: A transaction that met others, or whose connection had died meanwhile, is tried so often in all.
 TRIES = 4
@@ -83,13 +84,14 @@ class PostgresEngine:
         def prepare(_: Connection, items: Sequence[Item], __: Callable[[], None]) -> Finish[Outcome]:
             return lambda connection: work(connection, items)
 
-        gathered = _Gathered(self, prepare, weigh, told)
+        gathered = Together(self, prepare, weigh, told)
         return cast("Callable[[Item], Awaitable[Outcome]]", gathered.ask)
 
     def gather_prepared(
         self, prepare: Prepare[Item, Outcome], *, weigh: Callable[[Item], int] = lambda _: 1
     ) -> Callable[[Item], Awaitable[Outcome]]:
-        gathered = _Gathered(self, prepare, weigh)
+        # Where they are many: what the server writes of some, we prepare of others.
+        gathered = Together(self, prepare, weigh, at_once=2)
         return cast("Callable[[Item], Awaitable[Outcome]]", gathered.ask)
 
     async def read(self, work: Callable[[Connection], T]) -> T:
@@ -116,9 +118,9 @@ class PostgresEngine:
         """
 
         def noticed(connection: Connection) -> T:
+            connection.info.pop(WROTE_ALONE, None)
             value = work(connection)
-            if self._trouble is not None and connection.scalar(select(func.pg_current_xact_id_if_assigned())):
-                # A transaction that changes nothing succeeds on a disk that is full, and says nothing.
+            if self._trouble is not None and _has_written(connection):
                 self._trouble = None
             return value
 
@@ -151,14 +153,14 @@ class PostgresEngine:
     async def stop(self) -> None:
         """Let what is under way end, and close every connection."""
         # What was asked for a moment ago begins with the next turn of the loop.
-        await _a_turn()
+        await a_turn()
         self._closed = True
         while self._running:
             await asyncio.wait(self._running)
         await self._writers.close()
         await self._readers.close()
         # A socket is let go with the next turn of the loop, which may be the last.
-        await _a_turn()
+        await a_turn()
 
     async def _outliving(self, work: Coroutine[object, object, T]) -> T:
         """Wait for something that goes on when its caller is cancelled."""
@@ -247,88 +249,10 @@ class _Progress:
     committing: bool = False
 
 
-class _Gathered(Generic[Item, Outcome]):
-    """One function for many callers, one batch of them at a time: whoever asks meanwhile is served by the next.
-
-    Two commits at once would each have half of the callers, and each its own flush of the disk.
-    """
-
-    def __init__(
-        self,
-        engine: PostgresEngine,
-        prepare: Prepare[Item, Outcome],
-        weigh: Callable[[Item], int],
-        told: Callable[[Outcome], None] | None = None,
-    ) -> None:
-        self._engine = engine
-        self._told = told
-        self._prepare = prepare
-        self._weigh = weigh
-        self._asked: deque[tuple[Item, asyncio.Future[object]]] = deque()
-        self._serving = False
-
-    def ask(self, item: Item) -> "asyncio.Future[object]":
-        future = self._engine.future()
-        self._asked.append((item, future))
-        if not self._serving:
-            self._serving = True
-            # It begins with the next turn of the loop, when all who came together have asked.
-            self._engine.spawn(self._serve())
-        return future
-
-    async def _serve(self) -> None:
-        while self._asked:
-            items: list[Item] = []
-            waiting: list[asyncio.Future[object]] = []
-            weight = 0
-            while self._asked and weight < MOST_WEIGHT:
-                item, future = self._asked.popleft()
-                items.append(item)
-                waiting.append(future)
-                weight += self._weigh(item)
-            for future, outcome in zip(waiting, await self._outcomes(items), strict=True):
-                if self._told is not None and not isinstance(outcome, Exception):
-                    self._told(cast("Outcome", outcome))
-                _tell(future, outcome)
-        self._serving = False
-
-    async def _outcomes(self, items: Sequence[Item]) -> Sequence[object]:
-        """Return what each caller is to hear; an exception is raised to it."""
-        try:
-            return await self._engine.committed(lambda connection: self._together(connection, items), len(items))
-        except UnavailableError as error:
-            return [type(error)(str(error)) for _ in items]
-        except Exception as error:  # noqa: BLE001 - whatever it is, its caller hears of it
-            if len(items) == 1:
-                return [error]
-        # One of them cannot be written: each by itself finds out which.
-        try:
-            return await self._engine.committed(
-                lambda connection: [self._alone(connection, item) for item in items], len(items)
-            )
-        except Exception as error:  # noqa: BLE001 - the same
-            return [type(error)(str(error)) if isinstance(error, UnavailableError) else error for _ in items]
-
-    def _together(self, connection: Connection, items: Sequence[Item]) -> Sequence[Outcome | Exception]:
-        return self._prepare(connection, items, _breathe)(connection)
-
-    def _alone(self, connection: Connection, item: Item) -> Outcome | Exception:
-        try:
-            [outcome] = undone_if_it_fails(connection, lambda open_: self._together(open_, [item]))
-        except Exception as error:
-            if fault(error) is not None:
-                raise
-            return error
-        return outcome
-
-
-def _tell(future: "asyncio.Future[object]", outcome: object) -> None:
-    if future.done():
-        return
-    if isinstance(outcome, Exception) and not isinstance(outcome, StopIteration):
-        future.set_exception(outcome)
-    else:
-        future.set_result(outcome)
+def _has_written(connection: Connection) -> bool:
+    """Tell whether a row was changed: what changes nothing succeeds on a disk that is full, and says nothing."""
+    alone: bool = connection.info.get(WROTE_ALONE, False)
+    return alone or connection.scalar(select(func.pg_current_xact_id_if_assigned())) is not None
 
 
 def _contained(work: Callable[[Connection], T]) -> Callable[[Connection], T]:
@@ -350,18 +274,6 @@ def _judge(context: ExceptionContext) -> None:
         # The others of before the outage are as dead as this one: each is replaced when it is next asked for.
         context.is_disconnect = True
     quieted(original, context.sqlalchemy_exception)
-
-
-def _breathe() -> None:
-    """Let the event loop go round: what is prepared here is prepared in it, and callbacks are waiting for theirs."""
-    await_only(_a_turn())
-
-
-async def _a_turn() -> None:
-    """Let the loop go round once."""
-    turn = asyncio.get_running_loop().create_future()
-    asyncio.get_running_loop().call_soon(turn.set_result, None)
-    await turn
 
 
 class MissingDriverError(UnavailableError):

@@ -17,6 +17,9 @@ from sqlalchemy.util import await_only
 from receiver.storage.faults import is_lost, quieted
 from receiver.storage.sqlite import driver
 
+#: What a connection is marked with on which a statement committed something by itself.
+WROTE_ALONE = "wrote alone"
+
 
 @dataclass(frozen=True, slots=True)
 class Ready:
@@ -56,6 +59,8 @@ def rows_alone(connection: Connection, statement: Ready) -> Sequence[Sequence[An
         return None
     try:
         rows: Sequence[Sequence[Any]] = await_only(below.fetch(statement.text, *statement.parameters))
+        if rows:
+            connection.info[WROTE_ALONE] = True
     except Exception as error:
         quieted(error)
         if is_lost(error):

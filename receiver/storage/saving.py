@@ -8,8 +8,10 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Dialect, case, delete, literal_column, null, or_
 
+from receiver.domain.event import Event
 from receiver.domain.task import Change, Ruling
-from receiver.storage import outbox_rows
+from receiver.domain.usual import Arrival
+from receiver.storage import arrivals, outbox_rows
 from receiver.storage.joining import joined
 from receiver.storage.object_tables import doomed_objects, object_claims
 from receiver.storage.outbox_rows import News
@@ -111,6 +113,10 @@ class Batch:
     _created: dict[UUID, Held] = field(default_factory=dict)
     _changed: dict[UUID, Held] = field(default_factory=dict)
     _events: list[NewRow] = field(default_factory=list)
+    _results: list[NewRow] = field(default_factory=list)
+    _artifacts: list[NewRow] = field(default_factory=list)
+    _first_arrivals: list[NewRow] = field(default_factory=list)
+    _last_arrivals: list[NewRow] = field(default_factory=list)
     _attempts: dict[tuple[UUID, int], NewRow] = field(default_factory=dict)
     _reports: list[NewRow] = field(default_factory=list)
     _inbox: list[NewRow] = field(default_factory=list)
@@ -141,6 +147,16 @@ class Batch:
                 # There is nothing left to hold.
                 held.lease_until = held.lease_owner = None
         self._follow(held, change)
+
+    def arrive(self, arrival: Arrival, last_seq: int) -> None:
+        """Let a task have its first result; ``last_seq`` is the number of the last event it has."""
+        key, result = arrival.task.key, arrival.result
+        self._tell(key, last_seq, arrival.events)
+        moved = self._last_arrivals if arrival.is_last else self._first_arrivals
+        moved.append(arrivals.moved_row(arrival, last_seq + len(arrival.events)))
+        self._results.append(result_row(key, result))
+        self._artifacts.append(artifact_row(key, result))
+        self.rule(arrival.ruling)
 
     def release(self, held: Held, owner: UUID) -> None:
         """Give the lease of a task back, unless somebody else has it by now."""
@@ -185,11 +201,17 @@ class Batch:
             (key, name, value) for key, held in self._created.items() for name, value in held.task.metadata.items()
         ]
         new_results, new_artifacts = _changed_results([*created, *changed])
+        new_results += self._results
+        new_artifacts += self._artifacts
         yield from _INSERT_TASKS.ready(dialect, [fixed_row(held.task) + moving_row(held) for held in created])
         yield from _REQUESTS.ready(dialect, [request_row(held.task) for held in created])
         yield from _METADATA.ready(dialect, metadata)
         changes = list(
-            _UPDATE_TASKS.ready(dialect, (((held.task.key,), held.was, moving_row(held)) for held in changed))
+            chain(
+                _UPDATE_TASKS.ready(dialect, (((held.task.key,), held.was, moving_row(held)) for held in changed)),
+                arrivals.FIRST.all_of(dialect, self._first_arrivals),
+                arrivals.LAST.all_of(dialect, self._last_arrivals),
+            )
         )
         # In which order different columns changed is chance, and would make a text for every chance.
         if len(changes) > 1:
@@ -222,12 +244,9 @@ class Batch:
         key = held.task.key
         if change.events:
             self._changed[key] = held
-        for event in change.events:
-            held.last_seq += 1
-            self._events.append(event_row(key, held.last_seq, event))
             # Who has a task erased knows of it, and nothing more is to be said.
-            if outbox_rows.is_told(event.type) and held.task.erased_at is None:
-                self._news.append(News(key, held.last_seq, event))
+            self._tell(key, held.last_seq, change.events, silently=held.task.erased_at is not None)
+            held.last_seq += len(change.events)
         if change.attempt is not None:
             self._attempts[key, change.attempt.ordinal] = attempt_row(key, change.attempt)
         if change.report is not None:
@@ -242,6 +261,13 @@ class Batch:
             self._delivered.append(outbox_rows.changed_row(delivery))
             if delivery.ended_at is not None:
                 self._unblocked[delivery.id] = None
+
+    def _tell(self, key: UUID, seq: int, events: Sequence[Event], *, silently: bool = False) -> None:
+        for event in events:
+            seq += 1
+            self._events.append(event_row(key, seq, event))
+            if outbox_rows.is_told(event.type) and not silently:
+                self._news.append(News(key, seq, event))
 
 
 def _changed_results(touched: Sequence[Held]) -> tuple[list[NewRow], list[NewRow]]:

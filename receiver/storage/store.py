@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapp
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import cast
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -15,6 +16,8 @@ from receiver.domain.report import NewReport, StoredReport
 from receiver.domain.standing import Standing
 from receiver.domain.statistics import Statistics
 from receiver.domain.task import Change, Task, Work
+from receiver.domain.usual import Done
+from receiver.domain.values import replace
 from receiver.lifecycle.ports import (
     Answer,
     Appended,
@@ -73,7 +76,7 @@ class SqlStore(Custodian):
         engine: Engine,
         installation_id: bytes,
         owner: UUID,
-        on_change: Callable[[Sequence[Change]], None],
+        on_change: Callable[[Sequence[Done]], None],
         moment: Moment | None = None,
         hints: Hints | None = None,
         *,
@@ -91,7 +94,7 @@ class SqlStore(Custodian):
         self._create = engine.gather(self._created, weigh=lambda _: 4)
         self._inbox = Inbox(engine, self._claims, settles=settles)
         self._looks = Looks(engine, self._owner)
-        self._apply = engine.gather_prepared(self._prepare, weigh=len)
+        self._decide = engine.gather_prepared(self._prepare, weigh=len)
 
     async def create(self, change: Change, once: Once | None = None) -> UUID | None:
         earlier = await self._create((change, once))
@@ -104,10 +107,17 @@ class SqlStore(Custodian):
             return []
         looks = await self._looks.write(decisions)
         left = [decision for place, decision in enumerate(decisions) if place not in looks]
-        others = iter(await self._apply(left) if left else ())
+        # Whoever asks here is answered with changes alone.
+        left = [decision if decision.usual is None else replace(decision, usual=None) for decision in left]
+        others = iter(cast("list[Change | None]", await self._decide(left)) if left else ())
         changes = [looks[place] if place in looks else next(others) for place in range(len(decisions))]
         self._on_change([change for change in changes if change is not None])
         return changes
+
+    async def settle(self, decisions: Sequence[Decision]) -> list[Done | None]:
+        done = await self._decide(decisions) if decisions else []
+        self._on_change([each for each in done if each is not None])
+        return done
 
     def append(self, report: NewReport, limits: BodyLimits) -> Coroutine[None, None, Appended]:
         return self._inbox.append(report, limits)
@@ -143,8 +153,10 @@ class SqlStore(Custodian):
 
         await self._engine.write(prolonged)
 
-    async def lease_inbox(self, *, now: datetime, limit: int, lease: timedelta) -> list[StoredReport]:
-        return await self._inbox.lease(now=now, limit=limit, lease=lease)
+    async def lease_inbox(
+        self, *, now: datetime, limit: int, lease: timedelta, in_hand: bool = False
+    ) -> list[StoredReport]:
+        return await self._inbox.lease(now=now, limit=limit, lease=lease, in_hand=in_hand)
 
     async def defer_report(self, report_id: UUID, due_at: datetime) -> None:
         await self._inbox.defer(report_id, due_at)
@@ -187,7 +199,7 @@ class SqlStore(Custodian):
         )
 
     async def look_at(self, task_key: UUID, now: datetime) -> None:
-        await self._apply([Decision(task_key, lambda task: Change(look_again(task, now)))])
+        await self._decide([Decision(task_key, lambda task: Change(look_again(task, now)))])
 
     async def overdue(
         self, now: datetime, lost_after: timedelta, limit: int, *, askable: Collection[str]
@@ -316,7 +328,7 @@ class SqlStore(Custodian):
 
     def _prepare(
         self, connection: Connection, asked: Sequence[Sequence[Decision]], breathe: Callable[[], None]
-    ) -> Finish[list[Change | None]]:
+    ) -> Finish[list[Done | None]]:
         if self._engine.shared:
             asked = sharing.without_taken_over(connection, asked, self._owner)
         return deciding.prepare(connection, asked, self._owner, breathe)
@@ -327,7 +339,7 @@ async def open_store(
     database: str | Path,
     *,
     on_commit: Callable[[int], None] | None = None,
-    on_change: Callable[[Sequence[Change]], None] = lambda _: None,
+    on_change: Callable[[Sequence[Done]], None] = lambda _: None,
     on_hint: Callable[[str], None] | None = None,
     moment: Moment | None = None,
     settles: bool = False,
@@ -363,8 +375,6 @@ async def open_store(
         if engine.shared and on_hint is not None:
             words = (EVENTS, *Queue)
             hints = await stack.enter_async_context(in_touch(str(database), owner.hex(), words, on_hint))
-        # Where others may work on what comes in here, they find it free.
-        settles = settles and not engine.shared
         store = SqlStore(engine, installation_id, UUID(bytes=owner), on_change, moment, hints, settles=settles)
         try:
             yield store

@@ -206,8 +206,11 @@ artifacts = Table(
     Column("lease_until", Moment),
     Column("lease_owner", Key),
     Column("free_at", Moment, Computed(FREE_AT, persisted=True)),
-    # The second column lets the most urgent of the due be found without a look at the rows themselves.
     _index("artifacts_work", "free_at", "link_expires_at", where="free_at IS NOT NULL"),
+    # Whose links die first, of those that may be fetched.
+    _index(
+        "artifacts_dying", "link_expires_at", "free_at", where="free_at IS NOT NULL AND link_expires_at IS NOT NULL"
+    ),
     _index("artifacts_leased", "result_id", where="lease_until IS NOT NULL"),
     # Who else has these bytes; and whose audio is kept for longest, as keys are made in the order of time.
     _index("artifacts_object", "object_key", where="object_key IS NOT NULL"),

@@ -188,15 +188,16 @@ def together(convert: Callable[[Any], Any]) -> Callable[[Sequence[Any]], Sequenc
     return _TOGETHER.get(convert) or (lambda values: [None if value is None else convert(value) for value in values])
 
 
+def _text(value: object) -> str | None:
+    return None if value is None else encode(value)
+
+
 _TOGETHER: Mapping[Callable[[Any], Any], Callable[[Sequence[Any]], Sequence[Any]]] = {
     _bytes_of_key: lambda values: [None if value is None else value.int.to_bytes(16) for value in values],
     microseconds: lambda values: [None if value is None else _since_epoch(value) for value in values],
     moment_of: lambda values: [None if value is None else _EPOCH + timedelta(0, 0, value) for value in values],
+    _text: lambda values: [None if value is None else encode(value) for value in values],
 }
-
-
-def _text(value: object) -> str | None:
-    return None if value is None else encode(value)
 
 
 def _document(value: str | None) -> object:

@@ -46,7 +46,7 @@ class PrometheusMetrics:
                 self._counted[key] = counter
         counter.inc(amount)
 
-    def observe(self, name: str, seconds: float, **labels: str) -> None:
+    def observe(self, name: str, *seconds: float, **labels: str) -> None:
         key = (name, tuple(labels.items()))
         histogram = self._observed.get(key)
         if histogram is None:
@@ -56,7 +56,8 @@ class PrometheusMetrics:
                 histogram = histogram.labels(**closed)
             if closed == labels:
                 self._observed[key] = histogram
-        histogram.observe(seconds)
+        for each in seconds:
+            histogram.observe(each)
 
     def gauge(self, name: str, value: float, **labels: str) -> None:
         gauge = self._gauge(name, labels)

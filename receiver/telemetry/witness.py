@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 from receiver.domain.event import Event, EventType
 from receiver.domain.task import Change, Task
+from receiver.domain.usual import Done
 from receiver.lifecycle.ports import Metrics
 
 #: Said by default: one line for a task, at its end, and what is out of the ordinary. All else is for a closer look:
 #: at 3,000 callbacks a second it would be 15,000 lines, and strangers decide how many callbacks are set aside.
-_LEVELS = {
+_UNUSUAL = {
     EventType.TASK_UNKNOWN: logging.INFO,
     EventType.TASK_OVERDUE: logging.INFO,
     EventType.TASK_FOUND: logging.INFO,
@@ -22,6 +23,7 @@ _ENDS = {
     EventType.TASK_CANCELLED: logging.INFO,
     EventType.TASK_LOST: logging.WARNING,
 }
+_SAID = {**_UNUSUAL, **_ENDS}
 _RECEIVED = EventType.RESULT_RECEIVED
 #: What a line repeats of an event: our own words and numbers, none that a provider or a caller wrote.
 _TOLD = ("report_id", "result_id", "index", "via", "of", "code", "late", "results", "failed", "stored", "expected")
@@ -37,26 +39,25 @@ class Witness:
         self._metrics = metrics
         self._log = logging.getLogger("receiver.task")
 
-    def __call__(self, changes: Sequence[Change]) -> None:
+    def __call__(self, changes: Sequence[Done]) -> None:
         """Count and tell the events of ``changes``."""
         try:
             self._count(changes)
-            spoken = self._spoken()
+            # The log is asked once: of a batch's thousand events it takes none, by default.
+            all_are_said = self._log.isEnabledFor(logging.DEBUG)
             for change in changes:
                 for event in change.events:
-                    if event.type in spoken:
-                        self._tell(change, event, spoken[event.type])
+                    if all_are_said or event.type in _SAID:
+                        self._tell(change, event)
         except Exception:  # noqa: BLE001 - what is durable must not look as though it had failed
             self._log.exception("witness_failed")
 
-    def _count(self, changes: Sequence[Change]) -> None:
+    def _count(self, changes: Sequence[Done]) -> None:
         # Together: a batch has a thousand events of a few types.
-        events = Counter(
-            [(change.task.request.provider, event.type) for change in changes for event in change.events]
-        )
+        events = Counter([(change.task.provider, event.type) for change in changes for event in change.events])
         results = Counter(
             [
-                (change.task.request.provider, change.task.pushed, str(event.data.get("via")))
+                (change.task.provider, change.task.pushed, str(event.data.get("via")))
                 for change in changes
                 for event in change.events
                 if event.type is _RECEIVED
@@ -67,20 +68,19 @@ class Witness:
         for (provider, pushed, via), amount in results.items():
             self._metrics.count("results", amount, provider=provider, pushed=str(pushed).lower(), via=via)
 
-    def _spoken(self) -> dict[EventType, int]:
-        """Return the types of events that the log takes just now, each with the level of its line."""
-        levels = {kind: _ENDS.get(kind) or _LEVELS.get(kind, logging.DEBUG) for kind in EventType}
-        return {kind: level for kind, level in levels.items() if self._log.isEnabledFor(level)}
-
-    def _tell(self, change: Change, event: Event, level: int) -> None:
+    def _tell(self, change: Done, event: Event) -> None:
         task, ends = change.task, _ENDS.get(event.type)
+        level = _SAID.get(event.type, logging.DEBUG)
+        if not self._log.isEnabledFor(level):
+            return
         fields: dict[str, object] = {"task_id": str(task.id), "provider": task.provider}
-        if event.type is EventType.ATTEMPT_MADE and change.attempt is not None:
-            fields["attempt"] = change.attempt.ordinal
-            fields["outcome"] = change.attempt.outcome.value if change.attempt.outcome else None
-            fields["http_status"] = change.attempt.http_status
+        attempt = change.attempt if isinstance(change, Change) else None
+        if event.type is EventType.ATTEMPT_MADE and attempt is not None:
+            fields["attempt"] = attempt.ordinal
+            fields["outcome"] = attempt.outcome.value if attempt.outcome else None
+            fields["http_status"] = attempt.http_status
         fields |= {name: event.data[name] for name in _TOLD if name in event.data}
-        if ends is not None:
+        if ends is not None and isinstance(task, Task):
             fields |= _end(task, event)
         self._log.log(level, "task_ended" if ends else _EVENTS[event.type], extra=fields)
 

@@ -9,7 +9,7 @@ from receiver.domain.errors import UnavailableError
 from receiver.domain.standing import Standing
 from receiver.domain.task import Task, Work
 from receiver.domain.waiting import STOPS_LOOKS
-from receiver.lifecycle import collect, erase, notify, poll, settle, submit, sweep
+from receiver.lifecycle import collect, erase, notify, poll, submit, sweep
 from receiver.lifecycle.pace import Pace
 from receiver.lifecycle.planning import Learning
 from receiver.lifecycle.ports import ArtifactWork, Pause, Ports, Provider, Queue, Show
@@ -20,6 +20,7 @@ from receiver.lifecycle.standings import OwnStandings, SharedStandings
 from receiver.worker.claims import Claims
 from receiver.worker.notifying import Notifying
 from receiver.worker.retiring import retiring
+from receiver.worker.settling import settling
 from receiver.worker.watching import Clock, Concurrency, Hints, Outage, Places, Slots
 
 __all__ = ["Concurrency", "Hints", "Worker"]
@@ -34,10 +35,6 @@ FAULT_REST = 0.5
 SWEEP_EVERY = 1.0
 #: How soon what new tasks teach is heeded, in seconds.
 LEARN_EVERY = 10.0
-#: Reports settled at once; more where each statement is a way to another process and back.
-SETTLE_BATCH, SHARED_SETTLE_BATCH = 128, 1000
-#: After a batch that was not full, so many seconds are waited for more: a batch costs what 30 reports in it do.
-SETTLE_GATHERS = 0.01
 LOOKUP_BATCH = 500
 #: Tasks of a provider claimed for looks at once, and looked at: others have something to write too.
 POLL_BATCH = 500
@@ -91,7 +88,7 @@ class Worker:
             self._loop(Queue.SUBMIT, self._submitting(provider, pace))
             self._loop(Queue.POLL, self._polling(provider, pace))
             self._loop(Queue.LOOKUP, self._looking_up(provider, pace))
-        self._loop(Queue.SETTLE, self._settling())
+        self._loop(Queue.SETTLE, settling(self._ports, self._run, alone=self._alone))
         self._loop(Queue.COLLECT, self._collecting())
         if self._notices is not None:
             await notify.start(self._ports)
@@ -263,26 +260,6 @@ class Worker:
         now = self._ports.system.now()
         due = await self._ports.store.due(work, provider.name, now=now, limit=most * together)
         return -(-due // together)
-
-    def _settling(self) -> Callable[[], Awaitable[bool]]:
-        full = SETTLE_BATCH if self._alone else SHARED_SETTLE_BATCH
-        most = full
-
-        async def once() -> bool:
-            nonlocal most
-            reports = await settle.lease(self._ports, most)
-            begun_before = any(report.attempts > 1 for report in reports)
-            gathers = bool(reports) and len(reports) < most and not begun_before
-            # What was begun before comes alone, and others of its batch come next: to claim more beside each of them,
-            # only to give it back, would be most of the work.
-            most = 1 if begun_before else full
-            if reports:
-                await settle.settle_reports(self._ports, reports)
-            if gathers:
-                await self._ports.system.sleep(SETTLE_GATHERS)
-            return bool(reports)
-
-        return once
 
     def _collecting(self) -> Callable[[], Awaitable[bool]]:
         slots = Slots(self._concurrency.collect)

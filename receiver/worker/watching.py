@@ -57,7 +57,7 @@ class Slots:
     """How many steps of a kind may still start."""
 
     def __init__(self, size: int) -> None:
-        self._free = size
+        self._size = self._free = size
         self._given_back = asyncio.Event()
 
     async def free(self) -> int:
@@ -66,6 +66,18 @@ class Slots:
             self._given_back.clear()
             await self._given_back.wait()
         return self._free
+
+    async def idle(self, seconds: float | None = None) -> bool:
+        """Wait until every slot is free, or so many seconds have passed; tell whether they are."""
+        if self._free == self._size:
+            # As ever where one batch after the other is waited for.
+            return True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._free < self._size:
+                    self._given_back.clear()
+                    await self._given_back.wait()
+        return self._free == self._size
 
     def take(self) -> None:
         self._free -= 1

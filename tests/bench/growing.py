@@ -24,6 +24,8 @@ from tests.postgresql import Server
 ROUNDS = 3
 #: Tasks claimed at once, and how often in all; as many are due, however many there are.
 _CLAIM, _CLAIMS = 500, 12
+#: Results claimed at once, to fetch their audio, and how often.
+_FETCHED, _FETCHES = 16, 60
 #: Callbacks kept for one figure, and how many of them are under way at a time.
 _CALLBACKS, _AT_ONCE = 6_000, 64
 _LEASE = timedelta(hours=1)
@@ -35,6 +37,17 @@ _TASKS = (
 )
 _REQUESTS = "INSERT INTO requests (task_key, request) SELECT key, ? FROM tasks"
 _REQUEST = '{"prompt":"bossa nova with nylon guitar","reference_audio":"https://files.example.org/a.mp3","count":1}'
+_RESULTS = (
+    "INSERT INTO results (task_key, position, id, identity, via, received_at, report_id, inline, late, link)"
+    " SELECT key, 0, randomblob(16), 'audio', 'callback', created_at, randomblob(16), 0, 0,"
+    " 'https://files.example.org/a.mp3' FROM tasks"
+)
+#: All of it due within the last hour, every other with a link that dies within the next day.
+_ARTIFACTS = (
+    "INSERT INTO artifacts (task_key, position, result_id, link_expires_at, status, due_at, attempts, refusals)"
+    " SELECT task_key, 0, id, CASE WHEN abs(random()) % 2 THEN ? + abs(random()) % 86400000000 END, 'pending',"
+    " ? - abs(random()) % 3600000000, 0, 0 FROM results"
+)
 _REPORTS = (
     "INSERT INTO reports (id, task_key, provider, via, received_at, size, sha256, sliced, body)"
     " VALUES (?, ?, 'runware', 'callback', ?, ?, ?, 0, ?)"
@@ -72,6 +85,20 @@ def with_tasks(folder: Path, tasks: int) -> Path:
     return path
 
 
+def with_audio(folder: Path, results: int) -> Path:
+    """Return a database in which the audio of so many results waits to be fetched."""
+    path = folder / f"audio-{results}.db"
+    asyncio.run(_made(path))
+    now = round(datetime.now(UTC).timestamp() * 1e6)
+    with closing(_opened(path)) as connection:
+        connection.executemany(_TASKS, _task_rows(results, now))
+        connection.execute(_REQUESTS, (_REQUEST,))
+        connection.execute(_RESULTS)
+        connection.execute(_ARTIFACTS, (now, now))
+        connection.commit()
+    return path
+
+
 def with_reports(folder: Path, reports: int) -> Path:
     """Return a database of so many reports."""
     path = folder / f"reports-{reports}.db"
@@ -96,6 +123,23 @@ def claims(path: Path | str) -> float:
                 if len(claimed) != _CLAIM:
                     raise BenchError(f"{len(claimed)} tasks were claimed instead of {_CLAIM}")
         # The first compiles its statements and reads its pages.
+        return statistics.median(took[1:]) * 1e3
+
+    return asyncio.run(measure())
+
+
+def fetches(path: Path) -> float:
+    """Return the milliseconds that claiming 16 results takes whose audio is to be fetched."""
+
+    async def measure() -> float:
+        took = []
+        async with open_store(path) as store:
+            for _ in range(_FETCHES // ROUNDS):
+                begun = time.perf_counter()
+                claimed = await store.lease_artifacts(now=datetime.now(UTC), limit=_FETCHED, lease=_LEASE)
+                took.append(time.perf_counter() - begun)
+                if len(claimed) != _FETCHED:
+                    raise BenchError(f"{len(claimed)} results were claimed instead of {_FETCHED}")
         return statistics.median(took[1:]) * 1e3
 
     return asyncio.run(measure())

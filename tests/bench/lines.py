@@ -15,7 +15,7 @@ import httpx
 
 from receiver.storage.sqlite import connect, driver
 from tests.bench.fixtures import loaded_for, shots_with_tasks, shots_without_tasks, write_requests
-from tests.bench.growing import ROUNDS, claims, ingests, with_reports, with_tasks
+from tests.bench.growing import ROUNDS, claims, fetches, ingests, with_audio, with_reports, with_tasks
 from tests.bench.load import BenchError, Load, fire, free_port, pace, percentile, serving
 from tests.bench.pages import of_many
 from tests.bench.waiting import TRUTHS, after_looking, after_observing, known, mean
@@ -220,12 +220,18 @@ def growing(folder: Path, plan: Plan) -> list[Figure]:
     few = 10_000
     small, large = with_tasks(folder, few), with_tasks(folder, plan.tasks)
     empty, full = with_reports(folder, 0), with_reports(folder, plan.reports)
+    backlogs = few, plan.tasks // 5
+    short, long = (with_audio(folder, waiting) for waiting in backlogs)
+    fetched = [(fetches(short), fetches(long)) for _ in range(ROUNDS)]
     took = [(claims(small), claims(large)) for _ in range(ROUNDS)]
     kept = [(ingests(empty), ingests(full)) for _ in range(ROUNDS)]
     return [
         Figure("S12", f"claiming among {plan.tasks:,} tasks ÷ {few:,}", "times",
                tuple(many / few for few, many in took), 2.0, 1.3, rising=False,
                beside={"ms": min(many for _, many in took), "ms among few": min(few for few, _ in took)}),
+        Figure("S12", f"claiming audio while {backlogs[1]:,} results wait ÷ {backlogs[0]:,}", "times",
+               tuple(many / few for few, many in fetched), 2.0, 1.3, rising=False,
+               beside={"ms": min(many for _, many in fetched), "ms of few": min(few for few, _ in fetched)}),
         Figure("S12", f"keeping callbacks beside {plan.reports:,} reports ÷ none", "ratio",
                tuple(many / none for none, many in kept), 0.7, 0.9, rising=True,
                beside={"callbacks/s": max(many for _, many in kept), "beside none": max(none for none, _ in kept)}),

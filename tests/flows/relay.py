@@ -1,5 +1,6 @@
 """A wire between the service and a provider that a test can cut, or make swallow every answer."""
 
+import re
 import socket
 import threading
 from contextlib import suppress
@@ -8,11 +9,14 @@ from urllib.parse import urlsplit
 
 State = Literal["open", "cut", "mute"]
 
+_REQUEST = re.compile(rb"[A-Z]+ /")
+
 
 class Relay:
     """A TCP relay on a port of its own.
 
     ``cut``: nothing listens, connections are refused. ``mute``: what is asked arrives, no answer comes back.
+    ``asked``: the first line of every request that went through.
     ``most_asked``: a connection on which so many bytes were asked is held, until it is turned; ``held`` tells so.
     """
 
@@ -24,6 +28,7 @@ class Relay:
         self._state: State = "cut"
         self._listening: socket.socket | None = None
         self._open: set[socket.socket] = set()
+        self.asked: list[bytes] = []
         self.most_asked: int | None = None
         self.held = threading.Event()
         self._changed = threading.Event()
@@ -72,6 +77,8 @@ class Relay:
         with suppress(OSError):
             while data := source.recv(65536):
                 passed += len(data)
+                if not answers and _REQUEST.match(data):
+                    self.asked.append(data.partition(b"\r\n")[0])
                 if not answers and self.most_asked is not None and passed > self.most_asked:
                     self.held.set()
                     self._changed.wait()

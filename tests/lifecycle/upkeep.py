@@ -153,9 +153,12 @@ class World:
 
 
 @asynccontextmanager
-async def world(folder: Path) -> AsyncIterator[World]:
+async def world(folder: Path, *, settles: bool = False) -> AsyncIterator[World]:
     system, source = Clock(), Source()
-    async with open_store(folder / "receiver.db") as store, open_objects(str(folder / "artifacts")) as objects:
+    async with (
+        open_store(folder / "receiver.db", settles=settles) as store,
+        open_objects(str(folder / "artifacts")) as objects,
+    ):
         ports = Ports(
             store=store,
             objects=objects,

@@ -8,6 +8,7 @@ import pytest
 
 from receiver.domain.event import EventType
 from receiver.domain.task import Change, Status, Task, Work
+from receiver.domain.usual import Done
 from receiver.lifecycle.ports import Decision, Erasing, Once, UnderWay
 from receiver.storage.store import SqlStore, open_store
 from tests.storage.making import LEASE, NOW, changing, event, given, submitted, task
@@ -19,7 +20,7 @@ class Told:
     def __init__(self) -> None:
         self.types: list[str] = []
 
-    def __call__(self, changes: Sequence[Change]) -> None:
+    def __call__(self, changes: Sequence[Done]) -> None:
         self.types += [one.type.value for change in changes for one in change.events]
 
 

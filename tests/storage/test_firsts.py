@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from typing import cast
 
 import pytest
 from sqlalchemy import Connection, func, select
 
 from receiver.lifecycle.ports import Appended
 from receiver.storage.firsts import store_firsts
+from receiver.storage.postgres import PostgresEngine
 from receiver.storage.store import SqlStore, open_store
 from receiver.storage.tables import inbox, reports
 from tests.postgresql import Server
@@ -82,3 +84,13 @@ async def test_one_that_cannot_be_stored_leaves_the_others_to_the_usual_way(stor
     assert answers[0] is Appended.ACCEPTED
     assert isinstance(answers[1], Exception)
     assert await kept(store) == (2, 2)
+
+
+async def test_what_commits_by_itself_ends_a_trouble_and_what_writes_nothing_does_not(store: SqlStore) -> None:
+    engine = cast("PostgresEngine", store._engine)
+    await store.append(report(new_key()), LIMITS)
+    engine._trouble = "the disk was full"
+    await engine.write(lambda connection: connection.scalar(select(1)))
+    assert store.trouble == "the disk was full"
+    await store.append(report(new_key()), LIMITS)
+    assert store.trouble is None

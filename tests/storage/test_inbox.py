@@ -2,28 +2,48 @@
 
 import asyncio
 import contextlib
+import errno
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from uuid import UUID
 
 import pytest
+from sqlalchemy import Connection, select
 
+from receiver.domain.errors import UnavailableError
 from receiver.domain.report import NewReport, StoredReport, Via
 from receiver.domain.task import Change, Task
 from receiver.lifecycle.ports import Appended, Decision
+from receiver.storage import reports
+from receiver.storage.claim import Hold
+from receiver.storage.firsts import store_firsts
 from receiver.storage.inbox import ENOUGH_IN_HAND, LOOK_AGAIN, MOST_IN_HAND, PATIENCE_SECONDS
 from receiver.storage.reports import SMALL
 from receiver.storage.store import SqlStore, open_store
+from receiver.storage.tables import inbox
+from tests.postgresql import Server
 from tests.storage.making import LEASE, LIMITS, NOW, given, new_key, report, settling, submitted
 
 
 @pytest.fixture
-async def store(database: Path) -> AsyncIterator[SqlStore]:
-    async with open_store(database, settles=True) as opened:
+async def store(either: Path | str) -> AsyncIterator[SqlStore]:
+    async with opening(either) as opened:
         assert await leased(opened) == []
         yield opened
+
+
+@pytest.fixture
+def shared(postgresql: Server, empty_postgresql: str) -> str:
+    return postgresql.database(empty_postgresql)
+
+
+def opening(database: Path | str) -> AbstractAsyncContextManager[SqlStore]:
+    """An instance that settles what comes in; its claims go by the moments that a test names."""
+    return open_store(database, settles=True, moment=lambda _, now: now)
 
 
 async def leased(store: SqlStore, limit: int = 256, later: timedelta = timedelta()) -> list[StoredReport]:
@@ -37,25 +57,38 @@ async def everything(store: SqlStore, later: timedelta = timedelta()) -> list[St
     return found
 
 
-def lines(database: Path) -> list[tuple[int, bool]]:
+async def lines(store: SqlStore) -> list[tuple[int, bool]]:
     """For each line of the inbox how often it was claimed, and whether it is."""
-    with contextlib.closing(sqlite3.connect(database)) as connection:
-        return connection.execute("SELECT attempts, lease_owner IS NOT NULL FROM inbox ORDER BY report_id").fetchall()
+    columns = inbox.columns
+    asked = select(columns.attempts, columns.lease_owner.is_not(None)).order_by(columns.report_id)
+    found = await store._engine.read(lambda connection: connection.execute(asked).all())
+    return [(attempts, bool(claimed)) for attempts, claimed in found]
 
 
-async def test_a_report_is_claimed_as_it_is_stored_and_handed_out_as_it_lies_there(
-    store: SqlStore, database: Path
-) -> None:
+async def test_a_report_is_claimed_as_it_is_stored_and_handed_out_as_it_lies_there(store: SqlStore) -> None:
     doubted = replace(report(new_key(), b'{"half":1}'), doubt="not signed")
     for new in (report(new_key(), b'{"one":1}'), doubted):
         assert await store.append(new, LIMITS) is Appended.ACCEPTED
-    assert lines(database) == [(1, True), (1, True)], "the attempt counts before anything is read"
+    assert await lines(store) == [(1, True), (1, True)], "the attempt counts before anything is read"
     in_hand = await leased(store)
     assert in_hand == [await store.report(each.id) for each in in_hand]
     assert [each.body for each in in_hand] == [b'{"one":1}', b'{"half":1}']
     assert await leased(store) == []
     await store.apply([settling(each) for each in in_hand])
-    assert lines(database) == []
+    assert await lines(store) == []
+
+
+async def test_beside_work_under_way_only_what_is_in_hand_is_handed_out(store: SqlStore) -> None:
+    free = report(new_key(), bytes(SMALL + 1))
+    await store.append(free, LIMITS)
+    in_hand = report(new_key())
+    await store.append(in_hand, LIMITS)
+    for expected in ([in_hand.id], []):
+        beside = await store.lease_inbox(now=NOW, limit=9, lease=LEASE, in_hand=True)
+        assert [each.id for each in beside] == expected
+    # A claim that ends is one for whoever looks at the table.
+    assert await store.lease_inbox(now=NOW + 2 * LEASE, limit=9, lease=LEASE, in_hand=True) == []
+    assert {each.id for each in await everything(store, later=2 * LEASE)} == {free.id, in_hand.id}
 
 
 async def test_a_duplicate_is_handed_out_as_one(store: SqlStore) -> None:
@@ -63,21 +96,21 @@ async def test_a_duplicate_is_handed_out_as_one(store: SqlStore) -> None:
     first, again = report(task_key, b"{}"), report(task_key, b"{}")
     assert await store.append(first, LIMITS) is Appended.ACCEPTED
     assert await store.append(again, LIMITS) is Appended.DUPLICATE
-    _, second = await leased(store)
+    _, second = await everything(store)
     assert (second.id, second.duplicate_of, second.body) == (again.id, first.id, b"")
 
 
-async def test_before_anybody_settles_a_report_is_stored_free(database: Path) -> None:
-    async with open_store(database, settles=True) as store:
+async def test_before_anybody_settles_a_report_is_stored_free(either: Path | str) -> None:
+    async with opening(either) as store:
         await store.append(report(new_key()), LIMITS)
-        assert lines(database) == [(0, False)]
+        assert await lines(store) == [(0, False)]
         assert len(await leased(store)) == 1
 
 
 async def test_what_is_in_hand_when_the_process_dies_is_claimed_alone_by_the_next(
     database: Path, tmp_path: Path
 ) -> None:
-    async with open_store(database, settles=True) as store:
+    async with opening(database) as store:
         await leased(store)
         for _ in range(3):
             await store.append(report(new_key()), LIMITS)
@@ -86,18 +119,59 @@ async def test_what_is_in_hand_when_the_process_dies_is_claimed_alone_by_the_nex
             contextlib.closing(sqlite3.connect(tmp_path / "dead.db")) as dead,
         ):
             living.backup(dead)
-    async with open_store(tmp_path / "dead.db", settles=True) as store:
+    async with opening(tmp_path / "dead.db") as store:
         await store.void_leases()
         assert [[each.attempts for each in await leased(store)] for _ in range(4)] == [[2], [2], [2], []]
 
 
-async def test_what_is_in_hand_at_the_end_is_given_back_as_if_it_had_never_been_begun(database: Path) -> None:
-    async with open_store(database, settles=True) as store:
+async def test_what_another_instance_has_in_hand_is_left_to_it_until_its_claim_ends(shared: str) -> None:
+    async with opening(shared) as one, opening(shared) as other:
+        assert [await leased(each) for each in (one, other)] == [[], []]
+        new = [report(new_key()) for _ in range(3)]
+        for each in new:
+            await one.append(each, LIMITS)
+        assert await leased(other) == []
+        late = [await leased(other, later=2 * LEASE) for _ in range(4)]
+        # Each alone: it may be what ended the instance that had it.
+        assert [[(each.id, each.attempts) for each in some] for some in late] == [
+            *([(each.id, 2)] for each in new),
+            [],
+        ]
+        # What was settled by the one who took it over is not settled by whoever had it.
+        await other.apply([settling(late[0][0])])
+        await one.settle([settling(each) for each in await leased(one)])
+        assert await lines(one) == [(2, True), (2, True)]
+
+
+async def test_what_was_stored_though_the_answer_was_lost_is_settled_at_once(
+    shared: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opening(shared) as store:
+        assert await leased(store) == []
+
+        def lost(connection: Connection, asked: Sequence[NewReport], hold: Hold | None = None) -> set[UUID]:
+            store_firsts(connection, asked, hold)
+            if hold is None:
+                return set()
+            raise OSError(errno.ECONNRESET, "the connection was lost")
+
+        monkeypatch.setattr(reports, "store_firsts", lost)
+        new = report(new_key())
+        with pytest.raises(UnavailableError):
+            await store.append(new, LIMITS)
+        assert await lines(store) == [(1, True)]
+        [again] = await leased(store)
+        assert (again.id, again.attempts) == (new.id, 1)
+
+
+async def test_what_is_in_hand_at_the_end_is_given_back_as_if_it_had_never_been_begun(either: Path | str) -> None:
+    async with opening(either) as store:
         await leased(store)
         for _ in range(3):
             await store.append(report(new_key()), LIMITS)
         assert len(await leased(store, 1)) == 1
-    assert sorted(lines(database)) == [(0, False), (0, False), (1, True)]
+    async with opening(either) as store:
+        assert sorted(await lines(store)) == [(0, False), (0, False), (1, True)]
 
 
 async def test_a_report_whose_caller_has_gone_is_handed_out_all_the_same(store: SqlStore) -> None:
@@ -112,13 +186,11 @@ async def test_a_report_whose_caller_has_gone_is_handed_out_all_the_same(store: 
     assert new.id in {each.id for each in await everything(store)}
 
 
-async def test_what_is_too_large_or_too_much_lies_free_and_comes_exactly_once(
-    store: SqlStore, database: Path
-) -> None:
+async def test_what_is_too_large_or_too_much_lies_free_and_comes_exactly_once(store: SqlStore) -> None:
     new = [report(new_key(), b" " * (SMALL + (number % 50 == 0))) for number in range(MOST_IN_HAND + 300)]
     for start in range(0, len(new), 256):
         await asyncio.gather(*(store.append(each, LIMITS) for each in new[start : start + 256]))
-    free = lines(database).count((0, False))
+    free = (await lines(store)).count((0, False))
     assert free > MOST_IN_HAND // 50, "some are too large, and some too many"
     found = await everything(store)
     assert sorted(each.id for each in found) == sorted(each.id for each in new)
@@ -126,16 +198,14 @@ async def test_what_is_too_large_or_too_much_lies_free_and_comes_exactly_once(
     assert all(each.body == b" " * each.size for each in found)
 
 
-async def test_who_comes_while_there_is_enough_in_hand_waits_until_some_is_taken(
-    store: SqlStore, database: Path
-) -> None:
+async def test_who_comes_while_there_is_enough_in_hand_waits_until_some_is_taken(store: SqlStore) -> None:
     await asyncio.gather(*(store.append(report(new_key()), LIMITS) for _ in range(ENOUGH_IN_HAND)))
     clock = asyncio.get_running_loop().time
     began = clock()
     late = asyncio.create_task(store.append(report(new_key()), LIMITS))
     # Whatever else is to be written has its turn meanwhile.
     await store.ping()
-    seen = (late.done(), len(lines(database)))
+    seen = (late.done(), len(await lines(store)))
     # On a machine that stood still it may have lost its patience.
     assert seen == (False, ENOUGH_IN_HAND) or clock() - began >= PATIENCE_SECONDS
     taken = await leased(store, 1)
@@ -144,8 +214,9 @@ async def test_who_comes_while_there_is_enough_in_hand_waits_until_some_is_taken
 
 
 async def test_nobody_waits_for_ever_for_one_who_settles_no_more(store: SqlStore) -> None:
-    await asyncio.gather(*(store.append(report(new_key()), LIMITS) for _ in range(ENOUGH_IN_HAND)))
+    # The wait begins with the last of these, and not with the news that they are stored.
     began = asyncio.get_running_loop().time()
+    await asyncio.gather(*(store.append(report(new_key()), LIMITS) for _ in range(ENOUGH_IN_HAND)))
     for _ in range(2):
         assert await store.append(report(new_key()), LIMITS) is Appended.ACCEPTED
     assert asyncio.get_running_loop().time() - began >= PATIENCE_SECONDS, "the first has waited"

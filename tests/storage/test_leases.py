@@ -1,4 +1,5 @@
 import asyncio
+import random
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -200,6 +201,35 @@ async def test_links_that_are_dead_already_are_in_no_hurry(store: SqlStore) -> N
     await waiting(store, dying)
     assert await collectable(store, limit=1) == [dying]
     assert await collectable(store, limit=1) == [dead]
+
+
+async def test_whatever_waits_the_most_wanted_are_claimed_first(store: SqlStore) -> None:
+    chance = random.Random(7)
+    minutes = [None, -90, *range(1, 3000, 70)]
+    results = []
+    for number in range(90):
+        dies, waits = chance.choice(minutes), chance.randrange(-20, 2900)
+        results.append(
+            replace(
+                result(number),
+                link_expires_at=None if dies is None else NOW + timedelta(minutes=dies, seconds=number),
+                artifact=Artifact(due_at=NOW - timedelta(minutes=waits, seconds=number)),
+            )
+        )
+    await waiting(store, *results)
+
+    def wanted_by(each: Result) -> datetime:
+        due_at, dies_at = each.artifact.due_at, each.link_expires_at
+        assert due_at is not None
+        latest = due_at + timedelta(days=1)
+        return min(dies_at, latest) if dies_at is not None and dies_at > NOW else latest
+
+    left = sorted([each for each in results if (each.artifact.due_at or NOW) <= NOW], key=wanted_by)
+    claimed = []
+    while some := await collectable(store, limit=7):
+        claimed += some
+    assert len(left) > 80
+    assert [each.index for each in claimed] == [each.index for each in left]
 
 
 async def test_links_are_dying_that_were_tried_or_wait_for_long(store: SqlStore) -> None:

@@ -4,11 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from uuid import UUID
 
 import asyncpg
+import pytest
 
 from receiver.domain.result import ArtifactStatus
 from receiver.domain.task import Task
+from receiver.storage import deciding
 from receiver.storage.store import SqlStore
 from tests.storage.engines import ON_POSTGRESQL
 from tests.storage.making import NOW, changing, given, result, submitted
@@ -76,3 +79,15 @@ async def _another(url: str) -> AsyncIterator[tuple[asyncpg.Connection, _Waiting
     finally:
         await other.close()
         await watch.close()
+
+
+@ON_POSTGRESQL
+async def test_tasks_are_locked_in_one_order_by_however_many_statements(
+    store: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locked: list[UUID] = []
+    monkeypatch.setattr(deciding, "lock", lambda _, keys: locked.extend(keys))
+    some = [submitted() for _ in range(deciding._FAR + 20)]
+    await store.apply([changing(each, lambda current: current) for each in reversed(some)])
+    assert len(locked) == len(some)
+    assert locked == sorted(locked), "two that have tasks in common wait for each other"

@@ -8,6 +8,7 @@ from sqlalchemy import ClauseElement, Connection, select
 from receiver.domain.task import Status
 from receiver.lifecycle.ports import RuledFilter, SaidFilter, TaskFilter
 from receiver.storage import (
+    arrivals,
     custody,
     deciding,
     finding,
@@ -35,7 +36,8 @@ STATEMENTS: dict[str, ClauseElement] = {
     **OUTBOX,
     "claim tasks": leases.CLAIM_TASKS,
     "count tasks to claim": leases.SHOW_DUE,
-    "claim artifacts": leases.CLAIM_ARTIFACTS,
+    "artifacts that are due for longest": leases.DUE_FOR_LONGEST,
+    "artifacts whose links die soonest": leases.DYING_SOONEST,
     "claim reports": reports.CLAIM,
     "next work of a provider": leases.NEXT_PROVIDER,
     "audio that is old": retiring.WITH_AUDIO,
@@ -48,6 +50,7 @@ STATEMENTS: dict[str, ClauseElement] = {
     "abandoned": sweeping.left_open(before=NOW, limit=5, providers=["runware"]),
     "make due": sweeping.MAKE_DUE,
     "one task": select(tasks.c.key).where(tasks.c.id == ONE),
+    "one task that waits": arrivals.WAITING.where(tasks.c.key == ONE),
     "who has a generation": deciding.holders("runware", ["a", "b"]),
     "reports of a task": reports.SUMMARIES,
     "one report": reports.whole(ONE),
@@ -112,6 +115,7 @@ WALKS = {
     **OUTBOX_WALKS,
     "claim reports": "SCAN inbox",
     "next report": "SCAN inbox",
+    "artifacts whose links die soonest": "SCAN few",
     "list by nothing": "SCAN tasks",
     "figures of the latest": "SCAN latest",
     "whether a state is rare": "SCAN few",
@@ -119,10 +123,10 @@ WALKS = {
     "what was set aside": "SCAN rulings USING INDEX rulings_set_aside",
     "figures of what ended": "SCAN tasks USING COVERING INDEX tasks_ended",
 }
-#: What is sorted: the urgent among the due, and the few reports of one task.
+#: What is sorted: a few hundred at most, the few reports of one task, and what is grouped.
 SORTED = {
     *OUTBOX_SORTED,
-    "claim artifacts",
+    "artifacts whose links die soonest",
     "reports of a task",
     "reports of a task to replay",
     "figures of what is under way",
@@ -175,3 +179,8 @@ async def test_the_figures_of_the_latest_are_read_from_an_index_alone(store: Sql
     steps = await store._engine.read(lambda connection: plan(connection, insight.LATELY))
     [step] = [step for step in steps if step.startswith("SEARCH")]
     assert "COVERING INDEX tasks_ended" in step
+
+
+def test_each_is_compiled_once() -> None:
+    """Without a key to be found by, a statement is compiled at each run, which takes longer than the run."""
+    assert [name for name, asked in STATEMENTS.items() if asked._generate_cache_key() is None] == []

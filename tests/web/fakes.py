@@ -110,8 +110,8 @@ class FakeMetrics:
     def count(self, name: str, amount: int = 1, **labels: str) -> None:
         self.counts[name, *(labels[label] for label in sorted(labels))] += amount
 
-    def observe(self, name: str, seconds: float, **labels: str) -> None:
-        self.observed[name] += 1
+    def observe(self, name: str, *seconds: float, **labels: str) -> None:
+        self.observed[name] += len(seconds)
 
     def gauge(self, name: str, value: float, **labels: str) -> None:
         self.gauges[name, *(labels[label] for label in sorted(labels))] = value

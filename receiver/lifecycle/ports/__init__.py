@@ -1,5 +1,6 @@
 """What the steps need of the world, as protocols: implemented in the rooms above, joined in ``bootstrap``."""
 
+from receiver.lifecycle.ports.decision import Decide, Decision
 from receiver.lifecycle.ports.inputs import Inputs, TooManyInputsError
 from receiver.lifecycle.ports.insight import Ended, Insight, Lately, Said, SaidFilter
 from receiver.lifecycle.ports.outbox import (
@@ -33,8 +34,6 @@ from receiver.lifecycle.ports.store import (
     BodyLimits,
     Caller,
     ChangeStanding,
-    Decide,
-    Decision,
     Erasing,
     Once,
     Pause,

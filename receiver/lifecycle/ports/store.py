@@ -12,8 +12,10 @@ from receiver.domain.report import NewReport, StoredReport, Verdict, Via
 from receiver.domain.standing import Standing
 from receiver.domain.statistics import Statistics
 from receiver.domain.task import Change, Status, Task, Work
+from receiver.domain.usual import Done
 from receiver.domain.values import Word, quick
 from receiver.lifecycle.ports.custody import Custody
+from receiver.lifecycle.ports.decision import Decide, Decision
 from receiver.lifecycle.ports.inputs import Inputs
 from receiver.lifecycle.ports.insight import Insight
 from receiver.lifecycle.ports.outbox import Outbox
@@ -31,32 +33,9 @@ class Queue(Word):
     NOTIFY = "notify"
 
 
-Decide = Callable[[Task], Change | None]
-
 Answer = TypeVar("Answer")
 #: Changes how we stand with a provider; the second argument is now, in seconds by the clock that standings go by.
 ChangeStanding = Callable[[Standing, float], tuple[Standing, Answer]]
-
-
-@quick
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """A change to one task, decided inside the transaction on what is then true.
-
-    ``decide`` is pure: it may run more than once, and None means nothing changes. ``reports`` are the inbox lines
-    this decision closes, applied or not. ``release`` gives the task's lease back. ``objects`` were put into the
-    artifact store for this change: should the task be erased by now, they are removed. With a ``holder`` they were
-    claimed by it (see ``Custody``): the decision is taken only while these claims stand and ends them; what the task
-    does not name then is removed unless others do. ``seen`` is the task as leased: unchanged, it is not read.
-    """
-
-    task_key: UUID
-    decide: Decide
-    reports: tuple[UUID, ...] = ()
-    release: bool = False
-    objects: tuple[str, ...] = ()
-    holder: UUID | None = None
-    seen: Task | None = None
 
 
 class Appended(Word):
@@ -229,6 +208,9 @@ class Store(Custody, Protocol):
         quarantines its reports.
         """
 
+    async def settle(self, decisions: Sequence[Decision]) -> list[Done | None]:
+        """Apply decisions as ``apply`` does, those that are ``usual`` by what little of their tasks that needs."""
+
     async def append(self, report: NewReport, limits: BodyLimits) -> Appended:
         """Store a callback and its inbox line without touching the task.
 
@@ -254,11 +236,14 @@ class Store(Custody, Protocol):
     async def prolong_tasks(self, task_keys: Sequence[UUID], *, now: datetime, lease: timedelta) -> None:
         """Let claims on tasks last ``lease`` from now on, those that are this instance's still."""
 
-    async def lease_inbox(self, *, now: datetime, limit: int, lease: timedelta) -> list[StoredReport]:
+    async def lease_inbox(
+        self, *, now: datetime, limit: int, lease: timedelta, in_hand: bool = False
+    ) -> list[StoredReport]:
         """Claim reports to settle, oldest first, counting the attempt before any body is read.
 
         Large bodies are few at a time, and at least one: those that are left are claimed by the next call. A report
-        that was claimed before and never settled comes alone. Raises UnavailableError, which counts no attempt.
+        that was claimed before and never settled comes alone. ``in_hand``: only such as this instance claimed when it
+        stored them, small ones that nobody has begun with. Raises UnavailableError, which counts no attempt.
         """
 
     async def defer_report(self, report_id: UUID, due_at: datetime) -> None:

@@ -136,8 +136,8 @@ class Metrics(Protocol):
     def count(self, name: str, amount: int = 1, **labels: str) -> None:
         """Add to a counter."""
 
-    def observe(self, name: str, seconds: float, **labels: str) -> None:
-        """Record a duration."""
+    def observe(self, name: str, *seconds: float, **labels: str) -> None:
+        """Record durations."""
 
     def gauge(self, name: str, value: float, **labels: str) -> None:
         """Say what is true now."""
