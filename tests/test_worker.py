@@ -17,7 +17,7 @@ from receiver.domain.exchange import HttpAnswer, HttpRequest
 from receiver.domain.learning import Known
 from receiver.domain.report import StoredReport
 from receiver.domain.request import TaskRequest
-from receiver.domain.task import Status
+from receiver.domain.task import Status, Work
 from receiver.lifecycle import erase, settle, submit
 from receiver.lifecycle.collect import Hold
 from receiver.lifecycle.ports import Objects, Outbound, Pause, Store
@@ -26,6 +26,7 @@ from receiver.worker import LEARN_EVERY, Concurrency, Hints, Worker
 from receiver.worker.claims import Claims
 from receiver.worker.settling import BATCH, BESIDE, GATHERS, settling
 from receiver.worker.watching import Outage, Places
+from tests.lifecycle.studio import Lingering, nothing, studio
 from tests.lifecycle.upkeep import World, world
 from tests.web.fakes import FakeSystem
 
@@ -221,6 +222,24 @@ async def test_the_claim_on_a_submit_is_prolonged_as_long_as_that_is_under_way(t
             await prolonging.done.wait()
         await worker.stop(0.1)
         assert prolonging.keys == {task.key}
+
+
+async def test_the_claims_on_what_is_searched_for_are_prolonged_as_long_as_that_takes(tmp_path: Path) -> None:
+    """A log of 200 pages takes a minute at its limit, and longer where each page does."""
+    async with studio(tmp_path, lambda: 1.0) as studied:
+        studied.ports = replace(studied.ports, outbound=cast("Outbound", Lingering(studied, nothing)))
+        tasks = [await studied.begun("aimlapi") for _ in range(2)]
+        assert {task.work for task in tasks} == {Work.LOOKUP}
+        prolonging, silent = Prolonging(studied.ports.store), cast("Outbound", Silent())
+        limits = replace(studied.ports.limits, lease=timedelta(seconds=2))
+        store = cast("Store", prolonging)
+        ports = replace(studied.ports, store=store, outbound=silent, limits=limits, system=RealSystem())
+        worker = Worker(ports, Hints(), Concurrency(), alone=True)
+        await worker.start()
+        async with asyncio.timeout(60):
+            await prolonging.done.wait()
+        await worker.stop(0.1)
+        assert prolonging.keys == {task.key for task in tasks}
 
 
 class Slow:

@@ -81,16 +81,21 @@ async def lease_lookups(ports: Ports, provider: Provider, limit: int) -> list[Ta
     return leased
 
 
-async def look_up(ports: Ports, provider: Provider, tasks: Sequence[Task], pace: Pace) -> None:
-    """Search the provider's log once for all leased tasks; the first page's turn was waited for by the caller."""
+async def look_up(ports: Ports, provider: Provider, tasks: Sequence[Task], paces: Sequence[Pace]) -> None:
+    """Search the provider's log once for all leased tasks, each page in its turn by every one of ``paces``.
+
+    A search that breaks off has found what it found; only of the others nothing is known.
+    """
     now = ports.system.now()
     oldest = min((task.unknown_since for task in tasks if task.unknown_since is not None), default=now)
-    found = await _walk(ports, provider, tasks, oldest - CLOCK_MARGIN, now + CLOCK_MARGIN, pace)
+    found: dict[str, Found] = {}
+    broken = await _walk(ports, provider, tasks, (oldest - CLOCK_MARGIN, now + CLOCK_MARGIN), paces, found)
     # Minutes later, where the log has many pages or nobody answered: the next rest begins here.
     now = ports.system.now()
-    if isinstance(found, Unanswered):
-        await _no_answer(ports, provider, tasks, found, now)
-        return
+    if broken is not None:
+        missed = [task for task in tasks if str(task.id) not in found]
+        await _no_answer(ports, provider, missed, broken, now)
+        tasks = [task for task in tasks if str(task.id) in found]
     decisions = []
     for task in tasks:
         rules, name = look_rules(ports, provider, task), found.get(str(task.id))
@@ -123,13 +128,20 @@ async def _ask(ports: Ports, provider: Provider, tasks: Sequence[Task]) -> Answe
 
 
 async def _walk(
-    ports: Ports, provider: Provider, tasks: Sequence[Task], since: datetime, until: datetime, pace: Pace
-) -> dict[str, Found] | Unanswered:
-    """Page through the log until every task is found or the log ends."""
+    ports: Ports,
+    provider: Provider,
+    tasks: Sequence[Task],
+    window: tuple[datetime, datetime],
+    paces: Sequence[Pace],
+    found: dict[str, Found],
+) -> Unanswered | None:
+    """Page through the log until every task is ``found`` or the log ends; return what broke that off."""
     wanted = {str(task.id) for task in tasks}
-    found: dict[str, Found] = {}
+    since, until = window
     offset = 0
     for _ in range(MOST_PAGES):
+        for pace in paces:
+            await pace.turns()
         try:
             answer = await ports.outbound.send(provider.name, provider.search(since, until, offset))
         except (NotSentError, AnswerLostError) as error:
@@ -141,8 +153,7 @@ async def _walk(
         if not page.has_more or len(found) == len(wanted):
             break
         offset += page.rows
-        await pace.turns()
-    return found
+    return None
 
 
 async def _decision(

@@ -213,7 +213,7 @@ class HttpOutbound:
         raise MediaRefusedError(f"{host}: more than {_MOST_REDIRECTS} redirects")
 
     def _note(self, provider: str, host: str, status: int) -> None:
-        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.TOO_MANY_REQUESTS:
             self._troubles[provider] = f"{host}: answered {status}"
         else:
             self._troubles.pop(provider, None)

@@ -84,7 +84,7 @@ class Worker:
         for name in rested.keys() & self._receptions.keys() if self._alone else ():
             await self._receptions[name].take_over(rested[name])
         for provider in self._ports.providers.values():
-            pace = Pace(provider.name, provider.requests_per_second, self._standings, self._ports.system)
+            pace = self._pace(provider.name, provider.requests_per_second)
             self._loop(Queue.SUBMIT, self._submitting(provider, pace))
             self._loop(Queue.POLL, self._polling(provider, pace))
             self._loop(Queue.LOOKUP, self._looking_up(provider, pace))
@@ -127,6 +127,9 @@ class Worker:
         # Until here claims of work that was left to end were to last.
         self._over.set()
         await asyncio.gather(*self._besides)
+
+    def _pace(self, name: str, per_second: float | None) -> Pace:
+        return Pace(name, per_second, self._standings, self._ports.system)
 
     def _loop(self, queue: Queue, once: Callable[[], Awaitable[bool]], lane: str = "") -> None:
         self._loops.append(asyncio.create_task(self._repeat(queue, once, lane), name=queue.value))
@@ -175,7 +178,7 @@ class Worker:
             self._say(self._resting.heed(pause))
 
         async def send(task: Task) -> None:
-            with self._claims.of_task(task.key):
+            with self._claims.of_tasks([task.key]):
                 await submit.submit(self._ports, task, reception, heed, self._carried)
 
         async def once() -> bool:
@@ -233,17 +236,16 @@ class Worker:
         return once
 
     def _looking_up(self, provider: Provider, pace: Pace) -> Callable[[], Awaitable[bool]]:
+        paces = (pace, self._pace(f"{provider.name} log", provider.searches_per_second))
+
         async def once() -> bool:
-            if not await self._wanted(provider, Work.LOOKUP, 1, counts=pace.limited):
+            if self._paused(provider, polling=True):
                 return False
-            turns, tasks = await pace.turns(), []
-            try:
-                if not self._paused(provider, polling=True):
-                    tasks = await poll.lease_lookups(self._ports, provider, LOOKUP_BATCH)
-            finally:
-                await pace.give_back(turns - bool(tasks))
+            tasks = await poll.lease_lookups(self._ports, provider, LOOKUP_BATCH)
             if tasks:
-                await poll.look_up(self._ports, provider, tasks, pace)
+                # A log of many pages takes minutes, and what was claimed for it is to be nobody else's meanwhile.
+                with self._claims.of_tasks([task.key for task in tasks]):
+                    await poll.look_up(self._ports, provider, tasks, paces)
             return bool(tasks)
 
         return once

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from uuid import UUID
 
 from receiver.domain.errors import UnavailableError
@@ -15,7 +15,7 @@ _log = logging.getLogger("receiver.worker")
 
 
 class Claims:
-    """Keeps the claims on what is being collected and submitted: a file of 50 MiB may be under way for minutes."""
+    """Keeps the claims on what is collected, submitted, searched for: a file of 50 MiB may take minutes."""
 
     def __init__(self, ports: Ports, outage: Outage, over: asyncio.Event) -> None:
         """Take where claims are kept, what says when that is away, and what ends all prolonging."""
@@ -37,13 +37,13 @@ class Claims:
                 del self._audio[claim.result_id]
 
     @contextlib.contextmanager
-    def of_task(self, task_key: UUID) -> Iterator[None]:
-        """Keep the claim on a task as long as the block lasts: nobody takes its submit for one that broke off."""
-        self._tasks.add(task_key)
+    def of_tasks(self, task_keys: Sequence[UUID]) -> Iterator[None]:
+        """Keep the claims on tasks as long as the block lasts: nobody takes a submit for one that broke off."""
+        self._tasks.update(task_keys)
         try:
             yield
         finally:
-            self._tasks.discard(task_key)
+            self._tasks.difference_update(task_keys)
 
     async def prolong(self) -> None:
         """Prolong what there is, three times as often as it must be, until all is over."""

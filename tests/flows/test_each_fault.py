@@ -30,7 +30,7 @@ LEFT_OUT = {
     "seconds": "a measure, no fault",
     "tune_seconds": "a measure, no fault",
     "stall": "ends with the deadline: tests/flows/test_faults.py",
-    "logs_per_minute": "rests the provider for up to 40 s: the same file",
+    "logs_per_minute": "takes a moment at which it is over: the same file",
     "no_file": "ends with the deadline: the same file",
     "result_seconds": "the same",
     "fresh_links": "asks for a link that dies: tests/flows/test_dead_links.py",

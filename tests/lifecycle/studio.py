@@ -11,6 +11,7 @@ from typing import cast
 from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
 
+from receiver.domain.errors import AnswerLostError
 from receiver.domain.exchange import HttpAnswer, HttpRequest
 from receiver.domain.request import TaskRequest
 from receiver.domain.task import Task, Work
@@ -157,6 +158,24 @@ class Studio:
 
     def _wait(self, moment: datetime) -> None:
         self.system.passed += max(0.0, (moment - self.system.now()).total_seconds())
+
+
+def nothing() -> HttpAnswer:
+    """Answer nothing that arrives."""
+    raise AnswerLostError("took too long")
+
+
+@dataclass
+class Lingering:
+    """A provider that has time pass before whatever it says."""
+
+    studied: Studio
+    said: Callable[[], HttpAnswer]
+    seconds: float = 90.0
+
+    async def send(self, provider: str, request: HttpRequest) -> HttpAnswer:
+        self.studied.system.passed += self.seconds
+        return self.said()
 
 
 @asynccontextmanager

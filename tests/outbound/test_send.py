@@ -458,12 +458,13 @@ def test_the_library_still_has_the_place_where_our_pool_is_set() -> None:
     assert hasattr(httpx.AsyncHTTPTransport(), "_pool")
 
 
-async def test_why_the_last_call_to_a_provider_came_to_nothing_is_remembered_until_one_succeeds() -> None:
-    serving, failing = door(answers(ok(b"{}"))), door(answers(answer(503, b"")))
+@pytest.mark.parametrize("status", [429, 503])
+async def test_why_the_last_call_to_a_provider_came_to_nothing_is_remembered_until_one_succeeds(status: int) -> None:
+    serving, failing = door(answers(ok(b"{}"))), door(answers(answer(status, b"")))
     async with serving as whole, failing as broken, caller(whole.url) as outbound:
         assert outbound.trouble("acme") is None
         await outbound.send("acme", post(broken.url))
-        assert outbound.trouble("acme") == "127.0.0.1: answered 503"
+        assert outbound.trouble("acme") == f"127.0.0.1: answered {status}"
         assert outbound.trouble("other") is None
         await outbound.send("acme", post(whole.url))
         assert outbound.trouble("acme") is None

@@ -428,6 +428,7 @@ class FakeProvider:
     name: str
     configured: bool = True
     requests_per_second: float | None = None
+    searches_per_second: float | None = None
     bills_failures: bool | None = None
     recovery: Recovery = Recovery.RESEND
 

@@ -142,6 +142,10 @@ class Provider(Protocol):
     def requests_per_second(self) -> float | None:
         """How many calls of every kind may begin in a second for one account; None for no limit."""
 
+    @property
+    def searches_per_second(self) -> float | None:
+        """How many pages of its log may be asked for in a second; None where they have no limit of their own."""
+
     def check(self, request: TaskRequest) -> Checked:
         """Judge a request: every field named that is missing, out of range or not this provider's."""
 

@@ -94,8 +94,13 @@ class Aimlapi:
 
     @property
     def requests_per_second(self) -> float | None:
-        """As the operator set it: only for the log a limit is documented, 200 in a minute."""
+        """As the operator set it: only for the log a limit is documented."""
         return self.pace
+
+    @property
+    def searches_per_second(self) -> float | None:
+        """``200 requests per 60 s`` (docs.aimlapi.com, "Request tracing and cost"), and some left for others."""
+        return 3.0
 
     def check(self, request: TaskRequest) -> Checked:
         """Judge a request against AIMLAPI's page of the model."""

@@ -96,7 +96,8 @@ def read_search(answer: HttpAnswer) -> LogPage | Unanswered:
     rows = value.get("data")
     if not succeeded(code) or not isinstance(rows, list):
         error = _error(value, code)
-        return unanswered(error, answer, pauses=error.code in OF_OUR_ACCOUNT)
+        # The log has a limit of its own: whoever exceeds it may submit and ask as before.
+        return unanswered(error, answer, pauses=error.code in OF_OUR_ACCOUNT - {ErrorCode.RATE})
     found: dict[str, Found] = {}
     for row in map(mapping, sequence(rows)):
         ours, theirs = text(row.get("client_request_id")), text(row.get("inference_id"))

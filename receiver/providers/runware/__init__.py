@@ -103,6 +103,11 @@ class Runware:
         """As the operator set it: no hard limit is documented."""
         return self.pace
 
+    @property
+    def searches_per_second(self) -> float | None:
+        """There is no log to search."""
+        return None
+
     def check(self, request: TaskRequest) -> Checked:
         """Judge a request against Runware's page of the model."""
         return warned_of_private_links(check(request), self.url)

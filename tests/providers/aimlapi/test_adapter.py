@@ -167,10 +167,10 @@ def test_older_rows_follow_when_the_log_says_so_or_the_page_is_full(
     ("status", "body", "pauses"),
     [
         (401, {"message": "m", "statusCode": "401"}, True),
-        (429, {}, True),
+        (429, {}, False),
         (400, {"message": "window too long", "statusCode": "400"}, False),
         (500, {}, False),
-        (200, {"message": "m", "statusCode": "429"}, True),
+        (200, {"message": "m", "statusCode": "429"}, False),
         (200, b"<html>", False),
         (200, {"data": None}, False),
     ],

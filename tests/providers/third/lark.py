@@ -60,8 +60,7 @@ _OPTIONS = (
 # Lark's page, "Songs": the model, the words of a song's status, and the fields of a submit.
 _MODEL = "lark/cover-1"
 _PENDING = frozenset({"queued", "singing"})
-_DONE = "done"
-_FAILED = "failed"
+_DONE, _FAILED = "done", "failed"
 _FORMATS = ("mp3", "wav")
 _PROMPT = range(10, 1001)
 _LYRICS = range(10, 3001)
@@ -104,6 +103,7 @@ class Lark:
     pace: float | None = None
     files: FileWay = FileWay.NONE  # songs are fetched by Lark, or not at all
     bills_failures: bool | None = None  # Lark's page does not say
+    searches_per_second: float | None = None  # nor whether its list has a limit of its own
 
     @property
     def name(self) -> str:
