@@ -18,7 +18,6 @@ from sqlalchemy import (
     Connection,
     Delete,
     Dialect,
-    Float,
     Select,
     Table,
     any_,
@@ -34,14 +33,11 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql import ClauseElement, FromClause, TableValuedAlias
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 from sqlalchemy.sql.elements import KeyedColumnElement
-from sqlalchemy.types import TypeEngine
 
 from receiver.storage.running import Ready, rows_of
-from receiver.storage.types import together
+from receiver.storage.types import Converter, reader, together, writer
 
 Key = TypeVar("Key", UUID, str)
-#: What converts a value; it is never given None, which is NULL on both sides.
-Converter = Callable[[Any], Any]
 #: What converts all values of a column, each by the place of its column.
 Converters = tuple[tuple[int, Callable[[Sequence[Any]], Sequence[Any]]], ...]
 Row = Sequence[object]
@@ -60,7 +56,7 @@ _COMPILED = 2
 #: Where a parameter stands in such a text.
 _PLACE = "?"
 #: Keys of one IN list; a shorter list is filled up with its last key, for the same reason.
-_LISTS = (1, 8, 64, 256)
+_LISTS = (1, 8, 64, 128, 256)
 
 
 class Insert:
@@ -292,7 +288,7 @@ class ForKeys:
             is_one = self._by.in_([bindparam(name, type_=self._by.type) for name in names])
         statement = self._statement(is_one) if callable(self._statement) else self._statement.where(is_one)
         read = self._statement.selected_columns if isinstance(self._statement, Select) else ()
-        readers = [_reader(column.type, dialect) for column in read]
+        readers = [reader(column.type, dialect) for column in read]
         return compiled_text(statement, dialect, names), writers_of([self._by], dialect), _placed(readers)
 
 
@@ -357,12 +353,7 @@ def converted_rows(rows: Sequence[Row], converters: Converters) -> Sequence[Sequ
 
 
 def writers_of(columns: Sequence[ColumnElement[Any]], dialect: Dialect) -> Converters:
-    return _placed([column.type.dialect_impl(dialect).bind_processor(dialect) for column in columns])
-
-
-def _reader(kind: TypeEngine[Any], dialect: Dialect) -> Converter | None:
-    """A float is one on either engine; its processor would ask what the driver calls the column's type."""
-    return None if isinstance(kind, Float) else kind.dialect_impl(dialect).result_processor(dialect, None)
+    return _placed([writer(column.type, dialect) for column in columns])
 
 
 def _placed(converters: Sequence[Converter | None]) -> Converters:

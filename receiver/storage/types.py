@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from pydantic_core import from_json, to_json
-from sqlalchemy import BigInteger, ColumnElement, DateTime, Dialect, Integer, Interval, LargeBinary, Text, Uuid
+from sqlalchemy import BigInteger, ColumnElement, DateTime, Dialect, Float, Integer, Interval, LargeBinary, Text, Uuid
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -15,6 +15,9 @@ from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from receiver.domain.identity import uuid_of
+
+#: What converts a value; it is never given None, which is NULL on both sides.
+Converter = Callable[[Any], Any]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -183,6 +186,27 @@ def moment_of(value: int | None) -> datetime | None:
     return None if value is None else _EPOCH + timedelta(0, 0, value)
 
 
+def writer(kind: TypeEngine[Any], dialect: Dialect) -> Converter | None:
+    """Return what makes our values those that the driver takes."""
+    if isinstance(kind, LargeBinary) and not _native(dialect):
+        return _octets
+    return kind.dialect_impl(dialect).bind_processor(dialect)
+
+
+def reader(kind: TypeEngine[Any], dialect: Dialect) -> Converter | None:
+    """Return what makes ours of the driver's values."""
+    # A float is one on either engine; its processor would ask what the driver calls the column's type.
+    return None if isinstance(kind, Float) else kind.dialect_impl(dialect).result_processor(dialect, None)
+
+
+def _octets(value: bytes | None) -> bytearray | None:
+    """Return bytes as the driver of SQLite binds them at once.
+
+    For bytes and views of them it first looks for what might adapt them: of a key that takes longer than to copy it.
+    """
+    return None if value is None else bytearray(value)
+
+
 def together(convert: Callable[[Any], Any]) -> Callable[[Sequence[Any]], Sequence[Any]]:
     """Return what converts many values; what comes most often is written out, as a call for each is half its cost."""
     return _TOGETHER.get(convert) or (lambda values: [None if value is None else convert(value) for value in values])
@@ -193,7 +217,8 @@ def _text(value: object) -> str | None:
 
 
 _TOGETHER: Mapping[Callable[[Any], Any], Callable[[Sequence[Any]], Sequence[Any]]] = {
-    _bytes_of_key: lambda values: [None if value is None else value.int.to_bytes(16) for value in values],
+    _bytes_of_key: lambda values: [None if value is None else bytearray(value.int.to_bytes(16)) for value in values],
+    _octets: lambda values: [None if value is None else bytearray(value) for value in values],
     microseconds: lambda values: [None if value is None else _since_epoch(value) for value in values],
     moment_of: lambda values: [None if value is None else _EPOCH + timedelta(0, 0, value) for value in values],
     _text: lambda values: [None if value is None else encode(value) for value in values],
