@@ -17,7 +17,7 @@ from receiver.domain.task import Change, Ruling, Status, Task
 from receiver.domain.values import quick, replace
 
 # Each by itself: to ask an enumeration for a member takes longer than to compare it.
-_CALLBACK, _SUBMITTED, _COLLECTING, _SETTLED = Via.CALLBACK, Status.SUBMITTED, Status.COLLECTING, Verdict.SETTLED
+_CALLBACK, _SUBMITTED, _COLLECTING = Via.CALLBACK, Status.SUBMITTED, Status.COLLECTING
 _RECEIVED, _TOLD, _KNOWN = EventType.CALLBACK_RECEIVED, EventType.RESULT_RECEIVED, EventType.TASK_SETTLED
 #: A link is not believed to live longer than ten years, which no date can overflow by.
 _LONGEST_LIFE_SECONDS = 315_360_000
@@ -47,13 +47,12 @@ class Waiting:
 class Arrival:
     """What a usual callback does to a task that waits: another result, and with the last one it is collected.
 
-    ``task`` is the task before it; ``at`` is when this was decided.
+    ``task`` is the task before it; ``at`` is when this was decided. Its report is settled, with nothing to say of it.
     """
 
     task: Waiting
     result: Result
     events: tuple[Event, ...]
-    ruling: Ruling
     at: datetime
 
     @property
@@ -102,7 +101,7 @@ def arrive(
     events: tuple[Event, ...] = (received, told)
     if index + 1 == expected:
         events = (received, told, Event(_KNOWN, now, {"results": expected, "failed": 0}))
-    return Arrival(waiting, result, events, Ruling(report_id, _SETTLED), now)
+    return Arrival(waiting, result, events, now)
 
 
 #: What was done to a task, in whichever form it was decided.
@@ -147,7 +146,7 @@ def settle_usual(
             doubt_since=None,
             quiet_since=None,
         )
-    return Change(after, arrival.events, rulings=(arrival.ruling,))
+    return Change(after, arrival.events, rulings=(Ruling(report.id, Verdict.SETTLED),))
 
 
 def is_usual(report: StoredReport, reading: Reading) -> bool:

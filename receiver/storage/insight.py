@@ -12,6 +12,7 @@ from receiver.domain.task import Status
 from receiver.lifecycle.ports.insight import Ended, Lately, Said, SaidFilter
 from receiver.storage import finding, overlooking
 from receiver.storage.engine import Engine
+from receiver.storage.judged import Verdicts, judged
 from receiver.storage.statements import ForKeys
 from receiver.storage.statistics import ENDED
 from receiver.storage.tables import SET_ASIDE, attempts, reports, rulings, tasks
@@ -33,9 +34,6 @@ _REPORTS = (
     reports.columns.duplicate_of,
 )
 _Report = Row[UUID, UUID, str, str, datetime, int, str | None, UUID | None]
-_RULINGS = ForKeys(
-    select(rulings.columns.report_id, rulings.columns.verdict, rulings.columns.reason), rulings.columns.report_id
-)
 _TASKS = ForKeys(select(tasks.columns.key, tasks.columns.id, tasks.columns.status), tasks.columns.key)
 _OF_TASK = select(tasks.columns.key).where(tasks.columns.id == bindparam("of_id")).scalar_subquery()
 ATTEMPT = select(
@@ -121,16 +119,16 @@ def attempt(connection: Connection, task_id: UUID, ordinal: int) -> Attempt | No
 def said(connection: Connection, wanted: SaidFilter) -> tuple[list[Said], UUID | None]:
     """Return reports, newest first, and the one to go on behind, None when there are no more."""
     rows = connection.execute(scan(wanted)).all()
-    judged = _judged(connection, rows)
+    verdicts = _judged(connection, rows)
     fitting = [
         row
         for row in rows
         if (wanted.set_aside or row[3] == Via.CALLBACK.value)
         and wanted.provider in {None, row[2]}
-        and (wanted.verdict is None or judged.get(row[0], ("", None))[0] == wanted.verdict.value)
+        and (wanted.verdict is None or verdicts.get(row[0], ("", None))[0] == wanted.verdict.value)
     ]
     page = fitting[: wanted.limit]
-    found = _told(connection, page, judged)
+    found = _told(connection, page, verdicts)
     if len(fitting) > wanted.limit:
         return found, page[-1][0]
     return found, rows[-1][0] if len(rows) == SCANNED else None
@@ -194,16 +192,16 @@ def _lately(connection: Connection, provider: str, model: str) -> Lately | None:
     return Lately(provider, model, counts, polls, awaited, missed, sum(costs) if costs else None, since, capped)
 
 
-def _judged(connection: Connection, rows: Sequence[_Report]) -> dict[UUID, tuple[str, str | None]]:
-    return {row[0]: (row[1], row[2]) for row in _RULINGS.rows(connection, [row[0] for row in rows])}
+def _judged(connection: Connection, rows: Sequence[_Report]) -> Verdicts:
+    return judged(connection, [row[0] for row in rows])
 
 
-def _told(connection: Connection, rows: Sequence[_Report], judged: dict[UUID, tuple[str, str | None]]) -> list[Said]:
+def _told(connection: Connection, rows: Sequence[_Report], verdicts: Verdicts) -> list[Said]:
     of = {row[0]: (row[1], row[2]) for row in _TASKS.rows(connection, list({row[1] for row in rows}))}
     lines = []
     for report_id, task_key, provider, via, received_at, size, content_type, duplicate_of in rows:
         task_id, status = of.get(task_key, (None, None))
-        verdict, reason = judged.get(report_id, (None, None))
+        verdict, reason = verdicts.get(report_id, (None, None))
         lines.append(
             Said(
                 id=report_id,

@@ -7,28 +7,26 @@ from sqlalchemy import Connection, Select, select
 
 from receiver.domain.report import Verdict
 from receiver.lifecycle.ports import RuledFilter, RuledReport
+from receiver.storage.judged import judged
 from receiver.storage.statements import ForKeys
-from receiver.storage.tables import reports, rulings, tasks
+from receiver.storage.tables import reports, tasks
 
 #: Reports that one call looks at: some 10 ms.
 SCANNED = 2000
 #: A report's key is made before its moment is taken.
 _BEFORE_MILLISECONDS = 60_000
 
-_RULINGS = ForKeys(
-    select(rulings.columns.report_id, rulings.columns.verdict, rulings.columns.reason), rulings.columns.report_id
-)
 _TASKS = ForKeys(select(tasks.columns.key, tasks.columns.id), tasks.columns.key)
 
 
 def ruled(connection: Connection, wanted: RuledFilter) -> tuple[list[RuledReport], UUID | None]:
     """Return judged reports, and the one to go on behind, None when there are no more."""
     rows = connection.execute(scan(wanted)).all()
-    judged = {row[0]: (row[1], row[2]) for row in _RULINGS.rows(connection, [row[0] for row in rows])}
+    verdicts = judged(connection, [row[0] for row in rows])
     fitting = [
         (report_id, task_key)
         for report_id, task_key, provider, received_at, duplicate_of in rows
-        if report_id in judged
+        if report_id in verdicts
         and duplicate_of is None
         and wanted.provider in {None, provider}
         and (wanted.since is None or received_at >= wanted.since)
@@ -36,7 +34,7 @@ def ruled(connection: Connection, wanted: RuledFilter) -> tuple[list[RuledReport
     page = fitting[: wanted.limit]
     known = {row[0]: row[1] for row in _TASKS.rows(connection, list({task_key for _, task_key in page}))}
     found = [
-        RuledReport(report_id, known.get(task_key), Verdict(judged[report_id][0]), judged[report_id][1])
+        RuledReport(report_id, known.get(task_key), Verdict(verdicts[report_id][0]), verdicts[report_id][1])
         for report_id, task_key in page
     ]
     if len(fitting) > wanted.limit:

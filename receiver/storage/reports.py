@@ -15,6 +15,7 @@ from receiver.lifecycle.ports import Appended, BodyLimits, ReportSummary
 from receiver.storage.chosen import Chosen
 from receiver.storage.claim import Claim, Hold
 from receiver.storage.firsts import store_firsts
+from receiver.storage.judged import VERDICT
 from receiver.storage.rows import Columns, NewRow, inbox_row, report_row
 from receiver.storage.running import Ready, rows_of, run
 from receiver.storage.saving import INBOX, REPORTS
@@ -101,7 +102,7 @@ SUMMARIES = (
         reports.columns.sha256,
         reports.columns.sliced,
         reports.columns.duplicate_of,
-        rulings.columns.verdict,
+        VERDICT,
         rulings.columns.reason,
     )
     .join_from(tasks, reports, reports.columns.task_key == tasks.columns.key)

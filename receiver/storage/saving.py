@@ -156,7 +156,6 @@ class Batch:
         moved.append(arrivals.moved_row(arrival, last_seq + len(arrival.events)))
         self._results.append(result_row(key, result))
         self._artifacts.append(artifact_row(key, result))
-        self.rule(arrival.ruling)
 
     def release(self, held: Held, owner: UUID) -> None:
         """Give the lease of a task back, unless somebody else has it by now."""

@@ -1,7 +1,8 @@
 """The tables and their indexes; each index is there for one lease, one sweep or one list.
 
 Small and changing apart from large and unchanging: a row of ``tasks`` is rewritten at every step of its task, so what
-was asked for lies in ``requests``; ``reports`` only grows, so what was made of a report lies in ``rulings``.
+was asked for lies in ``requests``; ``reports`` only grows, so what was made of a report lies in ``rulings``, if that
+is more than that it was settled.
 
 Four tables are queues: tasks (submit, poll, look up), inbox (settle), artifacts (collect). A row carries when it is
 due and until when a worker has claimed it; ``free_at``, which the database computes, is the later of the two: the

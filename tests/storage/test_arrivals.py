@@ -14,12 +14,12 @@ from sqlalchemy import Connection, Select, Table, select
 
 from receiver.domain.errors import ErrorCode, TaskError
 from receiver.domain.event import EventType
-from receiver.domain.report import NewReport, Output, Reading, StoredReport
+from receiver.domain.report import NewReport, Output, Reading, StoredReport, Verdict
 from receiver.domain.schedule import PollPlan
 from receiver.domain.settlement import SettleRules, settle
 from receiver.domain.task import Change, Status, Task, Work
 from receiver.domain.usual import Arrival, Done, Waiting, arrive
-from receiver.lifecycle.ports import Decision, Erasing
+from receiver.lifecycle.ports import Decision, Erasing, RuledFilter
 from receiver.storage.store import SqlStore, open_store
 from receiver.storage.tables import artifacts, events, inbox, reports, results, rulings, tasks
 from tests.storage.making import LEASE, LIMITS, NOW, SECOND, event, given, report, result, stored, submitted
@@ -136,6 +136,26 @@ async def test_what_is_usual_is_written_as_it_would_be_on_the_whole_task(
     assert after.status is (Status.COLLECTING if after.expected == 1 else Status.SUBMITTED)
     assert [each.seq for each in await store.events(one.id)] == list(range(1, 2 + len(arrival.events)))
     assert await left(store) == (before - 2, {("settled", None)})
+    for each, of in ((told, one), (told_twin, twin)):
+        [listed] = await store.reports(of.id)
+        shown = await store.insight.said_once(each.id)
+        assert shown is not None
+        assert (listed.verdict, listed.reason) == (shown.verdict, shown.reason) == (Verdict.SETTLED, None)
+        [judged], _ = await store.ruled(RuledFilter(task_id=of.id))
+        assert (judged.id, judged.verdict, judged.reason) == (each.id, Verdict.SETTLED, None)
+
+
+async def test_of_what_is_usual_nothing_is_written_beside_its_report(store: SqlStore) -> None:
+    await given(store, one := wants(1))
+    told = report(one.key, b"usual")
+    await store.append(told, LIMITS)
+    [waiting] = await store.reports(one.id)
+    assert waiting.verdict is None
+    assert (await store.ruled(RuledFilter(task_id=one.id)))[0] == []
+    await store.settle([decided(told, says(one), ids(), [])])
+    assert await left(store) == (0, set())
+    [settled] = await store.reports(one.id)
+    assert settled.verdict is Verdict.SETTLED
 
 
 @pytest.mark.parametrize(
