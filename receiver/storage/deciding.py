@@ -4,7 +4,6 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from operator import attrgetter
 from uuid import UUID
 
 from sqlalchemy import Connection, Select, select
@@ -33,7 +32,6 @@ _BREATH = 32
 #: How many are loaded at once from a database that is not in this process.
 _FAR = 256
 
-_number = attrgetter("int")
 _Prepared = tuple[list[Ready], list[Done | None]]
 
 
@@ -236,8 +234,7 @@ class _Taking:
 def _take(
     connection: Connection, decisions: Sequence[Decision], owner: UUID, breathe: Callable[[], None]
 ) -> tuple[Batch, list[Done | None]]:
-    of_task = _by_task(decisions)
-    keys = list(of_task)
+    of_task = list(_by_task(decisions).items())
     held: dict[UUID, Held] = {}
     taking = _Taking(connection, owner)
     part = 2 * _BREATH
@@ -245,13 +242,14 @@ def _take(
         # Each question is a way there and back, and others go on meanwhile by themselves. In one order, or two who
         # have tasks in common would wait for each other.
         part = _FAR
-        keys.sort(key=_number)
-    for start in range(0, len(keys), part):
-        of_part = keys[start : start + part]
-        lock(connection, of_part)
-        if usual := [alone for key in of_part if (alone := of_task[key]) is not None]:
-            taking.arrived |= arrived(connection, usual)
-        held |= load(connection, [key for key in of_part if key not in taking.arrived])
+        of_task.sort(key=_number)
+    for start in range(0, len(of_task), part):
+        of_part = of_task[start : start + part]
+        lock(connection, [key for key, _ in of_part])
+        found = arrived(connection, [alone for _, alone in of_part if alone is not None])
+        if len(found) < len(of_part):
+            held |= load(connection, [key for key, _ in of_part if key not in found])
+        taking.arrived |= found
         breathe()
     changes: list[Done | None] = []
     for number, decision in enumerate(decisions, 1):
@@ -264,12 +262,17 @@ def _take(
     return taking.batch, changes
 
 
+def _number(of_task: tuple[UUID, Decision | None]) -> int:
+    return of_task[0].int
+
+
 def _by_task(decisions: Sequence[Decision]) -> dict[UUID, Decision | None]:
     """Return whose tasks decisions are about, each with the decision that may be as usual: the only one about it."""
     of_task: dict[UUID, Decision | None] = {}
     for decision in decisions:
-        key = decision.task_key
-        of_task[key] = decision if decision.usual is not None and key not in of_task else None
+        alone = decision if decision.usual is not None else None
+        if of_task.setdefault(decision.task_key, alone) is not alone:
+            of_task[decision.task_key] = None
     return of_task
 
 

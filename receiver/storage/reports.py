@@ -1,7 +1,7 @@
 """What providers said: appended without a look at the task, claimed oldest first, read back whole."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -16,25 +16,15 @@ from receiver.storage.chosen import Chosen
 from receiver.storage.claim import Claim, Hold
 from receiver.storage.firsts import store_firsts
 from receiver.storage.judged import VERDICT
+from receiver.storage.kept import NOTHING, kept_of
 from receiver.storage.rows import Columns, NewRow, inbox_row, report_row
 from receiver.storage.running import Ready, rows_of, run
 from receiver.storage.saving import INBOX, REPORTS
 from receiver.storage.statements import ForKeys, Insert
 from receiver.storage.tables import erasures, inbox, report_counters, reports, rulings, tasks
 
-_KNOWN = ForKeys(
-    select(
-        reports.columns.task_key,
-        reports.columns.id,
-        reports.columns.via,
-        reports.columns.size,
-        reports.columns.sha256,
-        reports.columns.duplicate_of,
-    ),
-    reports.columns.task_key,
-)
 # Each by itself: to ask an enumeration for a member takes longer than to compare it.
-_CALLBACK, _ACCEPTED, _DUPLICATE = Via.CALLBACK, Appended.ACCEPTED, Appended.DUPLICATE
+_ACCEPTED, _DUPLICATE = Appended.ACCEPTED, Appended.DUPLICATE
 _ANY_ERASED = Ready("SELECT 1 FROM erasures LIMIT 1", ())
 _ERASED = ForKeys(select(erasures.columns.task_key), erasures.columns.task_key)
 _COUNT = Insert(
@@ -112,30 +102,6 @@ SUMMARIES = (
 )
 
 
-@dataclass(slots=True)
-class _Kept:
-    """What is kept of one task's reports; bodies, their bytes and duplicates are counted for callbacks alone."""
-
-    by_digest: dict[bytes, UUID] = field(default_factory=dict)
-    ids: set[UUID] = field(default_factory=set)
-    bodies: int = 0
-    size: int = 0
-    duplicates: int = 0
-
-    def add(self, report_id: UUID, via: Via, size: int, digest: bytes, *, repeats: bool) -> None:
-        """Take in a report, be it stored already or about to be."""
-        self.ids.add(report_id)
-        if not repeats:
-            self.by_digest.setdefault(digest, report_id)
-        if via is not _CALLBACK:
-            return
-        if repeats:
-            self.duplicates += 1
-        else:
-            self.bodies += 1
-            self.size += size
-
-
 @quick
 @dataclass(frozen=True, slots=True)
 class Stored:
@@ -166,23 +132,26 @@ def append(
     firsts: set[UUID] = set() if claim is not None else _stored_firsts(connection, asked, hold)
     if len(firsts) == len(asked):
         return [_first(report, hold) for report, _ in asked]
-    task_keys = {report.task_key for report, _ in asked if report.id not in firsts}
-    kept = _kept(connection, task_keys)
+    # Each look for a UUID calls into Python, also where there is nothing to find.
+    others = [report for report, _ in asked if report.id not in firsts] if firsts else [each for each, _ in asked]
+    task_keys = {report.task_key for report in others}
+    several = len(task_keys) < len(others)
+    kept = kept_of(connection, task_keys, each=several)
     erased = _erased(connection, task_keys)
     outcomes: list[Stored | Exception] = []
     new_reports: list[NewRow] = []
     new_lines: list[NewRow] = []
     uncounted: dict[UUID, int] = {}
     for report, limits in asked:
-        if report.id in firsts:
+        if firsts and report.id in firsts:
             outcomes.append(_first(report, hold))
             continue
-        if report.task_key in erased:
+        if erased and report.task_key in erased:
             # Whatever is still said of it is not to be kept; to whoever says it, it is nothing new.
             outcomes.append(Stored(_DUPLICATE))
             continue
-        of_task = kept[report.task_key]
-        if report.id in of_task.ids:
+        of_task = kept.get(report.task_key, NOTHING) if kept else NOTHING
+        if of_task.ids and report.id in of_task.ids:
             # Stored by a statement whose answer was lost.
             outcomes.append(_first(report, hold))
             continue
@@ -195,7 +164,8 @@ def append(
             uncounted[report.task_key] = uncounted.get(report.task_key, 0) + 1
             outcomes.append(Stored(outcome))
             continue
-        of_task.add(report.id, report.via, report.size, report.sha256, repeats=first is not None)
+        if several:
+            of_task.add(report.id, report.via, report.size, report.sha256, repeats=first is not None)
         new_reports.append(report_row(report, first))
         if claim is None or not _is_small(report):
             new_lines.append(inbox_row(report))
@@ -253,13 +223,6 @@ def _erased(connection: Connection, task_keys: set[UUID]) -> set[UUID]:
     if not rows_of(connection, _ANY_ERASED):
         return set()
     return {task_key for (task_key,) in _ERASED.rows(connection, list(task_keys))}
-
-
-def _kept(connection: Connection, task_keys: set[UUID]) -> dict[UUID, _Kept]:
-    kept = {key: _Kept() for key in task_keys}
-    for key, report_id, via, size, digest, duplicate_of in _KNOWN.rows(connection, list(task_keys)):
-        kept[key].add(report_id, Via(via), size, digest, repeats=duplicate_of is not None)
-    return kept
 
 
 def lease(connection: Connection, claim: Claim, unread: Sequence[UUID] = ()) -> dict[UUID, int]:
