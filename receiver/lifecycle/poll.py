@@ -1,7 +1,7 @@
 """Poll: ask a provider about tasks, count its answers, and hand on what is news as reports."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -29,8 +29,12 @@ from receiver.lifecycle.record import record
 #: Clocks differ, and one that was an hour wrong when a task was sent may be right by now: the log is searched from
 #: this long before the oldest lost submit. A wider search costs pages, a narrower one a task that was paid for.
 CLOCK_MARGIN = timedelta(hours=2)
-#: A walk of the log ends here: 200 pages of 100 rows.
-MOST_PAGES = 200
+#: A walk of the log ends here, and has found out nothing about what it did not come to: five times what its limit
+#: allows in a minute.
+MOST_ROWS = 100_000
+#: How often in a row a page may be refused for pace, and how long is waited for it each time at most.
+MOST_REFUSALS = 3
+LONGEST_WAIT = timedelta(seconds=60)
 
 
 async def lease(ports: Ports, provider: Provider, limit: int) -> list[list[Task]]:
@@ -81,21 +85,61 @@ async def lease_lookups(ports: Ports, provider: Provider, limit: int) -> list[Ta
     return leased
 
 
-async def look_up(ports: Ports, provider: Provider, tasks: Sequence[Task], paces: Sequence[Pace]) -> None:
+async def look_up(
+    ports: Ports, provider: Provider, tasks: Sequence[Task], paces: Sequence[Pace], go_on: Callable[[], bool]
+) -> None:
     """Search the provider's log once for all leased tasks, each page in its turn by every one of ``paces``.
 
-    A search that breaks off has found what it found; only of the others nothing is known.
+    What a page names is written down at once: a walk takes minutes where the log is long, and may break off anywhere.
+    ``go_on`` is asked before each page; once it says no, what was not found is left to the end of its claim.
     """
     now = ports.system.now()
     oldest = min((task.unknown_since for task in tasks if task.unknown_since is not None), default=now)
-    found: dict[str, Found] = {}
-    broken = await _walk(ports, provider, tasks, (oldest - CLOCK_MARGIN, now + CLOCK_MARGIN), paces, found)
-    # Minutes later, where the log has many pages or nobody answered: the next rest begins here.
+    window = oldest - CLOCK_MARGIN, now + CLOCK_MARGIN
+    left = {str(task.id): task for task in tasks}
+    offset = refusals = 0
+    more = True
+    while left and more:
+        if not go_on():
+            return
+        for pace in paces:
+            await pace.turns()
+        page = await _page(ports, provider, *window, offset)
+        if isinstance(page, Unanswered):
+            refusals += 1
+            wait = page.retry_after or back_off(refusals, ports.system.jitter(), base=2.0)
+            if page.error.code is not ErrorCode.RATE or refusals > MOST_REFUSALS or wait > LONGEST_WAIT:
+                await _no_answer(ports, provider, list(left.values()), page, ports.system.now())
+                return
+            # What was walked through already is not asked for again: a log that is nearly as long as its limit
+            # allows would never be read to its end.
+            await ports.system.sleep(wait.total_seconds())
+            continue
+        refusals = 0
+        named = {name: left.pop(name) for name in page.found.keys() & left.keys()}
+        await _searched(ports, provider, list(named.values()), page.found)
+        offset, more = offset + page.rows, page.has_more
+        if more and (not page.rows or offset >= MOST_ROWS):
+            endless = TaskError(ErrorCode.PROVIDER, f"the log does not end within {offset} rows", retryable=True)
+            await _no_answer(ports, provider, list(left.values()), Unanswered(endless), ports.system.now())
+            return
+    await _searched(ports, provider, list(left.values()), {})
+    ports.system.checkpoint("poll.after_look_up")
+
+
+async def _page(
+    ports: Ports, provider: Provider, since: datetime, until: datetime, offset: int
+) -> LogPage | Unanswered:
+    try:
+        answer = await ports.outbound.send(provider.name, provider.search(since, until, offset))
+    except (NotSentError, AnswerLostError) as error:
+        return Unanswered(TaskError(ErrorCode.UNKNOWN, str(error), retryable=True))
+    return provider.read_search(answer)
+
+
+async def _searched(ports: Ports, provider: Provider, tasks: Sequence[Task], found: Mapping[str, Found]) -> None:
+    """Write down what the log says of tasks; what is not ``found`` it does not name."""
     now = ports.system.now()
-    if broken is not None:
-        missed = [task for task in tasks if str(task.id) not in found]
-        await _no_answer(ports, provider, missed, broken, now)
-        tasks = [task for task in tasks if str(task.id) in found]
     decisions = []
     for task in tasks:
         rules, name = look_rules(ports, provider, task), found.get(str(task.id))
@@ -104,9 +148,9 @@ async def look_up(ports: Ports, provider: Provider, tasks: Sequence[Task], paces
             return looked_up(current, name, now, rules)
 
         decisions.append(Decision(task.key, decide, release=True))
-    await record(ports, decisions, within=ports.limits.lease)
-    ports.system.checkpoint("poll.after_look_up")
-    ports.wake(Queue.POLL)
+    if decisions:
+        await record(ports, decisions, within=ports.limits.lease)
+        ports.wake(Queue.POLL)
 
 
 def look_rules(ports: Ports, provider: Provider, task: Task) -> LookRules:
@@ -125,35 +169,6 @@ async def _ask(ports: Ports, provider: Provider, tasks: Sequence[Task]) -> Answe
     except (NotSentError, AnswerLostError) as error:
         return Unanswered(TaskError(ErrorCode.UNKNOWN, str(error), retryable=True))
     return provider.read_poll(tasks, answer)
-
-
-async def _walk(
-    ports: Ports,
-    provider: Provider,
-    tasks: Sequence[Task],
-    window: tuple[datetime, datetime],
-    paces: Sequence[Pace],
-    found: dict[str, Found],
-) -> Unanswered | None:
-    """Page through the log until every task is ``found`` or the log ends; return what broke that off."""
-    wanted = {str(task.id) for task in tasks}
-    since, until = window
-    offset = 0
-    for _ in range(MOST_PAGES):
-        for pace in paces:
-            await pace.turns()
-        try:
-            answer = await ports.outbound.send(provider.name, provider.search(since, until, offset))
-        except (NotSentError, AnswerLostError) as error:
-            return Unanswered(TaskError(ErrorCode.UNKNOWN, str(error), retryable=True))
-        page: LogPage | Unanswered = provider.read_search(answer)
-        if isinstance(page, Unanswered):
-            return page
-        found |= {name: entry for name, entry in page.found.items() if name in wanted}
-        if not page.has_more or len(found) == len(wanted):
-            break
-        offset += page.rows
-    return None
 
 
 async def _decision(

@@ -236,16 +236,19 @@ class Worker:
         return once
 
     def _looking_up(self, provider: Provider, pace: Pace) -> Callable[[], Awaitable[bool]]:
-        paces = (pace, self._pace(f"{provider.name} log", provider.searches_per_second))
+        paces = (self._pace(f"{provider.name} log", provider.searches_per_second), pace)
+
+        def goes_on() -> bool:
+            return not self._stopping.is_set() and not self._paused(provider, polling=True)
 
         async def once() -> bool:
-            if self._paused(provider, polling=True):
+            if not goes_on():
                 return False
             tasks = await poll.lease_lookups(self._ports, provider, LOOKUP_BATCH)
             if tasks:
                 # A log of many pages takes minutes, and what was claimed for it is to be nobody else's meanwhile.
                 with self._claims.of_tasks([task.key for task in tasks]):
-                    await poll.look_up(self._ports, provider, tasks, paces)
+                    await poll.look_up(self._ports, provider, tasks, paces, goes_on)
             return bool(tasks)
 
         return once

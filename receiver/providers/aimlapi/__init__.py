@@ -40,6 +40,8 @@ _OPTIONS = (
     calls.PACE,
 )
 _SUBMIT_TIMEOUT_SECONDS = 60.0
+#: "Request tracing and cost": a wider one is refused, and with it whatever else is searched for.
+_LONGEST_WINDOW = timedelta(days=92)
 #: A reference without a scheme at its beginning is the audio itself.
 _SCHEME = 16
 #: 50 MB of audio, the most there may be, are 67 MB of base64.
@@ -178,6 +180,7 @@ class Aimlapi:
 
     def search(self, since: datetime, until: datetime, offset: int) -> HttpRequest:
         """Build one page of the log between two moments, newest first; of all models."""
+        since = max(since, until - _LONGEST_WINDOW)
         asked = {"start": _iso(since), "end": _iso(until), "limit": str(answers.ROWS), "offset": str(offset)}
         return calls.json_call("GET", f"{self.url}{_LOGS}?{urlencode(asked)}", key=self.key)
 

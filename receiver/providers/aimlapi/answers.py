@@ -72,10 +72,7 @@ def read_poll(task: Task, answer: HttpAnswer) -> Answered | Unanswered:
         return Answered({task.id: Slice(NOTHING, read_generation(parse_body(NOTHING)), sliced=True)})
     if not succeeded(code):
         error = _error(value, code)
-        # 403 is documented as out of credits, but asking is free, and a generation that is not ours might answer with
-        # it for ever: it stops everything only if its words speak of the account.
-        clear = code != _FORBIDDEN or _words_of(value)[0] in OF_OUR_ACCOUNT
-        return unanswered(error, answer, pauses=clear and error.code in OF_OUR_ACCOUNT)
+        return unanswered(error, answer, pauses=_is_of_our_account(error, value, code))
     try:
         reading = read_generation(parse_body(answer.body))
     except UnreadableError as error:
@@ -97,7 +94,8 @@ def read_search(answer: HttpAnswer) -> LogPage | Unanswered:
     if not succeeded(code) or not isinstance(rows, list):
         error = _error(value, code)
         # The log has a limit of its own: whoever exceeds it may submit and ask as before.
-        return unanswered(error, answer, pauses=error.code in OF_OUR_ACCOUNT - {ErrorCode.RATE})
+        pauses = error.code is not ErrorCode.RATE and _is_of_our_account(error, value, code)
+        return unanswered(error, answer, pauses=pauses)
     found: dict[str, Found] = {}
     for row in map(mapping, sequence(rows)):
         ours, theirs = text(row.get("client_request_id")), text(row.get("inference_id"))
@@ -107,6 +105,15 @@ def read_search(answer: HttpAnswer) -> LogPage | Unanswered:
             found[ours] = Found(theirs, failed)
     more = mapping(value.get("pagination")).get("has_more")
     return LogPage(len(rows), found, more if isinstance(more, bool) else len(rows) >= ROWS)
+
+
+def _is_of_our_account(error: TaskError, value: Mapping[str, object], code: int) -> bool:
+    """Tell whether the answer to a question of ours is to stop everything.
+
+    403 is documented as out of credits, but asking is free, and a generation that is not ours, or a log that the key
+    may not read, might answer with it for ever: it does so only if its words speak of the account.
+    """
+    return error.code in OF_OUR_ACCOUNT and (code != _FORBIDDEN or _words_of(value)[0] in OF_OUR_ACCOUNT)
 
 
 def _opened(answer: HttpAnswer) -> tuple[Mapping[str, object], int]:

@@ -116,6 +116,13 @@ def test_the_log_is_searched_between_two_moments_page_by_page() -> None:
     }
 
 
+def test_no_more_of_the_log_is_asked_for_than_it_gives_at_once() -> None:
+    """A wider window is refused whole, and with it what was lost today."""
+    until = datetime(2026, 11, 21, tzinfo=UTC)
+    call = provider("aimlapi").search(until - timedelta(days=200), until, 0)
+    assert "start=2026-08-21T00%3A00%3A00.000Z&end=2026-11-21T00%3A00%3A00.000Z" in call.url
+
+
 def row(ours: str | None, theirs: str | None, status: str = "succeeded") -> dict[str, object]:
     return {
         "created": "2026-11-21T10:00:00Z",
@@ -168,6 +175,8 @@ def test_older_rows_follow_when_the_log_says_so_or_the_page_is_full(
     [
         (401, {"message": "m", "statusCode": "401"}, True),
         (429, {}, False),
+        (403, {"message": "this key may not read logs"}, False),
+        (403, {"message": "You have run out of credits", "statusCode": "403"}, True),
         (400, {"message": "window too long", "statusCode": "400"}, False),
         (500, {}, False),
         (200, {"message": "m", "statusCode": "429"}, False),
