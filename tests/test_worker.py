@@ -24,7 +24,7 @@ from receiver.lifecycle.ports import Objects, Outbound, Pause, Store
 from receiver.system import RealSystem
 from receiver.worker import LEARN_EVERY, Concurrency, Hints, Worker
 from receiver.worker.claims import Claims
-from receiver.worker.settling import BATCH, BESIDE, GATHERS, settling
+from receiver.worker.settling import BATCH, BESIDE, GATHERS, SHARED_BATCHES, settling
 from receiver.worker.watching import Outage, Places
 from tests.lifecycle.studio import Lingering, nothing, studio
 from tests.lifecycle.upkeep import World, world
@@ -361,22 +361,22 @@ class UnderWay:
 async def test_where_others_share_the_database_what_is_in_hand_is_settled_beside_a_batch(tmp_path: Path) -> None:
     started = UnderWay()
     async with world(tmp_path, settles=True) as around:
-        tasks = [await around.begun() for _ in range(3)]
+        tasks = [await around.begun() for _ in range(SHARED_BATCHES + 1)]
         once = settling(around.ports, started.run, alone=False)
         assert not await once()
-        for task in tasks[:2]:
+        for task in tasks[:-1]:
             await around.called(task)
             assert await once()
-        assert len(started.steps) == 2
-        third = asyncio.ensure_future(once())
-        await around.called(tasks[2])
+        assert len(started.steps) == SHARED_BATCHES
+        one_more = asyncio.ensure_future(once())
+        await around.called(tasks[-1])
         await asyncio.sleep(2 * BESIDE)
-        assert not third.done()
+        assert not one_more.done()
         await started.end()
-        assert await third
-        assert len(started.steps) == 2
-        await started.end()
-        await started.end()
+        assert await one_more
+        assert len(started.steps) == SHARED_BATCHES
+        for _ in range(SHARED_BATCHES):
+            await started.end()
         assert None not in [(await around.now(task)).settled_at for task in tasks]
 
 

@@ -28,7 +28,7 @@ Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
 
 #: Connections of one process that write, and that read. A write is a few milliseconds, and most are gathered.
-WRITERS = 5
+WRITERS = 6
 READERS = 4
 #: A transaction that met others, or whose connection had died meanwhile, is tried so often in all.
 TRIES = 4
