@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.source import parsed
+
 HOUSE = Path(__file__).resolve().parent.parent
 FOLDERS = {"receiver", "tests", "infra"}
 # A module of this length is two.
@@ -68,7 +70,7 @@ def room_of(module: Path) -> str:
 
 def imports(module: Path) -> Iterator[str]:
     """The full name of everything that a module imports, wherever in the module it does so."""
-    for node in ast.walk(ast.parse(module.read_bytes())):
+    for node in ast.walk(parsed(module)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -151,12 +153,12 @@ def test_only_the_command_line_uses_the_sandbox_and_the_client_library(room: str
 
 
 def test_the_package_itself_is_only_its_map() -> None:
-    body = ast.parse((HOUSE / "receiver" / "__init__.py").read_bytes()).body
+    body = parsed(HOUSE / "receiver" / "__init__.py").body
     assert [type(node) for node in body] == [ast.Expr]
 
 
 def test_the_map_has_a_paragraph_for_every_room() -> None:
-    described = ast.get_docstring(ast.parse((HOUSE / "receiver" / "__init__.py").read_bytes())) or ""
+    described = ast.get_docstring(parsed(HOUSE / "receiver" / "__init__.py")) or ""
     rooms = {room_of(path) for path in modules()} - {"__init__"}
     assert {room for room in rooms if f"\n{room} is " not in described} == set()
 

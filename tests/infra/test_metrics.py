@@ -8,6 +8,7 @@ from pathlib import Path
 
 from receiver.telemetry.catalogue import CATALOGUE, OURS, Kind
 from tests.infra.tools import HOUSE, INFRA, assert_passes
+from tests.source import parsed
 
 #: What the kinds of metrics add to a name.
 ENDINGS = {"count": ("_total",), "observe": ("_bucket", "_sum", "_count"), "gauge": ("",), "follow": ("",)}
@@ -22,7 +23,7 @@ DASHBOARD = INFRA / "grafana" / "dashboard.json"
 def calls() -> Iterator[tuple[str, str, set[str]]]:
     """Return what each call says of a metric: its method, the name without prefix and endings, the labels."""
     for path in (HOUSE / "receiver").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_bytes())):
+        for node in ast.walk(parsed(path)):
             if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute) or not node.args:
                 continue
             name, owner = node.args[0], ast.unparse(node.func.value)
