@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from receiver.domain.errors import AnswerLostError, ErrorCode, NotSentError, TaskError, UnavailableError
+from receiver.domain.exchange import HttpAnswer, HttpRequest
 from receiver.domain.looking import Found, LookRules, is_news, look_failed, looked, looked_up
 from receiver.domain.report import NewReport, Via
 from receiver.domain.schedule import back_off
@@ -14,9 +15,7 @@ from receiver.lifecycle.lateness import observe_lateness
 from receiver.lifecycle.pace import Pace
 from receiver.lifecycle.planning import plan_for
 from receiver.lifecycle.ports import (
-    Answered,
     Decision,
-    LogPage,
     Pause,
     Ports,
     Provider,
@@ -52,7 +51,8 @@ async def poll(ports: Ports, provider: Provider, tasks: Sequence[Task]) -> None:
     """Ask about leased tasks in one request and record what came of it."""
     ports.system.checkpoint("poll.before_send")
     asked_at = ports.system.now()
-    outcome = await _ask(ports, provider, tasks)
+    answer = await _sent(ports, provider, provider.poll(tasks))
+    outcome = answer if isinstance(answer, Unanswered) else provider.read_poll(tasks, answer)
     ports.system.checkpoint("poll.after_send")
     now = ports.system.now()
     if isinstance(outcome, Unanswered):
@@ -104,7 +104,8 @@ async def look_up(
             return
         for pace in paces:
             await pace.turns()
-        page = await _page(ports, provider, *window, offset)
+        answer = await _sent(ports, provider, provider.search(*window, offset))
+        page = answer if isinstance(answer, Unanswered) else provider.read_search(answer)
         if isinstance(page, Unanswered):
             refusals += 1
             wait = page.retry_after or back_off(refusals, ports.system.jitter(), base=2.0)
@@ -125,16 +126,6 @@ async def look_up(
             return
     await _searched(ports, provider, list(left.values()), {})
     ports.system.checkpoint("poll.after_look_up")
-
-
-async def _page(
-    ports: Ports, provider: Provider, since: datetime, until: datetime, offset: int
-) -> LogPage | Unanswered:
-    try:
-        answer = await ports.outbound.send(provider.name, provider.search(since, until, offset))
-    except (NotSentError, AnswerLostError) as error:
-        return Unanswered(TaskError(ErrorCode.UNKNOWN, str(error), retryable=True))
-    return provider.read_search(answer)
 
 
 async def _searched(ports: Ports, provider: Provider, tasks: Sequence[Task], found: Mapping[str, Found]) -> None:
@@ -163,12 +154,11 @@ def look_rules(ports: Ports, provider: Provider, task: Task) -> LookRules:
     )
 
 
-async def _ask(ports: Ports, provider: Provider, tasks: Sequence[Task]) -> Answered | Unanswered:
+async def _sent(ports: Ports, provider: Provider, question: HttpRequest) -> HttpAnswer | Unanswered:
     try:
-        answer = await ports.outbound.send(provider.name, provider.poll(tasks))
+        return await ports.outbound.send(provider.name, question)
     except (NotSentError, AnswerLostError) as error:
         return Unanswered(TaskError(ErrorCode.UNKNOWN, str(error), retryable=True))
-    return provider.read_poll(tasks, answer)
 
 
 async def _decision(

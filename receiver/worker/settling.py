@@ -8,7 +8,7 @@ from receiver.worker.watching import Places, Slots
 
 #: Reports settled at once; more where each statement is a way to another process and back.
 BATCH, SHARED_BATCH = 128, 1000
-#: Batches under way at once where the database is another process: it writes one while we read the next.
+#: Batches under way at once where the database is another process: two in transactions, while we read the next.
 SHARED_BATCHES = 3
 #: With one under way, so many seconds are waited for what is worth another.
 BESIDE = 0.03
