@@ -45,13 +45,13 @@ def quick(kind: type[Value]) -> type[Value]:
     assigning = {"__setattr__": object.__setattr__, "__delattr__": object.__delattr__}
     while_open = type(kind.__name__, (kind,), {"__slots__": (), **assigning})
     known: dict[str, Any] = {
-        "become": object.__setattr__,
+        "put": object.__setattr__,
         "begin": object.__new__,
         "while_open": while_open,
         "kind": kind,
         "missing": MISSING,
     }
-    parameters = ["self"]
+    parameters = ["cls"]
     stores = []
     for field in fields(of_kind):
         name = value = field.name
@@ -64,24 +64,27 @@ def quick(kind: type[Value]) -> type[Value]:
             parameters.append(f"{name}=default_{name}")
         else:
             parameters.append(name)
-        stores.append(f"self.{name} = {value}")
+        stores.append(f"made.{name} = {value}")
     copies = [f"copy.{field.name} = value.{field.name}" for field in fields(of_kind)]
     source = [
         f"def make({', '.join(parameters)}):",
-        "    become(self, '__class__', while_open)",
+        "    made = begin(while_open)",
         *(f"    {store}" for store in stores),
-        "    self.__class__ = kind",
+        "    made.__class__ = kind",
+        "    return made",
         "def replaced(value, changes):",
         "    copy = begin(while_open)",
         *(f"    {store}" for store in copies),
         "    for name, changed in changes.items():",
-        "        become(copy, name, changed)",
+        "        put(copy, name, changed)",
         "    copy.__class__ = kind",
         "    return copy",
     ]
     # Nothing but names of our own fields: the standard library makes its constructors in the same way.
     exec("\n".join(source), known)  # noqa: S102 - see above
-    of_kind.__init__ = known["make"]
+    # Made in ``__new__``: what is not yet there need not be changed from one class to another twice.
+    of_kind.__new__ = known["make"]
+    del of_kind.__init__
     _COPIES[kind] = known["replaced"]
     return kind
 

@@ -137,12 +137,13 @@ def read_parts(parts: Sequence[Part], named: frozenset[str], via: Via) -> Readin
             _read_error(part, collected)
         else:
             _read_item(part, collected)
+    # In the order of the fields, as below: by name it takes half as long again.
     return Reading(
-        outputs=tuple(collected.outputs),
-        failures=tuple(collected.failures),
-        pending=collected.pending,
-        oddities=tuple(collected.oddities[:_MOST_ODDITIES]),
-        named=named,
+        tuple(collected.outputs),
+        tuple(collected.failures),
+        collected.pending,
+        tuple(collected.oddities[:_MOST_ODDITIES]),
+        named,
     )
 
 
@@ -241,16 +242,10 @@ def _output(part: Part, collected: _Collected) -> Output | None:
         identity = result_id.lower() if _UUID.fullmatch(result_id) else result_id
     else:
         identity = links.identity_of(found) if found is not None else _identity_of_audio(inline or "")
-    return Output(
-        identity=identity,
-        provider_task_id=part.task_id,
-        provider_result_id=result_id,
-        link=found,
-        inline=inline,
-        # Not held against the accepted range: a drawn seed comes from the unsigned 32-bit range (the model's page).
-        seed=_figure("seed", integer(value.get("seed")), value, collected),
-        cost_micros=_figure("cost", money(value.get("cost")), value, collected),
-    )
+    # Not held against the accepted range: a drawn seed comes from the unsigned 32-bit range (the model's page).
+    seed = _figure("seed", integer(value.get("seed")), value, collected)
+    cost = _figure("cost", money(value.get("cost")), value, collected)
+    return Output(identity, part.task_id, result_id, found, None, inline, seed, cost)
 
 
 def _result_id(value: object, collected: _Collected) -> str | None:
