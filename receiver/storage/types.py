@@ -7,7 +7,19 @@ from typing import Any
 from uuid import UUID
 
 from pydantic_core import from_json, to_json
-from sqlalchemy import BigInteger, ColumnElement, DateTime, Dialect, Float, Integer, Interval, LargeBinary, Text, Uuid
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    ColumnElement,
+    DateTime,
+    Dialect,
+    Float,
+    Integer,
+    Interval,
+    LargeBinary,
+    Text,
+    Uuid,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -190,6 +202,8 @@ def writer(kind: TypeEngine[Any], dialect: Dialect) -> Converter | None:
     """Return what makes our values those that the driver takes."""
     if isinstance(kind, LargeBinary) and not _native(dialect):
         return _octets
+    if isinstance(kind, Boolean) and not _native(dialect):
+        return _digit
     return kind.dialect_impl(dialect).bind_processor(dialect)
 
 
@@ -207,6 +221,11 @@ def _octets(value: bytes | None) -> bytearray | None:
     return None if value is None else bytearray(value)
 
 
+def _digit(value: bool | None) -> int | None:  # noqa: FBT001 - a value, no switch
+    """Return a yes or no as the driver of SQLite binds it at once; for ``bool`` it looks for what might adapt it."""
+    return None if value is None else int(value)
+
+
 def together(convert: Callable[[Any], Any]) -> Callable[[Sequence[Any]], Sequence[Any]]:
     """Return what converts many values; what comes most often is written out, as a call for each is half its cost."""
     return _TOGETHER.get(convert) or (lambda values: [None if value is None else convert(value) for value in values])
@@ -216,10 +235,24 @@ def _text(value: object) -> str | None:
     return None if value is None else encode(value)
 
 
+def _all_microseconds(values: Sequence[datetime | None]) -> Sequence[int | None]:
+    """Return moments as numbers; rows that are written together have many in common, and each is reckoned once."""
+    known: dict[int, int] = {}
+    numbers: list[int | None] = []
+    for value in values:
+        # By what it is, not by what it says: to compare two moments costs what one of them does.
+        number = known.get(id(value))
+        if number is None and value is not None:
+            number = known[id(value)] = _since_epoch(value)
+        numbers.append(number)
+    return numbers
+
+
 _TOGETHER: Mapping[Callable[[Any], Any], Callable[[Sequence[Any]], Sequence[Any]]] = {
     _bytes_of_key: lambda values: [None if value is None else bytearray(value.int.to_bytes(16)) for value in values],
     _octets: lambda values: [None if value is None else bytearray(value) for value in values],
-    microseconds: lambda values: [None if value is None else _since_epoch(value) for value in values],
+    _digit: lambda values: [None if value is None else +value for value in values],
+    microseconds: _all_microseconds,
     moment_of: lambda values: [None if value is None else _EPOCH + timedelta(0, 0, value) for value in values],
     _text: lambda values: [None if value is None else encode(value) for value in values],
 }

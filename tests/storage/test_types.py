@@ -6,10 +6,10 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import Dialect, make_url
+from sqlalchemy import Boolean, Dialect, LargeBinary, make_url
 from sqlalchemy.types import TypeEngine
 
-from receiver.storage.types import Document, Key, Moment
+from receiver.storage.types import Document, Key, Moment, together, writer
 
 SQLITE = make_url("sqlite+pysqlite://").get_dialect()()
 POSTGRESQL = make_url("postgresql+asyncpg://").get_dialect()()
@@ -103,3 +103,22 @@ def test_nothing_stays_nothing(kind: TypeEngine[Any]) -> None:
 def test_each_engine_gets_the_type_that_suits_it(kind: TypeEngine[Any], on_sqlite: str, on_postgresql: str) -> None:
     assert kind.compile(dialect=SQLITE) == on_sqlite
     assert kind.compile(dialect=POSTGRESQL) == on_postgresql
+
+
+@given(
+    st.sampled_from([(Key(), st.uuids()), (Moment(), MOMENTS), (Boolean(), st.booleans()), (Document(), JSON),
+                     (LargeBinary(), st.binary(max_size=40))]),
+    st.data(),
+)  # fmt: skip
+def test_a_column_is_converted_as_each_of_its_values_is(
+    kind_and_values: tuple[TypeEngine[Any], st.SearchStrategy[Any]], data: st.DataObject
+) -> None:
+    kind, values = kind_and_values
+    drawn = data.draw(st.lists(st.none() | values, max_size=4))
+    # Rows that are written together often have the very same value.
+    column = [*drawn, *drawn, None]
+    write = writer(kind, SQLITE)
+    assert write is not None
+    assert list(together(write)(column)) == [write(value) for value in column]
+    for value in together(write)(column):
+        assert value is None or type(value) in {bytearray, int, str}, "what the driver binds without an adapter"
