@@ -28,7 +28,8 @@ def parse(body: bytes, *, inline: frozenset[str] = frozenset()) -> object:
     UTF-8 JSON of reasonable size: NaN, Infinity, NUL, half a surrogate pair, integers beyond 64 bit, long strings.
     """
     openings = body.count(b"[") + body.count(b"{")
-    if openings + body.count(b",") > MOST_BRACKETS_AND_COMMAS:
+    # A short body has no room for so many.
+    if len(body) > MOST_BRACKETS_AND_COMMAS and openings + body.count(b",") > MOST_BRACKETS_AND_COMMAS:
         raise UnreadableError("more brackets and commas than a report has")
     try:
         text = body.decode()
