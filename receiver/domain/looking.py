@@ -99,8 +99,10 @@ def is_news(task: Task, reading: Reading, digest: bytes) -> bool:
     return task.status is Status.SUBMITTED and len(reading.failures) > failures_told(task)
 
 
-def look_failed(task: Task, now: datetime, rules: LookRules, *, retry_after: timedelta | None = None) -> Change:
-    """Plan the next look after one that brought no usable answer."""
+def look_failed(
+    task: Task, now: datetime, rules: LookRules, fault: str, *, retry_after: timedelta | None = None
+) -> Change:
+    """Plan the next look after one that brought no usable answer; ``fault`` says why."""
     if task.work not in {Work.POLL, Work.LOOKUP}:
         return Change(task)
     tries = task.tries + 1
@@ -109,7 +111,7 @@ def look_failed(task: Task, now: datetime, rules: LookRules, *, retry_after: tim
     if task.status in SETTLED_ENDS and (task.deadline_at is None or now >= task.deadline_at):
         return Change(at_rest(task))
     wait = max(back_off(tries, rules.jitter, base=2.0), retry_after or timedelta())
-    return _believed(replace(task, tries=tries, due_at=now + wait), now)
+    return _believed(replace(task, tries=tries, fault=fault, due_at=now + wait), now)
 
 
 def looked_up(task: Task, found: "Found | None", now: datetime, rules: LookRules) -> Change:

@@ -227,10 +227,11 @@ def _again(task: Task, outcome: Paused | NotSent, now: datetime, rules: SubmitRu
         return Change(task)
     tries = task.tries + 1
     wait = back_off(tries, rules.jitter)
+    fault = outcome.error.message if isinstance(outcome, Paused) else outcome.reason
     if isinstance(outcome, Paused):
         # The provider as a whole rests until its pause ends; what waits for a new key must then go on at once.
         wait = outcome.retry_after or (AFTER_PAUSE if outcome.error.code in _OURS_TO_MEND else wait)
-    return Change(replace(task, tries=tries, due_at=now + wait))
+    return Change(replace(task, tries=tries, fault=fault, due_at=now + wait))
 
 
 def _never_unknown(task: Task, attempt: Attempt) -> Task:
@@ -276,6 +277,7 @@ def _unclear(task: Task, outcome: Unclear, now: datetime, rules: SubmitRules, at
             unknown_since=since,
             deadline_at=since + timedelta(seconds=task.deadline_seconds),
             tries=tries,
+            fault=outcome.reason,
             work=work,
             due_at=due_at,
         ),

@@ -68,14 +68,15 @@ class Recovery(Word):
 class Task:
     """A task with its results: the unit that changes in one transaction.
 
-    ``key`` is the time-ordered internal key, ``id`` the public UUID v4. ``pushed``: the provider was given a
-    callback URL. ``work`` and ``due_at`` say what to do next and when; both None when nothing is to be done.
-    ``tries`` counts fruitless calls in a row. ``attempts`` counts submits; one is open while
-    ``attempt_open_since`` is set. ``doubt`` is a failure that so far only a callback told, or that callbacks do not
-    agree. ``answer_digest`` is the sha256 of the last poll answer that was news, None also where the next is
-    news whatever it says; ``quiet_since`` is when an answer first showed failures, fewer outcomes than asked for, and
-    nothing pending. ``looked_at`` is when it was last asked about and found pending. ``told_cost_micros`` is a cost
-    told for the whole task, in micro-dollars. A task with ``erased_at`` is a husk and never changes again.
+    ``key`` is the time-ordered internal key, ``id`` the public UUID v4. ``pushed``: the provider was given a callback
+    URL. ``work`` and ``due_at`` say what to do next and when; both None when nothing is to be done. ``tries`` counts
+    fruitless calls in a row; as long as there are any, ``fault`` says why the last one was. ``attempts`` counts
+    submits; one is open while ``attempt_open_since`` is set. ``doubt`` is a failure that so far only a callback told,
+    or that callbacks do not agree. ``answer_digest`` is the sha256 of the last poll answer that was news, None also
+    where the next is news whatever it says; ``quiet_since`` is when an answer first showed failures, fewer outcomes
+    than asked for, and nothing pending. ``looked_at`` is when it was last asked about and found pending.
+    ``told_cost_micros`` is a cost told for the whole task, in micro-dollars. A task with ``erased_at`` is a husk and
+    never changes again.
     """
 
     key: UUID
@@ -110,6 +111,7 @@ class Task:
     answer_digest: bytes | None = None
     quiet_since: datetime | None = None
     looked_at: datetime | None = None
+    fault: str | None = None
     erased_at: datetime | None = None
 
     @property

@@ -54,15 +54,13 @@ def waiting(
     resting: Resting | None,
     has_key: bool,
     trouble: str | None = None,
-    silence: str | None = None,
     learned_from: int = 0,
     unheard: bool = False,
 ) -> Waiting | None:
     """Return what a task waits for, or None for one that has ended or is being worked on.
 
-    ``trouble`` says why our own database takes nothing, if so: then nothing else matters. ``silence`` says why the
-    last call to the task's provider came to nothing, if it did. ``learned_from``: the time of its looks follows from
-    so many tasks; ``unheard``: the provider's callbacks fail to come.
+    ``trouble`` says why our own database takes nothing, if so: then nothing else matters. ``learned_from``: the time
+    of its looks follows from so many tasks; ``unheard``: the provider's callbacks fail to come.
     """
     if task.status.terminal:
         return None
@@ -77,7 +75,7 @@ def waiting(
         does = "takes nothing from us" if task.work is Work.SUBMIT else "tells us nothing"
         until = resting.until if resting.until > now else task.due_at
         return Waiting(WaitsFor.PROVIDER, f"{name} {does}: {resting.error.message}", until)
-    found = _next_step(task, f" ({silence})" if silence else "")
+    found = _next_step(task, f" ({task.fault})" if task.fault else "")
     return found and _timed(task, found, learned_from, unheard=unheard)
 
 

@@ -166,7 +166,8 @@ async def _decision(
 ) -> Decision:
     rules = look_rules(ports, provider, task)
     if part is None:
-        return Decision(task.key, lambda current: look_failed(current, now, rules), release=True)
+        fault = f"{provider.name}'s answer does not speak of it"
+        return Decision(task.key, lambda current: look_failed(current, now, rules, fault), release=True)
     report = await _report(ports, task, part, now)
 
     def decide(current: Task) -> Change:
@@ -208,7 +209,7 @@ async def _no_answer(
         rules = look_rules(ports, provider, task)
 
         def decide(current: Task, rules: LookRules = rules) -> Change:
-            return look_failed(current, now, rules, retry_after=outcome.retry_after)
+            return look_failed(current, now, rules, outcome.error.message, retry_after=outcome.retry_after)
 
         decisions.append(Decision(task.key, decide, release=True))
     await record(ports, decisions, within=ports.limits.lease)

@@ -50,6 +50,7 @@ TASK_MOVING = (
     "answer_digest",
     "quiet_since",
     "looked_at",
+    "fault",
     "cost_micros",
     "missed",
     "last_seq",
@@ -165,6 +166,7 @@ def held_from(row: Columns, results: tuple[Result, ...], metadata: Mapping[str, 
         answer_digest,
         quiet_since,
         looked_at,
+        fault,
         _cost_micros,
         _missed,
         last_seq,
@@ -209,6 +211,7 @@ def held_from(row: Columns, results: tuple[Result, ...], metadata: Mapping[str, 
         answer_digest,
         quiet_since,
         looked_at,
+        fault,
         erased_at,
     )
     return Held(task, results, row[_MOVING], last_seq, lease_until, lease_owner)
@@ -244,6 +247,7 @@ def moving_row(held: Held) -> NewRow:
         task.answer_digest,
         task.quiet_since,
         task.looked_at,
+        task.fault,
         task.cost_micros,
         task.missed,
         held.last_seq,
@@ -356,16 +360,10 @@ def result_from(row: Columns) -> Result:
 
 def attempt_row(task_key: UUID, attempt: Attempt) -> NewRow:
     return (
-        task_key,
-        attempt.ordinal,
-        attempt.started_at,
-        attempt.ended_at,
+        task_key, attempt.ordinal, attempt.started_at, attempt.ended_at,
         None if attempt.outcome is None else attempt.outcome.value,
-        attempt.http_status,
-        attempt.detail,
-        attempt.sent,
-        attempt.answered,
-    )
+        attempt.http_status, attempt.detail, attempt.sent, attempt.answered,
+    )  # fmt: skip
 
 
 def event_row(task_key: UUID, seq: int, event: Event) -> NewRow:

@@ -90,6 +90,7 @@ tasks = Table(
     Column("answer_digest", LargeBinary(32)),
     Column("quiet_since", Moment),
     Column("looked_at", Moment),
+    Column("fault", Text),
     # Both follow from the results; here so that figures over many tasks need no look at those.
     Column("cost_micros", BigInteger),
     Column("missed", Boolean),

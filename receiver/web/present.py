@@ -99,7 +99,6 @@ class Presenter:
             resting=None if pause is None else Resting(pause.until, pause.error),
             has_key=provider is not None and provider.configured,
             trouble=self.ports.store.trouble,
-            silence=self.ports.outbound.trouble(task.provider),
             learned_from=0 if learned is None else learned.tasks,
             unheard=task.provider in self.ports.schedules.unheard,
         )

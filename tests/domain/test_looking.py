@@ -61,7 +61,7 @@ GIVE_UP = START + DEADLINE + LOST_AFTER
 
 
 def failed_look(task: Task, seconds: float, retry_after: timedelta | None = None) -> Task:
-    return look_failed(task, at(seconds), look_rules(), retry_after=retry_after).task
+    return look_failed(task, at(seconds), look_rules(), "no answer", retry_after=retry_after).task
 
 
 def searched(task: Task, seconds: float, found: Found | None = None) -> Change:
@@ -306,7 +306,7 @@ def test_a_submit_that_the_log_names_as_failed_fails_with_the_providers_words_or
 
 def test_a_search_that_failed_is_repeated_soon_and_ends_nothing() -> None:
     late = replace(unknown(LOOKUP), due_at=START + LOOKUPS[-1])
-    change = look_failed(late, START + LOOKUPS[-1], look_rules(LOOKUP))
+    change = look_failed(late, START + LOOKUPS[-1], look_rules(LOOKUP), "no answer")
     assert (change.task.status, change.task.work) == (Status.UNKNOWN, Work.LOOKUP)
     assert change.task.due_at == START + LOOKUPS[-1] + timedelta(seconds=1)
 
@@ -347,11 +347,17 @@ def test_a_failure_by_callback_is_believed_after_a_minute_of_silence() -> None:
     assert flaws(task) == []
 
 
+def test_a_look_that_came_to_nothing_says_why() -> None:
+    task = look_failed(submitted(), at(40), look_rules(), "HTTP 503").task
+    assert (task.tries, task.fault) == (1, "HTTP 503")
+    assert look_failed(task, at(50), look_rules(), "no connection").task.fault == "no connection"
+
+
 def test_a_failure_by_callback_is_believed_after_a_minute_without_any_answer() -> None:
     task, now = doubted(), at(40)
     while task.status is Status.SUBMITTED:
         now = task.due_at or now
-        task = look_failed(task, now, look_rules()).task
+        task = look_failed(task, now, look_rules(), "no answer").task
     assert now - at(40) >= DOUBT
     assert (task.status, task.errors) == (Status.FAILED, (BROKEN,))
 
@@ -382,7 +388,7 @@ def test_looks_that_fail_are_repeated_later_and_later() -> None:
     task, waits = submitted(), []
     for _ in range(7):
         now = task.due_at or START
-        task = look_failed(task, now, look_rules()).task
+        task = look_failed(task, now, look_rules(), "no answer").task
         waits.append(((task.due_at or now) - now).total_seconds())
     assert waits == [1, 2, 4, 8, 16, 30, 30]
     assert task.polls == 0
@@ -406,7 +412,7 @@ def test_a_lost_task_is_looked_at_once_and_not_for_ever() -> None:
         assert (after.status, after.work, after.due_at) == (Status.LOST, None, None)
     tries = 0
     while task.work is not None:
-        task = look_failed(task, task.due_at or GIVE_UP, look_rules()).task
+        task = look_failed(task, task.due_at or GIVE_UP, look_rules(), "no answer").task
         tries += 1
     assert (task.status, tries, task.tries) == (Status.LOST, LAST_TRIES, 0)
 
@@ -465,7 +471,7 @@ def test_after_a_long_stop_of_ours_the_provider_is_asked_before_a_task_is_given_
     assert marked.task == replace(task, overdue=True)
     assert overdue(marked.task, GIVE_UP, LOST_AFTER) is None
     # Our own network may come up after us: that nothing could be asked says nothing about the task.
-    in_vain = look_failed(marked.task, GIVE_UP, look_rules()).task
+    in_vain = look_failed(marked.task, GIVE_UP, look_rules(), "no answer").task
     assert overdue(in_vain, GIVE_UP, LOST_AFTER) is None
     answered_at = in_vain.due_at or GIVE_UP
     silent = replace(in_vain, tries=0, due_at=answered_at + timedelta(minutes=5))
@@ -481,7 +487,7 @@ def test_a_task_that_nobody_can_be_asked_about_for_another_day_is_given_up_all_t
     task, now = replace(make(), overdue=True, due_at=GIVE_UP), GIVE_UP
     while overdue(task, now, LOST_AFTER) is None:
         now = task.due_at or now
-        task = look_failed(task, now, look_rules()).task
+        task = look_failed(task, now, look_rules(), "no answer").task
     assert abs(now - GIVE_UP - timedelta(days=1)) < timedelta(minutes=5)
     assert task.tries == MOST_FRUITLESS_LOOKS
 
@@ -557,7 +563,7 @@ def test_a_doubt_after_the_end_outlives_a_provider_that_is_away_and_rests_at_the
     while task.work is not None:
         now = task.due_at or now
         assert task.doubt is not None
-        task = look_failed(task, now, look_rules()).task
+        task = look_failed(task, now, look_rules(), "no answer").task
     assert START + DEADLINE <= now < START + DEADLINE + timedelta(minutes=1)
     assert (task.status, task.doubt) == (Status.SUCCEEDED, None)
     assert flaws(task) == []

@@ -278,6 +278,13 @@ def test_what_was_not_sent_is_tried_again_later_and_later() -> None:
     assert waits == [0.5, 1, 2, 4, 8, 16, 30, 30, 30]
 
 
+@pytest.mark.parametrize(
+    ("outcome", "why"), [(NotSent("no route"), "no route"), (Paused(BUSY), BUSY.message)], ids=["not sent", "paused"]
+)
+def test_why_it_was_not_taken_is_known_of_the_task_itself(outcome: SubmitOutcome, why: str) -> None:
+    assert answered(sending(new_task()), outcome, at(1)).task.fault == why
+
+
 def test_a_pause_lasts_at_least_as_long_as_the_provider_asked_for() -> None:
     change = answered(sending(new_task()), Paused(BUSY, retry_after=timedelta(minutes=5)), at(1))
     assert change.task.due_at == at(301)

@@ -61,12 +61,18 @@ def test_what_a_resting_provider_said_and_which_key_is_missing_is_told() -> None
 
 
 @pytest.mark.parametrize(
-    "task", [replace(task, tries=1) for task in (QUEUED, SUBMITTED, replace(SUBMITTED, work=Work.LOOKUP))]
+    "task",
+    [
+        replace(task, tries=1, fault="api.runware.ai: no connection")
+        for task in (QUEUED, SUBMITTED, replace(SUBMITTED, work=Work.LOOKUP))
+    ],
 )
 def test_why_a_provider_was_not_reached_is_told(task: Task) -> None:
-    found = waiting(task, NOW, resting=None, has_key=True, silence="api.runware.ai: no connection")
+    found = waiting(task, NOW, resting=None, has_key=True)
     assert found is not None
     assert "api.runware.ai: no connection" in found.message
+    answered = waiting(replace(task, tries=0), NOW, resting=None, has_key=True)
+    assert answered is None or "no connection" not in answered.message, "what went wrong before is past"
 
 
 @pytest.mark.parametrize("task", [QUEUED, SUBMITTED])

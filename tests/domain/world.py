@@ -301,7 +301,7 @@ def batch_error(world: World) -> Reading:
 
 
 def fail_look(world: World) -> World | None:
-    change = look_failed(world.task, world.now, look_rules(world.recovery))
+    change = look_failed(world.task, world.now, look_rules(world.recovery), "no answer")
     return None if change.task is world.task else moved(world, change)
 
 

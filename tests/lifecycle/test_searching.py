@@ -11,6 +11,7 @@ import pytest
 
 from receiver.domain.exchange import HttpAnswer, HttpRequest
 from receiver.domain.task import Status, Task, Work
+from receiver.domain.waiting import waiting
 from receiver.lifecycle import poll
 from receiver.lifecycle.pace import Pace
 from receiver.lifecycle.ports import Outbound
@@ -65,6 +66,28 @@ async def test_a_log_that_is_asked_too_often_is_left_alone_and_nothing_else_is(t
         task = await studied.now(task)
         assert task.due_at is not None
         assert (task.due_at - studied.system.now()).total_seconds() == 20
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (HttpAnswer(404, {}, b'{"message": "no such endpoint"}'), "AIMLAPI answered with HTTP 404: no such endpoint"),
+        (HttpAnswer(503, {}, b""), "AIMLAPI answered with HTTP 503: no reason given"),
+    ],
+    ids=["404", "503"],
+)
+async def test_why_a_search_came_to_nothing_is_known_of_each_task_to_whoever_asks(
+    tmp_path: Path, answer: HttpAnswer, why: str
+) -> None:
+    async with studio(tmp_path, lambda: 1.0) as studied:
+        task = await unknown(studied)
+        await search(studied, Lingering(studied, lambda: answer))
+        # As another process reads it, which never asked the provider anything.
+        task = await studied.now(task)
+        assert task.fault == why
+        found = waiting(task, studied.system.now(), resting=None, has_key=True)
+        assert found is not None
+        assert f"searching the log of aimlapi did not work ({why})" in found.message
 
 
 class Log:

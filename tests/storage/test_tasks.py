@@ -93,6 +93,8 @@ def full_task() -> Task:
         doubt_since=NOW,
         answer_digest=bytes(range(32)),
         quiet_since=NOW,
+        looked_at=NOW,
+        fault="api.example.com: no connection",
     )
 
 
