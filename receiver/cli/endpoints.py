@@ -35,6 +35,8 @@ _SecretFile = Annotated[
         help="Take the secret (whsec_ and base64) from a file, - for standard input. Default: one is made.",
     ),
 ]
+#: The service counts the deliveries of an endpoint up to here (its description of the interface says so).
+_MOST_COUNTED = 10_000
 _STYLES = {"active": "green", "paused": "yellow", "stopped": "red"}
 #: What a person can do about a trial that failed, by the service's word for why.
 _MENDS = {
@@ -186,7 +188,7 @@ def resume(
 ) -> None:
     """Send to an endpoint again, what waits for it too."""
     changed = _done_to(endpoint, url, api_key, folder, lambda client, found: client.resume_endpoint(found.id))
-    _show(changed, f"{changed.pending} deliveries wait for it" if changed.pending else "", as_json=as_json)
+    _show(changed, f"{_counted(changed.pending)} deliveries wait for it" if changed.pending else "", as_json=as_json)
 
 
 def rotate(
@@ -287,7 +289,7 @@ def _ask(endpoint: "Endpoint", *, as_json: bool) -> None:
     screen.line(
         "Remove ",
         screen.foreign(endpoint.url),
-        f", {endpoint.pending} that wait and the whole history of its deliveries? Type yes: ",
+        f", {_counted(endpoint.pending)} that wait and the whole history of its deliveries? Type yes: ",
         error=True,
     )
     if sys.stdin.readline().strip().lower() != "yes":
@@ -327,11 +329,16 @@ def _row(endpoint: "Endpoint", shown: int | None) -> "Row":
         (
             screen.foreign(endpoint.id[:shown]),
             _status(endpoint),
-            screen.ours(str(endpoint.pending)),
-            screen.ours(str(endpoint.dead), "red" if endpoint.dead else ""),
+            screen.ours(_counted(endpoint.pending)),
+            screen.ours(_counted(endpoint.dead), "red" if endpoint.dead else ""),
         ),
         where,
     )
+
+
+def _counted(deliveries: int) -> str:
+    """Return how many there are; the service counts no further than some."""
+    return f"{deliveries} or more" if deliveries >= _MOST_COUNTED else str(deliveries)
 
 
 def _status(endpoint: "Endpoint") -> "Text":

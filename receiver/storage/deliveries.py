@@ -22,7 +22,7 @@ from sqlalchemy import (
 
 from receiver.domain.delivery import Delivery, DeliveryStatus, moment_bits
 from receiver.domain.endpoint import BY_HAND, EndpointStatus
-from receiver.lifecycle.ports import Backlog, DeliveryFilter, DueEndpoint, Notice, Room
+from receiver.lifecycle.ports import MOST_COUNTED, Backlog, DeliveryFilter, DueEndpoint, Notice, Room
 from receiver.storage.chosen import Chosen
 from receiver.storage.claim import Claim
 from receiver.storage.loading import load, lock
@@ -43,8 +43,6 @@ from receiver.storage.running import run
 from receiver.storage.statements import ForKeys
 from receiver.storage.tables import tasks
 
-#: Deliveries of an endpoint are counted up to here.
-MOST_COUNTED = 10_000
 _PENDING: ColumnElement[str] = literal_column(f"'{DeliveryStatus.PENDING}'")
 _ENDED = (DeliveryStatus.SENT, DeliveryStatus.DEAD)
 

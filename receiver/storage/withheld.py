@@ -7,8 +7,8 @@ from sqlalchemy import Connection, Select, select
 
 from receiver.domain.delivery import DeliveryStatus
 from receiver.domain.endpoint import EndpointStatus
-from receiver.lifecycle.ports import DeliveryFilter
-from receiver.storage.deliveries import MOST_COUNTED, fits
+from receiver.lifecycle.ports import MOST_COUNTED, DeliveryFilter
+from receiver.storage.deliveries import fits
 from receiver.storage.outbox_tables import deliveries, endpoints
 
 _STOPPED = select(endpoints.columns.id).where(

@@ -107,6 +107,10 @@ def test_endpoints_are_listed_with_what_is_wrong_with_them(receiver: Typed, here
     assert head.split() == ["endpoint", "status", "waiting", "dead", "URL"]
     assert row.split() == [ID, "paused", "(by", "hand)", "3", "2", URL, "(task.lost;", "of", "the", "settings)"]
     assert "receiver redrive" in said.err
+    many = {**ill, "pending": 9_999, "dead": 10_000}
+    here.says("GET", ENDPOINTS, Answer(200, {"data": [many]}))
+    assert " 9999  10000 or more  " in receiver("endpoints", "list").out, "no more than that are counted"
+    here.says("GET", ENDPOINTS, Answer(200, {"data": [ill]}))
     assert json.loads(receiver("endpoints", "list", "--json").out) == {"data": [ill]}
     # Alone it is the list, with the same options; before another command nobody would heed them.
     assert receiver("endpoints") == said

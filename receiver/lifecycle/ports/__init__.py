@@ -4,6 +4,7 @@ from receiver.lifecycle.ports.decision import Decide, Decision
 from receiver.lifecycle.ports.inputs import Inputs, TooManyInputsError
 from receiver.lifecycle.ports.insight import Ended, Insight, Lately, Said, SaidFilter
 from receiver.lifecycle.ports.outbox import (
+    MOST_COUNTED,
     Backlog,
     DeliveryFilter,
     DueEndpoint,
@@ -64,6 +65,7 @@ from receiver.lifecycle.ports.world import (
 )
 
 __all__ = [
+    "MOST_COUNTED",
     "Answer",
     "Answered",
     "Appended",

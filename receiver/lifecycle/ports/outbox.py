@@ -11,13 +11,15 @@ from receiver.domain.endpoint import Endpoint, EndpointStatus
 from receiver.domain.errors import ReceiverError, UnavailableError
 from receiver.domain.task import Task
 
+#: Deliveries are counted up to here: so many stand for as many or more.
+MOST_COUNTED = 10_000
 #: Shows a task as every route does.
 Show = Callable[[Task], Awaitable[Mapping[str, object]]]
 
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """What there is of one endpoint; ``pending`` and ``dead`` are counted up to a bound."""
+    """What there is of one endpoint; ``pending`` and ``dead`` are counted up to ``MOST_COUNTED``."""
 
     pending: int
     dead: int

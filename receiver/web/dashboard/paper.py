@@ -2,6 +2,7 @@
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from receiver.lifecycle.ports import MOST_COUNTED
 from receiver.web.dashboard import words
 from receiver.web.dashboard.assets import address
 
@@ -31,7 +32,7 @@ def _environment() -> Environment:
         "named",
     )
     environment.filters.update({name: getattr(words, name) for name in names})
-    environment.globals["asset"] = address
+    environment.globals |= {"asset": address, "MOST_COUNTED": MOST_COUNTED}
     return environment
 
 

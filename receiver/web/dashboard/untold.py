@@ -7,7 +7,7 @@ from uuid import UUID
 
 from receiver.domain.delivery import Delivery, DeliveryError, DeliveryStatus
 from receiver.domain.endpoint import BY_HAND, NOT_CONFIGURED, WORST_FIRST, Endpoint, EndpointStatus
-from receiver.lifecycle.ports import DeliveryFilter, Outbox
+from receiver.lifecycle.ports import MOST_COUNTED, DeliveryFilter, Outbox
 from receiver.web.dashboard.deliveries import WORDS
 from receiver.web.dashboard.words import ago, number
 from receiver.web.present import masked
@@ -75,7 +75,7 @@ def says(endpoint: Endpoint, waiting: Sequence[Delivery], pending: int, now: dat
     why = _why(endpoint, waiting)
     parts = [stands if why is None else f"{stands} ({why})"]
     if pending or not stopped:
-        parts.append(f"{number(pending)} {'waits' if pending == 1 else 'wait'}")
+        parts.append(f"{number(pending, MOST_COUNTED)} {'waits' if pending == 1 else 'wait'}")
     if stopped:
         parts.append("nothing new is kept for it until it is resumed")
     elif endpoint.reason == BY_HAND:

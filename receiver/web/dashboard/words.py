@@ -96,9 +96,10 @@ def share(part: float | None) -> str:
     return f"{percents:.1f}".removesuffix(".0") + " %"
 
 
-def number(value: float) -> str:
-    """Return a number with its thousands apart."""
-    return f"{value:,}".replace(",", " ")  # a narrow space that does not break
+def number(value: float, most: float = math.inf) -> str:
+    """Return a number with its thousands apart; what is counted up to ``most`` alone may be more than that."""
+    shown = f"{value:,}".replace(",", " ")  # a narrow space that does not break
+    return shown if value < most else f"{shown} or more"
 
 
 def named(task: Task) -> str:
@@ -113,6 +114,6 @@ def cut(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 1].rstrip() + "…"
 
 
-def counted(value: int, one: str, many: str | None = None) -> str:
-    """Return a number with its noun."""
-    return f"{number(value)} {one if value == 1 else many or one + 's'}"
+def counted(value: int, one: str, many: str | None = None, most: float = math.inf) -> str:
+    """Return a number with its noun, as ``number`` does."""
+    return f"{number(value, most)} {one if value == 1 else many or one + 's'}"

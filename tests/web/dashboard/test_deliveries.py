@@ -12,6 +12,7 @@ from receiver.domain.exchange import HttpRequest
 from receiver.domain.task import Change, Task
 from receiver.lifecycle import endpoints, notify
 from receiver.lifecycle.ports import Decision, Notifying, Outbound, Room
+from receiver.web.dashboard.paper import TEMPLATES
 from tests.web.dashboard.browsing import Browser, tree
 from tests.web.dashboard.making import made
 from tests.web.fakes import World
@@ -112,6 +113,24 @@ async def test_what_is_on_its_way_is_listed_with_its_task(world: World, browser:
     assert "on its way" in row.text
     assert row.find("a", href=f"/tasks/{task_id}")
     assert (await browser.page("/deliveries?show=dead")).find("tbody") == []
+
+
+async def test_what_is_counted_up_to_a_bound_alone_may_be_more_and_says_so(
+    world: World, browser: Browser, line: Line, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await happened(world)
+    await die(world, line, endpoint)
+    await happened(world, 2)
+    monkeypatch.setitem(TEMPLATES.globals, "MOST_COUNTED", 2)
+    shown = (await browser.page("/deliveries")).text
+    assert "2 or more" in shown, "on their way"
+    assert "1 or more" not in shown, "dead"
+    monkeypatch.setitem(TEMPLATES.globals, "MOST_COUNTED", 1)
+    assert "1 or more" in (await browser.page("/deliveries")).text
+    for path in ("/", "/deliveries/redrive", f"/deliveries/endpoints/{endpoint.id}/remove"):
+        assert (
+            "1 or more deliver" in (await browser.page(path)).text or "2 or more" in (await browser.page(path)).text
+        )
 
 
 async def test_a_list_goes_on_on_the_next_page(world: World, browser: Browser, endpoint: Endpoint) -> None:
