@@ -5,6 +5,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Select, Text, bindparam, literal_column, select
 
+from receiver.storage.outbox_tables import deliveries
 from receiver.storage.tables import reports, results, tasks
 from receiver.storage.types import Key
 
@@ -24,7 +25,8 @@ BY_PROVIDER_RESULT = (
     .limit(MOST)
 )
 BY_REPORT = select(reports.columns.task_key).where(reports.columns.id == _ID)
-_BY_UUID: tuple[Select[UUID], ...] = (BY_ID, BY_RESULT, BY_REPORT)
+BY_DELIVERY = select(deliveries.columns.task_key).where(deliveries.columns.id == _ID)
+_BY_UUID: tuple[Select[UUID], ...] = (BY_ID, BY_RESULT, BY_REPORT, BY_DELIVERY)
 
 
 def named(connection: Connection, text: str, providers: Collection[str]) -> list[UUID]:

@@ -81,6 +81,7 @@ STATEMENTS: dict[str, ClauseElement] = {
     "by the id of a result": finding.BY_RESULT,
     "by the provider's id of a result": finding.BY_PROVIDER_RESULT,
     "by the id of a report": finding.BY_REPORT,
+    "by the id of a delivery": finding.BY_DELIVERY,
     "next model": waits.NEXT_MODEL,
     "how long the latest were waited for": waits.LATEST_ENDED,
     "how long those under way are waited for": waits.UNDER_WAY,

@@ -109,7 +109,7 @@ class Insight(Protocol):
     async def named(self, text: str, providers: Collection[str]) -> list[UUID]:
         """Return the public ids of the tasks that an id belongs to, at most ten, the newest first.
 
-        It may be ours, the provider's, or that of a result (ours or the provider's) or of a report.
+        It may be ours, the provider's, or that of a result (ours or the provider's), of a report or of a delivery.
         """
 
     async def attempt(self, task_id: UUID, ordinal: int) -> Attempt | None:

@@ -127,6 +127,17 @@ async def test_a_task_is_found_by_any_id_of_it(world: World, browser: Browser) -
         assert (answer.status_code, answer.headers["location"]) == (303, f"/tasks/{task.id}"), text
 
 
+async def test_a_task_is_found_by_the_id_that_an_application_was_told_under(world: World, browser: Browser) -> None:
+    outbox, now = world.ports.store.outbox, world.system.now()
+    await outbox.add_endpoint(Endpoint(world.system.new_id(), "https://app.example.org/hooks", now))
+    task = await made(world, status=Status.FAILED, completed_at=now)
+    event = Event(EventType.TASK_FAILED, now)
+    await world.ports.store.apply([Decision(task.key, lambda task: Change(task, (event,)))])
+    [delivery] = await outbox.deliveries(DeliveryFilter(task_id=task.id))
+    answer = await browser.http.get("/find", params={"q": str(delivery.id)}, headers={"Accept": "text/html"})
+    assert (answer.status_code, answer.headers["location"]) == (303, f"/tasks/{task.id}")
+
+
 async def test_an_id_that_several_tasks_have_shows_all_of_them(world: World, browser: Browser) -> None:
     tasks = [await made(world, status=Status.SUBMITTED, results=(a_result(world, words="same"),)) for _ in range(2)]
     page = await browser.page("/find?q=same")
