@@ -14,12 +14,13 @@ import pytest
 
 from receiver.domain.attempt import Attempt, AttemptOutcome
 from receiver.domain.event import Event, EventType
-from receiver.domain.report import Via
+from receiver.domain.report import Output, StoredReport, Via
 from receiver.domain.request import TaskRequest
 from receiver.domain.result import Result
 from receiver.domain.task import Change, Task
 from receiver.domain.token import Purpose, SigningKey, TokenSigner
-from receiver.telemetry import PrometheusMetrics, Witness, configure_logs
+from receiver.domain.usual import Arrival, Waiting
+from receiver.telemetry import PrometheusMetrics, Witness, configure_logs, witness
 
 NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 
@@ -249,6 +250,30 @@ def test_every_event_is_counted_by_its_type_and_a_result_by_the_channel_that_tol
     assert sample(metrics, "events_total", provider="runware", type="result.received") == 3
     assert sample(metrics, "results_total", provider="runware", pushed="true", via="poll") == 2
     assert sample(metrics, "results_total", provider="runware", pushed="false", via="poll") == 1
+
+
+@pytest.mark.parametrize("expected", [1, 2], ids=["the last", "one of two"])
+def test_a_usual_callback_is_counted_and_told_as_its_events_are(expected: int) -> None:
+    waiting = Waiting(uuid4(), uuid4(), "runware", True, "theirs", expected, None, 0)
+    report = StoredReport(uuid4(), waiting.key, "runware", Via.CALLBACK, NOON, b"{}", 2, None, None, 1)
+    arrival = Arrival(waiting, report, Output("audio", link="https://a.example/1.mp3"), uuid4(), 0, NOON)
+    alike = Change(a_task(id=waiting.id, pushed=True), arrival.events)
+    assert not [event for event in arrival.events if event.type in witness.SAID], (
+        "it would have to be said by default"
+    )
+    counted, told = [], []
+    for change in (arrival, alike):
+        metrics, stream = PrometheusMetrics(), io.StringIO()
+        with logging_to(stream, "debug"):
+            Witness(metrics)([change])
+        counted.append([
+            sample(metrics, "events_total", provider="runware", type=event.type.value) for event in arrival.events
+        ] + [sample(metrics, "results_total", provider="runware", pushed="true", via="callback")])  # fmt: skip
+        lines = [json.loads(text) for text in stream.getvalue().splitlines()]
+        told.append([{name: value for name, value in line.items() if name != "at"} for line in lines])
+    assert counted[0] == counted[1] == [1] * (len(arrival.events) + 1)
+    assert told[0] == told[1]
+    assert len(told[0]) == expected % 2 + 2
 
 
 def test_the_end_of_a_task_is_one_line_that_names_it_and_says_how_it_went(lines: io.StringIO) -> None:

@@ -38,6 +38,7 @@ from receiver.bootstrap.keys import (
 from receiver.bootstrap.listening import is_loopback, listen, url_of
 from receiver.domain.delivery import TOLD_TYPES, read_secret
 from receiver.domain.errors import UnavailableError
+from receiver.domain.task import Change
 from receiver.domain.token import SigningKey
 from receiver.domain.usual import Done
 from receiver.lifecycle import sweep
@@ -139,7 +140,9 @@ async def opened(
 
     def changed(changes: Sequence[Done]) -> None:
         witness(changes)
-        if not TOLD_TYPES.isdisjoint([event.type for change in changes for event in change.events]):
+        # Nobody is told of usual callbacks: the task's end comes with its audio.
+        full = [change for change in changes if isinstance(change, Change)]
+        if not TOLD_TYPES.isdisjoint([event.type for change in full for event in change.events]):
             wake(Queue.NOTIFY)
 
     async with contextlib.AsyncExitStack() as stack:

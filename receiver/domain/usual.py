@@ -12,14 +12,15 @@ from uuid import UUID
 
 from receiver.domain.event import Event, EventType
 from receiver.domain.report import Output, Reading, StoredReport, Verdict, Via
-from receiver.domain.result import Artifact, ArtifactStatus, Result
+from receiver.domain.result import Artifact, Result
 from receiver.domain.task import Change, Ruling, Status, Task
 from receiver.domain.values import quick, replace
 
 # Each by itself: to ask an enumeration for a member takes longer than to compare it.
 _CALLBACK, _SUBMITTED, _COLLECTING = Via.CALLBACK, Status.SUBMITTED, Status.COLLECTING
-_PENDING = ArtifactStatus.PENDING
-_RECEIVED, _TOLD, _KNOWN = EventType.CALLBACK_RECEIVED, EventType.RESULT_RECEIVED, EventType.TASK_SETTLED
+#: What is told of a result, in this order: where others are to follow, and where none is.
+FIRST_TOLD = (EventType.CALLBACK_RECEIVED, EventType.RESULT_RECEIVED)
+LAST_TOLD = (*FIRST_TOLD, EventType.TASK_SETTLED)
 #: A link is not believed to live longer than ten years, which no date can overflow by.
 _LONGEST_LIFE_SECONDS = 315_360_000
 
@@ -48,18 +49,57 @@ class Waiting:
 class Arrival:
     """What a usual callback does to a task that waits: another result, and with the last one it is collected.
 
-    ``task`` is the task before it; ``at`` is when this was decided. Its report is settled, with nothing to say of it.
+    ``task`` is the task before it; the ``report`` brought the ``output``, which becomes the result ``result_id`` at
+    ``index``; ``at`` is when this was decided. The report is settled, with nothing to say of it. What follows from
+    these is made when it is asked for: a store writes it down without any of it.
     """
 
     task: Waiting
-    result: Result
-    events: tuple[Event, ...]
+    report: StoredReport
+    output: Output
+    result_id: UUID
+    index: int
     at: datetime
 
     @property
     def is_last(self) -> bool:
         """Whether this was the last result that was asked for."""
-        return self.result.index + 1 == self.task.expected
+        return self.index + 1 == self.task.expected
+
+    @property
+    def link_expires_at(self) -> datetime | None:
+        """When the link of the result dies."""
+        return expiry(self.task.ttl_seconds, self.report, self.output)
+
+    @property
+    def result(self) -> Result:
+        """The result, its audio to be fetched at once."""
+        report, output = self.report, self.output
+        return Result(
+            id=self.result_id,
+            index=self.index,
+            identity=output.identity,
+            via=_CALLBACK,
+            received_at=report.received_at,
+            report_id=report.id,
+            provider_result_id=output.provider_result_id,
+            seed=output.seed,
+            cost_micros=output.cost_micros,
+            link=output.link,
+            link_expires_at=self.link_expires_at,
+            artifact=Artifact(due_at=self.at),
+        )
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        """What is told of it in the task's timeline; of these types and no others: ``FIRST_TOLD``, ``LAST_TOLD``."""
+        report, at = self.report, self.at
+        first = (
+            Event(FIRST_TOLD[0], report.received_at, {"report_id": str(report.id), "bytes": report.size}),
+            Event(FIRST_TOLD[1], at, {"result_id": str(self.result_id), "index": self.index, "via": _CALLBACK.value}),
+        )
+        known = {"results": self.task.expected, "failed": 0}
+        return (*first, Event(LAST_TOLD[-1], at, known)) if self.is_last else first
 
 
 def arrive(
@@ -77,35 +117,12 @@ def arrive(
     if waiting.provider_task_id not in reading.named:
         return None
     [output] = reading.outputs
-    index, expected = len(waiting.told), waiting.expected
-    if index >= expected or output.identity in waiting.told:
+    index = len(waiting.told)
+    if index >= waiting.expected or output.identity in waiting.told:
         return None
     if output.link is None or not trusted_link(output.link):
         return None
-    at, report_id = report.received_at, report.id
-    # In the order of the fields: by name it takes half as long again.
-    result = Result(
-        new_id(),
-        index,
-        output.identity,
-        _CALLBACK,
-        at,
-        report_id,
-        False,  # noqa: FBT003 - inline
-        False,  # noqa: FBT003 - late
-        output.provider_result_id,
-        output.seed,
-        output.cost_micros,
-        output.link,
-        expiry(waiting.ttl_seconds, report, output),
-        Artifact(_PENDING, now),
-    )
-    received = Event(_RECEIVED, at, {"report_id": str(report_id), "bytes": report.size})
-    told = Event(_TOLD, now, {"result_id": str(result.id), "index": index, "via": "callback"})
-    events: tuple[Event, ...] = (received, told)
-    if index + 1 == expected:
-        events = (received, told, Event(_KNOWN, now, {"results": expected, "failed": 0}))
-    return Arrival(waiting, result, events, now)
+    return Arrival(waiting, report, output, new_id(), index, now)
 
 
 #: What was done to a task, in whichever form it was decided.

@@ -9,8 +9,10 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Integer, exists, literal_column, or_, select
 
+from receiver.domain.report import Via
+from receiver.domain.result import ArtifactStatus
 from receiver.domain.task import Status
-from receiver.domain.usual import Arrival, Waiting
+from receiver.domain.usual import FIRST_TOLD, LAST_TOLD, Arrival, Waiting
 from receiver.lifecycle.ports import Decision
 from receiver.storage.rows import NewRow
 from receiver.storage.statements import ForKeys, Update
@@ -20,7 +22,10 @@ _LAST_COLUMNS = ("callbacks", "cost_micros", "missed", "last_seq", "status", "se
 #: What changes of a task with its first result, where others are to follow and where none is.
 FIRST = Update(tasks, _LAST_COLUMNS[:4])
 LAST = Update(tasks, _LAST_COLUMNS)
-_COLLECTING = Status.COLLECTING.value
+_COLLECTING, _CALLBACK, _PENDING = Status.COLLECTING.value, Via.CALLBACK.value, ArtifactStatus.PENDING.value
+_FIRST_TOLD, _LAST_TOLD = [kind.value for kind in FIRST_TOLD], LAST_TOLD[-1].value
+#: Of an artifact, what is not known before it was fetched.
+_NOTHING_FETCHED = (None,) * 7
 
 _NOT_USUAL = ("errors", "doubt", "doubt_since", "quiet_since", "settled_at", "told_cost_micros", "lease_owner")
 #: Whether more is true of a task than that it waits for its first result: that is for the rules, which have it whole.
@@ -68,14 +73,45 @@ def arrived(connection: Connection, decisions: Sequence[Decision]) -> dict[UUID,
 
 def moved_row(arrival: Arrival, last_seq: int) -> NewRow:
     """Return the key of the task and what changes of it, in the order of ``FIRST`` or ``LAST``."""
-    task, result = arrival.task, arrival.result
+    task, cost_micros = arrival.task, arrival.output.cost_micros
     missed = False if task.pushed else None
     if arrival.is_last:
         return (
-            task.key, task.callbacks + 1, result.cost_micros, missed, last_seq,
+            task.key, task.callbacks + 1, cost_micros, missed, last_seq,
             _COLLECTING, arrival.at, None, None,
         )  # fmt: skip
-    return task.key, task.callbacks + 1, result.cost_micros, missed, last_seq
+    return task.key, task.callbacks + 1, cost_micros, missed, last_seq
+
+
+def result_row(arrival: Arrival) -> NewRow:
+    """Return the row of the new result, as ``rows.result_row`` makes it of the result itself."""
+    report, output = arrival.report, arrival.output
+    return (
+        arrival.task.key, arrival.index, arrival.result_id, output.identity, _CALLBACK, report.received_at, report.id,
+        False, False, output.provider_result_id, output.seed, output.cost_micros, output.link,
+    )  # fmt: skip
+
+
+def artifact_row(arrival: Arrival) -> NewRow:
+    """Return the row of its audio, as ``rows.artifact_row`` makes it: to be fetched, and nothing tried."""
+    return (
+        arrival.task.key, arrival.index, arrival.result_id, arrival.link_expires_at, _PENDING, arrival.at, 0, 0,
+        *_NOTHING_FETCHED,
+    )  # fmt: skip
+
+
+def event_rows(arrival: Arrival, last_seq: int) -> list[NewRow]:
+    """Return the rows of its events, as ``rows.event_row`` makes them; ids become text where all becomes text."""
+    key, at, report = arrival.task.key, arrival.at, arrival.report
+    received = {"report_id": report.id, "bytes": report.size}
+    told = {"result_id": arrival.result_id, "index": arrival.index, "via": _CALLBACK}
+    rows: list[NewRow] = [
+        (key, last_seq + 1, _FIRST_TOLD[0], report.received_at, received),
+        (key, last_seq + 2, _FIRST_TOLD[1], at, told),
+    ]
+    if arrival.is_last:
+        rows.append((key, last_seq + 3, _LAST_TOLD, at, {"results": arrival.task.expected, "failed": 0}))
+    return rows
 
 
 def _taken(decision: Decision, task: Waiting) -> Arrival | None:

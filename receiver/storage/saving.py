@@ -150,12 +150,13 @@ class Batch:
 
     def arrive(self, arrival: Arrival, last_seq: int) -> None:
         """Let a task have its first result; ``last_seq`` is the number of the last event it has."""
-        key, result = arrival.task.key, arrival.result
-        self._tell(key, last_seq, arrival.events)
+        # Nobody is told of such events.
+        new_events = arrivals.event_rows(arrival, last_seq)
+        self._events += new_events
         moved = self._last_arrivals if arrival.is_last else self._first_arrivals
-        moved.append(arrivals.moved_row(arrival, last_seq + len(arrival.events)))
-        self._results.append(result_row(key, result))
-        self._artifacts.append(artifact_row(key, result))
+        moved.append(arrivals.moved_row(arrival, last_seq + len(new_events)))
+        self._results.append(arrivals.result_row(arrival))
+        self._artifacts.append(arrivals.artifact_row(arrival))
 
     def release(self, held: Held, owner: UUID) -> None:
         """Give the lease of a task back, unless somebody else has it by now."""

@@ -5,8 +5,9 @@ from collections import Counter
 from collections.abc import Sequence
 
 from receiver.domain.event import Event, EventType
+from receiver.domain.report import Via
 from receiver.domain.task import Change, Task
-from receiver.domain.usual import Done
+from receiver.domain.usual import FIRST_TOLD, LAST_TOLD, Arrival, Done
 from receiver.lifecycle.ports import Metrics
 
 #: Said by default: one line for a task, at its end, and what is out of the ordinary. All else is for a closer look:
@@ -23,7 +24,7 @@ _ENDS = {
     EventType.TASK_CANCELLED: logging.INFO,
     EventType.TASK_LOST: logging.WARNING,
 }
-_SAID = {**_UNUSUAL, **_ENDS}
+SAID = {**_UNUSUAL, **_ENDS}
 _RECEIVED = EventType.RESULT_RECEIVED
 #: What a line repeats of an event: our own words and numbers, none that a provider or a caller wrote.
 _TOLD = ("report_id", "result_id", "index", "via", "of", "code", "late", "results", "failed", "stored", "expected")
@@ -45,24 +46,32 @@ class Witness:
             self._count(changes)
             # The log is asked once: of a batch's thousand events it takes none, by default.
             all_are_said = self._log.isEnabledFor(logging.DEBUG)
-            for change in changes:
+            told = changes if all_are_said else [change for change in changes if isinstance(change, Change)]
+            for change in told:
                 for event in change.events:
-                    if all_are_said or event.type in _SAID:
+                    if all_are_said or event.type in SAID:
                         self._tell(change, event)
         except Exception:  # noqa: BLE001 - what is durable must not look as though it had failed
             self._log.exception("witness_failed")
 
     def _count(self, changes: Sequence[Done]) -> None:
-        # Together: a batch has a thousand events of a few types.
-        events = Counter([(change.task.provider, event.type) for change in changes for event in change.events])
+        # Together: a batch has a thousand events of a few types. Of a usual callback they are known beforehand.
+        full = [change for change in changes if isinstance(change, Change)]
+        events = Counter([(change.task.provider, event.type) for change in full for event in change.events])
         results = Counter(
             [
                 (change.task.provider, change.task.pushed, str(event.data.get("via")))
-                for change in changes
+                for change in full
                 for event in change.events
                 if event.type is _RECEIVED
             ]
         )
+        usual = [change for change in changes if isinstance(change, Arrival)]
+        alike = Counter([(arrival.task.provider, arrival.task.pushed, arrival.is_last) for arrival in usual])
+        for (provider, pushed, is_last), amount in alike.items():
+            for kind in LAST_TOLD if is_last else FIRST_TOLD:
+                events[provider, kind] += amount
+            results[provider, pushed, Via.CALLBACK.value] += amount
         for (provider, kind), amount in events.items():
             self._metrics.count("events", amount, provider=provider, type=kind.value)
         for (provider, pushed, via), amount in results.items():
@@ -70,7 +79,7 @@ class Witness:
 
     def _tell(self, change: Done, event: Event) -> None:
         task, ends = change.task, _ENDS.get(event.type)
-        level = _SAID.get(event.type, logging.DEBUG)
+        level = SAID.get(event.type, logging.DEBUG)
         if not self._log.isEnabledFor(level):
             return
         fields: dict[str, object] = {"task_id": str(task.id), "provider": task.provider}

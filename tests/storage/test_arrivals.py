@@ -18,8 +18,9 @@ from receiver.domain.report import NewReport, Output, Reading, StoredReport, Ver
 from receiver.domain.schedule import PollPlan
 from receiver.domain.settlement import SettleRules, settle
 from receiver.domain.task import Change, Status, Task, Work
-from receiver.domain.usual import Arrival, Done, Waiting, arrive
+from receiver.domain.usual import LAST_TOLD, Arrival, Done, Waiting, arrive
 from receiver.lifecycle.ports import Decision, Erasing, RuledFilter
+from receiver.storage.outbox_rows import is_told
 from receiver.storage.store import SqlStore, open_store
 from receiver.storage.tables import artifacts, events, inbox, reports, results, rulings, tasks
 from tests.storage.making import LEASE, LIMITS, NOW, SECOND, event, given, report, result, stored, submitted
@@ -95,6 +96,10 @@ async def left(store: SqlStore) -> tuple[int, set[tuple[object, ...]]]:
     return len(lines), {tuple(row)[1:] for row in ruled}
 
 
+def test_nobody_is_told_of_what_a_usual_callback_does() -> None:
+    assert not [kind for kind in LAST_TOLD if is_told(kind)], "else there were deliveries to be made of it"
+
+
 @pytest.mark.parametrize(
     ("one", "output"),
     [
@@ -134,6 +139,11 @@ async def test_what_is_usual_is_written_as_it_would_be_on_the_whole_task(
     after = await stored(store, one)
     assert after.callbacks == one.callbacks + 1
     assert after.status is (Status.COLLECTING if after.expected == 1 else Status.SUBMITTED)
+    told_of = (await store.events(one.id))[-len(arrival.events) :]
+    assert [(each.type, each.at, each.data) for each in told_of] == [
+        (each.type, each.at, each.data) for each in arrival.events
+    ]
+    assert after.results == (arrival.result,)
     assert [each.seq for each in await store.events(one.id)] == list(range(1, 2 + len(arrival.events)))
     assert await left(store) == (before - 2, {("settled", None)})
     for each, of in ((told, one), (told_twin, twin)):
