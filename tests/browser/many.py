@@ -40,7 +40,7 @@ def multiply(database: Path, wanted: int, *, days: float = 7.0, leaving_out: Col
         times = _Times(copies, days)
         for name, count, function in (
             ("shift", 2, times.shift),
-            ("new_key", 3, lambda key, number, owner: _key(key, times.shift(number, owner))),
+            ("new_key", 3, lambda key, number, owner: _key(key, number, times.shift(number, owner))),
             ("new_id", 2, _id),
             ("new_name", 2, _name),
         ):
@@ -119,12 +119,12 @@ def _value(table: Table, name: str, *, is_moment: bool) -> str:
     return f"{column} - shift(n, owner)" if is_moment else column
 
 
-def _key(key: bytes | None, shift: int) -> bytes | None:
-    """Return a UUID v7 as it would have been made so long before."""
+def _key(key: bytes | None, number: int, shift: int) -> bytes | None:
+    """Return a UUID v7 as it would have been made so long before; of a million copies some are of one millisecond."""
     if key is None:
         return None
     milliseconds = max(0, int.from_bytes(key[:6]) - shift // 1000)
-    return milliseconds.to_bytes(6) + key[6:]
+    return milliseconds.to_bytes(6) + key[6:10] + (int.from_bytes(key[10:]) ^ number).to_bytes(6)
 
 
 def _id(value: bytes | None, number: int) -> bytes | None:
