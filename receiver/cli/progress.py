@@ -122,7 +122,8 @@ class Progress:
         text = line_of(known.task, now)
         if text is None or waiting is None:
             return
-        same = (waiting.what, waiting.message)
+        # A reason in brackets may be another one each time.
+        same = (waiting.what, waiting.message.partition(" (")[0])
         if same in known.waits:
             planned = waiting.what in _TRIED_AGAIN and waiting.until not in {None, known.waits[same]}
             if not planned or waiting.until is None or waiting.until - now < _WORTH_SAYING:

@@ -35,7 +35,6 @@ def erase(task: Task, now: datetime) -> Change:
         errors=tuple(TaskError(error.code, ERASED, error.retryable) for error in task.errors),
         results=tuple(_husk(result) for result in task.results),
         attempt_open_since=None,
-        fault=None,
         answer_digest=None,
     )
     return Change(husk, (*events, Event(EventType.TASK_ERASED, now)))

@@ -12,7 +12,7 @@ from receiver.domain.report import NewReport, Reading
 from receiver.domain.schedule import PollPlan, back_off, next_look
 from receiver.domain.settlement import QUIET, is_own_name
 from receiver.domain.submission import evidence, fail, may_resend
-from receiver.domain.task import Change, Recovery, Status, Task, Work, at_rest
+from receiver.domain.task import Change, Recovery, Status, Task, Work, at_rest, fault_in
 from receiver.domain.values import replace
 
 #: A failure told by a callback alone is believed when the provider stays silent about the task for this long.
@@ -50,7 +50,7 @@ def looked(
     ``report`` is stored only when it is news. ``asked_at``, by default now, is when the question was sent: what a
     callback told since then it does not answer.
     """
-    task = replace(task, polls=task.polls + 1, tries=0)
+    task = replace(task, polls=task.polls + 1, tries=0, fault=None)
     if task.status.terminal and task.status is not Status.LOST and task.work is not Work.POLL:
         return _after_the_end(task, reading, report, now)
     if reading.says_nothing:
@@ -111,14 +111,14 @@ def look_failed(
     if task.status in SETTLED_ENDS and (task.deadline_at is None or now >= task.deadline_at):
         return Change(at_rest(task))
     wait = max(back_off(tries, rules.jitter, base=2.0), retry_after or timedelta())
-    return _believed(replace(task, tries=tries, fault=fault, due_at=now + wait), now)
+    return _believed(replace(task, tries=tries, fault=fault_in(fault), due_at=now + wait), now)
 
 
 def looked_up(task: Task, found: "Found | None", now: datetime, rules: LookRules) -> Change:
     """Apply one search of the provider's log for a submit whose answer was lost."""
     if task.work is not Work.LOOKUP:
         return Change(task)
-    task = replace(task, polls=task.polls + 1, tries=0)
+    task = replace(task, polls=task.polls + 1, tries=0, fault=None)
     if found is not None:
         task = replace(task, provider_task_id=found.provider_task_id)
         proceeded = evidence(task, now, rules.plan)

@@ -18,7 +18,7 @@ from receiver.domain.attempt import (
 from receiver.domain.errors import ErrorCode, TaskError
 from receiver.domain.event import Event, EventType
 from receiver.domain.schedule import PollPlan, back_off, next_look
-from receiver.domain.task import Change, Recovery, Status, Task, Work, at_rest
+from receiver.domain.task import Change, Recovery, Status, Task, Work, at_rest, fault_in
 from receiver.domain.values import replace
 
 
@@ -213,6 +213,7 @@ def _submitted(task: Task, submitted_at: datetime, now: datetime, plan: PollPlan
         overdue=overdue,
         unknown_since=None,
         tries=0,
+        fault=None,
         work=Work.POLL,
         due_at=next_look(plan, looks=0, now=now, overdue=overdue, since=submitted_at),
     )
@@ -231,7 +232,7 @@ def _again(task: Task, outcome: Paused | NotSent, now: datetime, rules: SubmitRu
     if isinstance(outcome, Paused):
         # The provider as a whole rests until its pause ends; what waits for a new key must then go on at once.
         wait = outcome.retry_after or (AFTER_PAUSE if outcome.error.code in _OURS_TO_MEND else wait)
-    return Change(replace(task, tries=tries, fault=fault, due_at=now + wait))
+    return Change(replace(task, tries=tries, fault=fault_in(fault), due_at=now + wait))
 
 
 def _never_unknown(task: Task, attempt: Attempt) -> Task:
@@ -248,6 +249,7 @@ def _never_unknown(task: Task, attempt: Attempt) -> Task:
         unknown_since=None,
         deadline_at=None,
         tries=0,
+        fault=None,
         work=Work.SUBMIT,
     )
 
@@ -264,8 +266,9 @@ def _not_sent_in_time(task: Task, now: datetime, errors: tuple[TaskError, ...]) 
 
 def _unclear(task: Task, outcome: Unclear, now: datetime, rules: SubmitRules, attempt: Attempt) -> Change:
     since = task.unknown_since or attempt.started_at
-    tries = task.tries + 1 if task.status is Status.UNKNOWN else 0
+    tries = 0
     if rules.recovery is Recovery.RESEND:
+        tries = task.tries + 1 if task.status is Status.UNKNOWN else 0
         work, due_at = Work.POLL, now + FIRST_RECOVERY_LOOK + back_off(tries, rules.jitter)
     else:
         work, due_at = Work.LOOKUP, max([now, *(since + wait for wait in rules.lookups[:1])])
@@ -277,7 +280,7 @@ def _unclear(task: Task, outcome: Unclear, now: datetime, rules: SubmitRules, at
             unknown_since=since,
             deadline_at=since + timedelta(seconds=task.deadline_seconds),
             tries=tries,
-            fault=outcome.reason,
+            fault=fault_in(outcome.reason) if tries else None,
             work=work,
             due_at=due_at,
         ),

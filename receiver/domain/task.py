@@ -45,6 +45,7 @@ class Status(Word):
         return self in _TERMINAL
 
 
+_LONGEST_FAULT = 300
 _TERMINAL = frozenset({Status.SUCCEEDED, Status.PARTIAL, Status.FAILED, Status.LOST, Status.CANCELLED})
 
 
@@ -70,7 +71,7 @@ class Task:
 
     ``key`` is the time-ordered internal key, ``id`` the public UUID v4. ``pushed``: the provider was given a callback
     URL. ``work`` and ``due_at`` say what to do next and when; both None when nothing is to be done. ``tries`` counts
-    fruitless calls in a row; as long as there are any, ``fault`` says why the last one was. ``attempts`` counts
+    fruitless calls in a row; ``fault`` says why the last one was, if that is known. ``attempts`` counts
     submits; one is open while ``attempt_open_since`` is set. ``doubt`` is a failure that so far only a callback told,
     or that callbacks do not agree. ``answer_digest`` is the sha256 of the last poll answer that was news, None also
     where the next is news whatever it says; ``quiet_since`` is when an answer first showed failures, fewer outcomes
@@ -172,4 +173,14 @@ class Change:
 
 def at_rest(task: Task) -> Task:
     """Return the task with nothing to ask its provider about."""
-    return replace(task, work=None, due_at=None, tries=0, doubt=None, doubt_since=None, quiet_since=None)
+    return replace(task, work=None, due_at=None, tries=0, fault=None, doubt=None, doubt_since=None, quiet_since=None)
+
+
+def fault_in(words: str) -> str:
+    """Return why a call came to nothing, fit to keep and to show: one printable line of at most 300 characters.
+
+    An adapter passes on what its provider said; what a database refuses would be tried to be kept again and again.
+    """
+    printable = "".join([each if each.isprintable() else " " for each in words[: 4 * _LONGEST_FAULT]])
+    line = " ".join(printable.split())
+    return line if len(line) <= _LONGEST_FAULT else f"{line[: _LONGEST_FAULT - 1].rstrip()}…"

@@ -164,6 +164,7 @@ def settle_usual(
             work=None,
             due_at=None,
             tries=0,
+            fault=None,
             doubt_since=None,
             quiet_since=None,
         )

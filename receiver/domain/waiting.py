@@ -108,7 +108,11 @@ def _next_step(task: Task, why: str) -> Waiting | None:
         search = f"searching the log of {name} did not work{why}" if task.tries else f"the log of {name} is searched"
         return Waiting(WaitsFor.LOOKUP, f"its answer was lost; {search}", task.due_at)
     if task.tries:
-        return Waiting(WaitsFor.RETRY, f"asking {name} about it did not work{why}; it is asked again", task.due_at)
+        # What may not have arrived is asked about and sent again under its id, by turns.
+        may_not_be = task.status is Status.UNKNOWN
+        lost, again = ("its answer was lost; ", ", or sending it again,") if may_not_be else ("", "")
+        message = f"{lost}asking {name} about it{again} did not work{why}; it is asked again"
+        return Waiting(WaitsFor.RETRY, message, task.due_at)
     if (unknown := unknown_there(task)) is not None:
         return Waiting(WaitsFor.RETRY, f"{unknown}: check it, or cancel", task.due_at)
     if task.pushed and not task.overdue:

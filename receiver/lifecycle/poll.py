@@ -63,9 +63,9 @@ async def poll(ports: Ports, provider: Provider, tasks: Sequence[Task]) -> None:
             await _decision(ports, provider, task, outcome.slices.get(task.id), asked_at=asked_at, now=now)
             for task in tasks
         ]
-    except UnavailableError as error:
+    except UnavailableError:
         # Too large an answer for the database, and the artifact store does not take it now: it is asked for again.
-        fault = TaskError(ErrorCode.UNKNOWN, str(error), retryable=True)
+        fault = TaskError(ErrorCode.UNKNOWN, "its answer could not be kept", retryable=True)
         await _no_answer(ports, provider, tasks, Unanswered(fault), now)
         return
     changes = await record(ports, decisions, within=ports.limits.lease)

@@ -2,7 +2,7 @@
 
 from receiver.domain.delivery import Delivery, DeliveryError, DeliveryStatus
 from receiver.domain.endpoint import NOT_CONFIGURED, Endpoint, EndpointStatus
-from receiver.lifecycle.ports import DeliveryFilter, Ports
+from receiver.lifecycle.ports import MOST_COUNTED, DeliveryFilter, Ports
 
 _REASONS = {DeliveryError.GONE.value: " (410)", NOT_CONFIGURED: " (RECEIVER_NOTIFY_URL names it no more)"}
 #: So many endpoints are named; the others are listed elsewhere.
@@ -23,7 +23,8 @@ async def why_not(ports: Ports, wanted: DeliveryFilter) -> tuple[int, str | None
         return 0, None
     count = sum(withheld.values())
     status = DeliveryStatus.DEAD if wanted.status is None else wanted.status
-    those = f"{count} {status.value} one{' fits' if count == 1 else 's fit'}, but"
+    many = f"{count} or more" if count >= MOST_COUNTED else str(count)
+    those = f"{many} {status.value} one{' fits' if count == 1 else 's fit'}, but"
     if len(withheld) == 1:
         return count, f"{those} {'its' if count == 1 else 'their'} {_stopped(stopped[0])}"
     each = "`, `".join(f"receiver endpoints resume {one.id}" for one in stopped)

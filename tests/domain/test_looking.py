@@ -7,6 +7,7 @@ import pytest
 from receiver.domain.asking import AFTER_DEATH, ask_later, look_now
 from receiver.domain.attempt import Unclear
 from receiver.domain.collection import collected
+from receiver.domain.erasure import erase
 from receiver.domain.errors import ErrorCode
 from receiver.domain.event import EventType
 from receiver.domain.looking import (
@@ -350,7 +351,23 @@ def test_a_failure_by_callback_is_believed_after_a_minute_of_silence() -> None:
 def test_a_look_that_came_to_nothing_says_why() -> None:
     task = look_failed(submitted(), at(40), look_rules(), "HTTP 503").task
     assert (task.tries, task.fault) == (1, "HTTP 503")
-    assert look_failed(task, at(50), look_rules(), "no connection").task.fault == "no connection"
+    task = look_failed(task, at(50), look_rules(), "no connection").task
+    assert task.fault == "no connection"
+    assert by_poll(task, says(pending=True), at(60)).fault is None
+    assert erase(task, at(60)).task.fault is None
+
+
+@pytest.mark.parametrize(
+    ("words", "kept"),
+    [
+        ("HTTP 500: \x00\u202e\ud800 odd\n", "HTTP 500: odd"),
+        ("x" * 301, "x" * 299 + "…"),
+        ("\x1b" * 5000 + "far away", ""),
+    ],
+    ids=["odd", "long", "nothing to show"],
+)
+def test_a_reason_is_kept_as_one_short_line_that_any_database_takes(words: str, kept: str) -> None:
+    assert look_failed(submitted(), at(40), look_rules(), words).task.fault == kept
 
 
 def test_a_failure_by_callback_is_believed_after_a_minute_without_any_answer() -> None:

@@ -285,6 +285,21 @@ def test_why_it_was_not_taken_is_known_of_the_task_itself(outcome: SubmitOutcome
     assert answered(sending(new_task()), outcome, at(1)).task.fault == why
 
 
+def test_what_was_sent_again_without_an_answer_says_why_and_a_first_one_has_nothing_before_it() -> None:
+    lost = answered(sending(new_task()), Unclear("took too long"), at(1)).task
+    assert (lost.status, lost.tries, lost.fault) == (Status.UNKNOWN, 0, None)
+    again = answered(sending(replace(lost, work=Work.SUBMIT), at(60)), Unclear("HTTP 503"), at(61)).task
+    assert (again.status, again.tries, again.fault) == (Status.UNKNOWN, 1, "HTTP 503")
+    sent = sending(new_task(recovery=Recovery.LOOKUP), recovery=Recovery.LOOKUP)
+    logged = answered(sent, Unclear("took too long"), at(1), Recovery.LOOKUP).task
+    assert (logged.work, logged.tries, logged.fault) == (Work.LOOKUP, 0, None), "no search was made yet"
+
+
+def test_what_went_wrong_before_is_forgotten_with_an_acknowledgement() -> None:
+    task = answered(sending(new_task()), NotSent("no route"), at(1)).task
+    assert answered(sending(task, at(2)), accepted(), at(3)).task.fault is None
+
+
 def test_a_pause_lasts_at_least_as_long_as_the_provider_asked_for() -> None:
     change = answered(sending(new_task()), Paused(BUSY, retry_after=timedelta(minutes=5)), at(1))
     assert change.task.due_at == at(301)

@@ -75,6 +75,14 @@ def test_why_a_provider_was_not_reached_is_told(task: Task) -> None:
     assert answered is None or "no connection" not in answered.message, "what went wrong before is past"
 
 
+@pytest.mark.parametrize("work", [Work.POLL, Work.SUBMIT])
+def test_of_what_may_not_have_arrived_it_is_not_said_which_call_failed(work: Work) -> None:
+    task = replace(SUBMITTED, status=Status.UNKNOWN, work=work, tries=1, fault="HTTP 503")
+    found = waiting(task, NOW, resting=None, has_key=True)
+    assert found is not None
+    assert "asking runware about it, or sending it again, did not work (HTTP 503)" in found.message
+
+
 @pytest.mark.parametrize("task", [QUEUED, SUBMITTED])
 def test_a_database_that_takes_nothing_is_what_everything_waits_for(task: Task) -> None:
     found = waiting(task, NOW, resting=RESTING, has_key=False, trouble="database or disk is full")

@@ -44,6 +44,17 @@ async def test_an_answer_of_no_use_is_told_with_its_status(tmp_path: Path, answe
         assert f"asking runware about it did not work ({why})" in shown(studied, await studied.now(task))
 
 
+async def test_what_was_said_of_one_song_is_not_kept_with_the_others_of_the_question(tmp_path: Path) -> None:
+    async with studio(tmp_path, lambda: 1e9) as studied:
+        tasks = [await studied.begun("runware") for _ in range(2)]
+        said = {"errors": [{"code": "contentPolicyViolation", "message": "Prompt 'words of one song' violates"}]}
+        await look(studied, HttpAnswer(400, {}, json.dumps(said).encode()))
+        for task in tasks:
+            assert (await studied.now(task)).fault == (
+                "Runware complained of a question about 2 tasks: contentPolicyViolation"
+            )
+
+
 async def test_an_answer_that_speaks_of_others_alone_is_told_as_that(tmp_path: Path) -> None:
     async with studio(tmp_path, lambda: 1e9) as studied:
         named, unnamed = [await studied.begun("runware") for _ in range(2)]

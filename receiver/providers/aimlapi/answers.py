@@ -1,6 +1,7 @@
 """What AIMLAPI's answers to our own calls mean: a submit, a question about a generation, a page of its log."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from receiver.domain.attempt import Accepted, Refused, SubmitOutcome, Unclear
 from receiver.domain.errors import ErrorCode, TaskError, UnreadableError
@@ -93,6 +94,8 @@ def read_search(answer: HttpAnswer) -> LogPage | Unanswered:
     rows = value.get("data")
     if not succeeded(code) or not isinstance(rows, list):
         error = _error(value, code)
+        if succeeded(code):
+            error = replace(error, message="AIMLAPI answered with something else than a page of its log")
         # The log has a limit of its own: whoever exceeds it may submit and ask as before.
         pauses = error.code is not ErrorCode.RATE and _is_of_our_account(error, value, code)
         return unanswered(error, answer, pauses=pauses)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 from receiver.domain.attempt import Accepted, NotSent, Paused, Refused, SubmitOutcome, Unclear
 from receiver.domain.errors import ErrorCode, TaskError, UnreadableError
@@ -186,7 +187,7 @@ def _slices(
             strays.append(part)
     told = {name for name, share in shares.items() if share}
     if not told and (strays or not succeeded(answer.status)):
-        return _about_the_question(strays, answer)
+        return _about_the_question(strays, len(tasks), answer)
     spoken_for = told if strays else set(asked)
     if alone and sum(map(len, shares.values())) == len(parts):
         # Nothing in it is of another task, so it is kept byte for byte.
@@ -200,9 +201,13 @@ def _slice(share: Sequence[Part]) -> Slice:
     return Slice(body, read_body(body, Via.POLL), sliced=True)
 
 
-def _about_the_question(strays: Sequence[Part], answer: HttpAnswer) -> Unanswered:
+def _about_the_question(strays: Sequence[Part], tasks: int, answer: HttpAnswer) -> Unanswered:
     errors = [complaint(part.value).error for part in strays if part.is_error]
     error = errors[0] if errors else _by_status(answer)
+    if errors and tasks > 1:
+        # Its words may be of the song of one of them, and none of the others is to keep those.
+        shown = error.provider_code or "without a code"
+        error = replace(error, message=f"Runware complained of a question about {tasks} tasks: {shown}")
     pauses = not errors and answer.status in _MEANING and error.code in OF_OUR_ACCOUNT
     return unanswered(error, answer, pauses=pauses)
 

@@ -1,5 +1,6 @@
 """Deliveries: who is told, what has arrived, what has not and why, and having it sent again."""
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from receiver.domain.endpoint import BY_HAND, NOT_CONFIGURED, Endpoint, Endpoint
 from receiver.domain.errors import InvalidRequestError, NotFoundError
 from receiver.lifecycle import endpoints
 from receiver.lifecycle.endpoints import ConfiguredEndpointError
-from receiver.lifecycle.ports import Backlog, DeliveryFilter
+from receiver.lifecycle.ports import MOST_COUNTED, Backlog, DeliveryFilter
 from receiver.web.context import id_of
 from receiver.web.dashboard.errors import PageError
 from receiver.web.dashboard.pages import House, Visit, page
@@ -189,7 +190,10 @@ async def rotate(visit: Visit) -> Response:
 async def ask_to_redrive(visit: Visit) -> Response:
     """Say what sending all dead ones again means before it is done."""
     of = await _chosen(visit, visit.request.query_params.get("endpoint"))
-    return visit.render("redrive.html", of=of, dead=await _dead(visit, of))
+    dead = [each.backlog.dead for each in ([of] if of else await _endpoints(visit))]
+    # Of several endpoints none may have more than are counted, though all together do.
+    most = MOST_COUNTED if max(dead, default=0) >= MOST_COUNTED else math.inf
+    return visit.render("redrive.html", of=of, dead=sum(dead), most=most)
 
 
 async def redrive(visit: Visit) -> Response:
@@ -249,10 +253,6 @@ async def _chosen(visit: Visit, text: str | None) -> Shown | None:
     if found is None:
         raise NotFoundError
     return found
-
-
-async def _dead(visit: Visit, of: Shown | None) -> int:
-    return sum(each.backlog.dead for each in ([of] if of else await _endpoints(visit)))
 
 
 def _id(text: str | None) -> UUID | None:
