@@ -15,7 +15,9 @@ _STYLE = (
     ".floor{stroke:#888;stroke-dasharray:3 3}"
     "@media(prefers-color-scheme:dark){text{fill:#ddd}.bar{fill:#6db7a2}.short{fill:#e08a60}}"
 )
-_WIDTH, _ROW, _LEFT, _RIGHT = 760, 34, 330, 150
+_WIDTH, _ROW, _LEFT, _RIGHT = 780, 34, 350, 150
+#: So many have room before the bars.
+_LETTERS = 44
 
 
 def table(figures: Sequence[Figure]) -> str:
@@ -112,7 +114,7 @@ def _score(figure: Figure) -> float:
 
 def _short(figure: Figure) -> str:
     text = f"{figure.name} {figure.what}"
-    return text if len(text) <= 48 else f"{text[:47]}…"
+    return text if len(text) <= _LETTERS else f"{text[: _LETTERS - 1]}…"
 
 
 def _verdict(figure: Figure) -> str:
