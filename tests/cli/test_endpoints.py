@@ -131,6 +131,14 @@ def test_an_endpoint_is_named_by_its_id_the_beginning_of_that_or_its_url(
     )
 
 
+@pytest.mark.parametrize(("pending", "said"), [(9_999, "9999"), (10_000, "10000 or more")])
+def test_what_waits_for_an_endpoint_that_is_resumed_is_told(
+    receiver: Typed, known: FakeService, pending: int, said: str
+) -> None:
+    known.says("POST", f"{ENDPOINTS}/{ID}/resume", Answer(200, endpoint(pending=pending)))
+    assert f"  {said} deliveries wait for it\n" in receiver("endpoints", "resume", ID).out
+
+
 @pytest.mark.parametrize("which", ["0199", "https://app.example.org", "x" * 8])
 def test_an_endpoint_that_is_not_there_is_not_guessed(receiver: Typed, known: FakeService, which: str) -> None:
     said = receiver("endpoints", "resume", which)

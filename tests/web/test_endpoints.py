@@ -234,7 +234,7 @@ async def test_what_fits_is_sent_again(
 
 
 async def test_what_is_dead_at_a_stopped_endpoint_says_so_and_what_sends_it(
-    world: World, http: httpx.AsyncClient
+    world: World, http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     endpoint = (await added(http))["id"]
     for _ in range(2):
@@ -253,6 +253,11 @@ async def test_what_is_dead_at_a_stopped_endpoint_says_so_and_what_sends_it(
         return document["count"], document["withheld"], document["detail"]
 
     stopped = f"endpoint is stopped (410): resume it first, `receiver endpoints resume {endpoint}`"
+    with monkeypatch.context() as few:
+        few.setattr("receiver.web.withheld.MOST_COUNTED", 2)
+        assert (await redriven(created_after="2026-11-21T12:00:00Z"))[
+            2
+        ] == f"2 or more dead ones fit, but their {stopped}"
     assert await redriven(created_after="2026-11-21T12:00:00Z") == (0, 2, f"2 dead ones fit, but their {stopped}")
     assert await redriven(created_after="2026-11-21T12:00:01Z") == (0, 1, f"1 dead one fits, but its {stopped}")
     assert await redriven(id=delivery) == (0, 1, f"it is dead, but its {stopped}")

@@ -98,7 +98,7 @@ def share(part: float | None) -> str:
 
 def number(value: float, most: float = math.inf) -> str:
     """Return a number with its thousands apart; what is counted up to ``most`` alone may be more than that."""
-    shown = f"{value:,}".replace(",", " ")  # a narrow space that does not break
+    shown = f"{value:,}".replace(",", "\u202f")  # a narrow space that does not break
     return shown if value < most else f"{shown} or more"
 
 

@@ -79,6 +79,7 @@ def test_those_that_need_somebody_most_come_first() -> None:
         (FAILING, [waiting(500)], 2, "failed 4 times in a row (HTTP 500), 2 wait, next try in 5 s"),
         (FAILING, [waiting(None, DeliveryError.NAME)], 2, "(the name of its host has no address), 2 wait"),
         (FAILING, [], 2, "failed 4 times in a row, 2 wait"),
+        (FAILING, [], 10_000, "failed 4 times in a row, 10\u202f000 or more wait"),
     ],
 )
 def test_it_is_said_how_it_stands_why_and_until_when(
