@@ -228,8 +228,10 @@ def _again(task: Task, outcome: Paused | NotSent, now: datetime, rules: SubmitRu
         return Change(task)
     tries = task.tries + 1
     wait = back_off(tries, rules.jitter)
-    fault = outcome.error.message if isinstance(outcome, Paused) else outcome.reason
-    if isinstance(outcome, Paused):
+    if isinstance(outcome, NotSent):
+        fault = outcome.reason
+    else:
+        fault = outcome.error.message
         # The provider as a whole rests until its pause ends; what waits for a new key must then go on at once.
         wait = outcome.retry_after or (AFTER_PAUSE if outcome.error.code in _OURS_TO_MEND else wait)
     return Change(replace(task, tries=tries, fault=fault_in(fault), due_at=now + wait))

@@ -20,10 +20,13 @@ from receiver.domain.attempt import Attempt
 from receiver.domain.delivery import Delivery
 from receiver.domain.errors import FieldWarning, TaskError
 from receiver.domain.event import Event
+from receiver.domain.prose import one_line
 from receiver.domain.report import NewReport, Verdict, Via
 from receiver.domain.request import TaskRequest
 from receiver.domain.result import Result
 from receiver.domain.values import Word, quick, replace
+
+_LONGEST_FAULT = 300
 
 
 class Status(Word):
@@ -45,7 +48,6 @@ class Status(Word):
         return self in _TERMINAL
 
 
-_LONGEST_FAULT = 300
 _TERMINAL = frozenset({Status.SUCCEEDED, Status.PARTIAL, Status.FAILED, Status.LOST, Status.CANCELLED})
 
 
@@ -181,6 +183,4 @@ def fault_in(words: str) -> str:
 
     An adapter passes on what its provider said; what a database refuses would be tried to be kept again and again.
     """
-    printable = "".join([each if each.isprintable() else " " for each in words[: 4 * _LONGEST_FAULT]])
-    line = " ".join(printable.split())
-    return line if len(line) <= _LONGEST_FAULT else f"{line[: _LONGEST_FAULT - 1].rstrip()}…"
+    return one_line(words, _LONGEST_FAULT)

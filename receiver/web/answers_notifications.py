@@ -6,6 +6,7 @@ from pydantic import Field
 
 from receiver.domain.delivery import TOLD_OF, DeliveryError, DeliveryStatus
 from receiver.domain.endpoint import REASONS, EndpointStatus
+from receiver.lifecycle.ports import MOST_COUNTED
 from receiver.web.answers import Count, Id, Moment, Shape
 
 EventWord = Annotated[str, Field(json_schema_extra={"enum": [kind.value for kind in TOLD_OF]})]
@@ -32,8 +33,8 @@ class Endpoint(Shape):
     failures: Count = Field(description="Failed attempts in a row.")
     next_attempt_at: Moment | None = Field(description="Before this nothing is sent, because of those failures.")
     created_at: Moment
-    pending: Count = Field(description="Deliveries on their way; no more than 10000 are counted.")
-    dead: Count = Field(description="Deliveries that were given up; no more than 10000 are counted.")
+    pending: Count = Field(description=f"Deliveries on their way; no more than {MOST_COUNTED} are counted.")
+    dead: Count = Field(description=f"Deliveries that were given up; no more than {MOST_COUNTED} are counted.")
     oldest_pending_at: Moment | None = Field(description="When the oldest event on its way happened.")
 
 
@@ -100,7 +101,8 @@ class Redriven(Shape):
     count: Count
     more: bool = Field(description="There may be more of the kind: ask again.")
     withheld: Count = Field(
-        description="Those that fit and stay as they are, their endpoint being stopped; up to 10000 are counted."
+        description="Those that fit and stay as they are, their endpoint being stopped; "
+        f"up to {MOST_COUNTED} are counted."
     )
     detail: str | None = Field(description="Why there are such, or why the one that was named is not sent.")
 

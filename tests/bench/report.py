@@ -27,10 +27,10 @@ def table(figures: Sequence[Figure]) -> str:
         (
             figure.name,
             figure.what,
-            f"{_number(figure.median)} {figure.unit}",
+            f"{number(figure.median)} {figure.unit}",
             _spread(figure.values),
-            _number(figure.floor),
-            _number(figure.goal),
+            number(figure.floor),
+            number(figure.goal),
             _verdict(figure),
         )
         for figure in figures
@@ -38,7 +38,7 @@ def table(figures: Sequence[Figure]) -> str:
     widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     beside = dict.fromkeys(
-        f"  {figure.name}: " + ", ".join(f"{name} {_number(value)}" for name, value in figure.beside.items())
+        f"  {figure.name}: " + ", ".join(f"{name} {number(value)}" for name, value in figure.beside.items())
         for figure in figures
         if figure.beside
     )
@@ -81,7 +81,7 @@ def plot(figures: Sequence[Figure]) -> str:
         parts.append(f'<text x="{_LEFT - 10}" y="{top + 15}" text-anchor="end">{escape(_short(figure))}</text>')
         kind = "bar" if figure.holds else "short"
         parts.append(f'<rect class="{kind}" x="{_LEFT}" y="{top}" width="{score * scale:.1f}" height="20" rx="3"/>')
-        value = f"{_number(figure.median)} {figure.unit}"
+        value = f"{number(figure.median)} {figure.unit}"
         parts.append(f'<text x="{_LEFT + score * scale + 8:.1f}" y="{top + 15}">{escape(value)}</text>')
     floor = _LEFT + scale
     parts.append(f'<line class="floor" x1="{floor:.1f}" x2="{floor:.1f}" y1="10" y2="{height - 30}"/>')
@@ -125,10 +125,11 @@ def _spread(values: Sequence[float]) -> str:
     if len(values) == 1:
         return "one run"
     share = statistics.stdev(values) / max(statistics.median(values), 1e-9)
-    return f"{_number(min(values))} … {_number(max(values))} (±{share:.0%})"
+    return f"{number(min(values))} … {number(max(values))} (±{share:.0%})"
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """Return a figure to three digits, large ones whole."""
     if value >= 100:
         return f"{value:,.0f}"
     return f"{value:.3g}"

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.bench.report import number
+
 _DEFAULT = Path("build/bench")
 PICTURE = Path("infra/pictures/bench.svg")
 #: A line of the table: what it tells, and for SQLite and PostgreSQL the measured line and the figure beside it, or
@@ -48,7 +50,7 @@ def told(document: Mapping[str, Any]) -> str:
 def costs(document: Mapping[str, Any]) -> str:
     """Return every line beside its floor and its goal, as Markdown."""
     rows = [
-        f"| {line['name']} | {line['what']} | {_value(line)} | {_number(line['floor'])} | {_number(line['goal'])} "
+        f"| {line['name']} | {line['what']} | {_value(line)} | {number(line['floor'])} | {number(line['goal'])} "
         f"| {_verdict(line)} |"
         for line in _lines(document)
     ]
@@ -91,16 +93,11 @@ def _machine(document: Mapping[str, Any]) -> str:
 
 
 def _value(line: Mapping[str, Any]) -> str:
-    return f"{_number(line['median'])} {line['unit']}".replace(" ratio", "").replace(" times", " ×")
+    return f"{number(line['median'])} {line['unit']}".replace(" ratio", "").replace(" times", " ×")
 
 
 def _verdict(line: Mapping[str, Any]) -> str:
     return "goal reached" if line["reaches_goal"] else "holds" if line["holds"] else "falls short"
-
-
-def _number(value: object) -> str:
-    assert isinstance(value, float | int)
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 if __name__ == "__main__":

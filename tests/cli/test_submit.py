@@ -238,6 +238,18 @@ def test_waiting_says_what_is_waited_for_once_as_long_as_it_is_the_same(receiver
     ]
 
 
+def test_a_reason_in_other_words_each_time_is_not_said_each_time(receiver: Typed, here: FakeService) -> None:
+    tries = [
+        {"for": "retry", "message": f"asking did not work (HTTP 503, request {number}); it is asked again",
+         "until": "2026-01-01T00:00:00Z"}
+        for number in range(3)
+    ]  # fmt: skip
+    accepting(here, *[Answer(200, task("submitted", waiting=each)) for each in tries], Answer(200, succeeded()))
+    said = receiver(*SUBMIT, "--wait")
+    assert said.err.count("asking did not work") == 1
+    assert "HTTP 503, request 0" in said.err
+
+
 def test_waiting_outlives_a_restart_of_the_service(receiver: Typed, here: FakeService) -> None:
     accepting(here, problem(503, "Not now"), Answer(200, succeeded()))
     said = receiver(*SUBMIT, "--wait", "--json")

@@ -7,6 +7,7 @@ from decimal import Decimal, InvalidOperation
 from email.utils import parsedate_to_datetime
 
 from receiver.domain.errors import UnreadableError
+from receiver.domain.prose import ROOM, one_line
 from receiver.providers.wire.strict_json import text
 
 MICROS_PER_DOLLAR = 1_000_000
@@ -18,9 +19,6 @@ _LONGEST_WORD = 64
 _LONGEST_SENTENCE = 500
 #: The longest code seen has 40 characters.
 _LONGEST_CODE = 200
-#: What is looked at is so many times what may be shown: links and spaces shrink. Patterns never see more, for one
-#: that takes its time stops the whole process.
-_ROOM = 4
 _LONGEST_DATE = 64
 # Without a scheme's first letter, and bounded before the colon: to look for a word's beginning at every dot of a long
 # text takes quadratic time. What stands before the last @ of the host is a user and a password.
@@ -44,15 +42,15 @@ def word(value: object) -> str:
     """
     if not isinstance(value, str):
         return _kind(value)
-    value = value[: _LONGEST_WORD * _ROOM]
+    value = value[: _LONGEST_WORD * ROOM]
     if "://" in value or _SECRET.fullmatch(value):
         return "(masked)"
-    return _shown(value, _LONGEST_WORD)
+    return one_line(value, _LONGEST_WORD)
 
 
 def sentence(value: str) -> str:
     """Return foreign prose fit to keep: printable, at most 500 characters, links cut down to their host."""
-    return _shown(_LINK.sub(r"\1\2/…", _cut(value, _LONGEST_SENTENCE * _ROOM)), _LONGEST_SENTENCE)
+    return one_line(_LINK.sub(r"\1\2/…", _cut(value, _LONGEST_SENTENCE * ROOM)), _LONGEST_SENTENCE)
 
 
 def spaced(code: str) -> str:
@@ -136,13 +134,6 @@ def _date(header: str) -> datetime | None:
     except (ValueError, OverflowError):
         return None
     return date.replace(tzinfo=UTC) if date.tzinfo is None else date
-
-
-def _shown(value: str, longest: int) -> str:
-    # Cut first: what comes may be long. Control and bidirectional marks are not printable.
-    printable = "".join(character if character.isprintable() else " " for character in value[: longest * _ROOM])
-    joined = " ".join(printable.split())
-    return joined if len(joined) <= longest else joined[: longest - 1] + "…"
 
 
 def _kind(value: object) -> str:
