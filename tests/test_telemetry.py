@@ -11,6 +11,8 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client.utils import floatToGoString
 
 from receiver.domain.attempt import Attempt, AttemptOutcome
 from receiver.domain.event import Event, EventType
@@ -21,6 +23,8 @@ from receiver.domain.task import Change, Task
 from receiver.domain.token import Purpose, SigningKey, TokenSigner
 from receiver.domain.usual import Arrival, Waiting
 from receiver.telemetry import PrometheusMetrics, Witness, configure_logs, witness
+from receiver.telemetry.catalogue import CATALOGUE
+from receiver.telemetry.tallies import MOST_KEPT
 
 NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 
@@ -217,6 +221,36 @@ def test_lateness_of_hours_is_told_from_lateness_of_a_day() -> None:
     metrics.observe("due_lateness_seconds", 7200, queue="poll")
     assert sample(metrics, "due_lateness_seconds_bucket", queue="poll", le="3600.0") == 0
     assert sample(metrics, "due_lateness_seconds_bucket", queue="poll", le="14400.0") == 1
+
+
+@pytest.mark.parametrize("amount", [1, MOST_KEPT - 1, MOST_KEPT, 3 * MOST_KEPT + 1])
+def test_durations_are_told_as_the_library_tells_its_own(amount: int) -> None:
+    bounds = CATALOGUE["settle_lag_seconds"].buckets
+    # Some lie on a bound, some between two, some beyond the last.
+    spans = [bounds[number % len(bounds)] * (1, 0.999, 1000)[number % 3] for number in range(amount)]
+    theirs = CollectorRegistry()
+    histogram = Histogram("receiver_settle_lag_seconds", "", ["via"], buckets=bounds, registry=theirs)
+    metrics = PrometheusMetrics()
+    for start in range(0, amount, 100):
+        metrics.observe("settle_lag_seconds", *spans[start : start + 100], via="poll")
+    for span in spans:
+        histogram.labels(via="poll").observe(span)
+    for name in ("bucket", "count", "sum"):
+        for bound in [*map(floatToGoString, bounds), "+Inf"] if name == "bucket" else [None]:
+            labels = {"via": "poll"} if bound is None else {"via": "poll", "le": bound}
+            told = sample(metrics, f"settle_lag_seconds_{name}", **labels)
+            assert told == pytest.approx(theirs.get_sample_value(f"receiver_settle_lag_seconds_{name}", labels), 1e-9)
+
+
+def test_what_was_told_once_is_told_again_with_what_came_since() -> None:
+    metrics = PrometheusMetrics(("runware",))
+    for told in (1, 2, 3):
+        metrics.count("polls_answered", provider="runware")
+        metrics.observe("collect_seconds", 0.3, provider="runware")
+        page = metrics.page().decode()
+        assert f'receiver_polls_answered_total{{provider="runware"}} {told}.0' in page
+        assert f'receiver_collect_seconds_bucket{{le="0.5",provider="runware"}} {told}.0' in page
+        assert f'receiver_collect_seconds_count{{provider="runware"}} {told}.0' in page
 
 
 def a_task(**fields: Any) -> Task:  # noqa: ANN401 - fields of a Task

@@ -4,29 +4,36 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import Counter, Gauge, generate_latest
 
 from receiver.telemetry.catalogue import CATALOGUE, Kind, Measure
+from receiver.telemetry.tallies import Durations, Registry, Spans, Tally
 
 #: A label with more values than this, or a value of another form, tells of a mistake; it must not fill the memory.
 _MOST_VALUES = 64
 _LABEL = re.compile(r"[A-Za-z0-9_./{}:-]{1,64}", re.ASCII)
 _OTHER = "other"
 
+#: A measure with its labels, as it is counted again and again.
+_Key = tuple[str, tuple[tuple[str, str], ...]]
+
 
 class PrometheusMetrics:
-    """The measures of the catalogue, and any other when it is first used, in a registry of their own."""
+    """The measures of the catalogue, and any other when it is first used, in a registry of their own.
+
+    For one thread alone, the event loop's.
+    """
 
     def __init__(self, providers: Sequence[str] = ()) -> None:
         """Let every counter and histogram stand at 0 for the words that it may hold."""
-        self.registry = CollectorRegistry()
+        self.registry = Registry()
         self._counters: dict[str, Counter] = {}
         self._gauges: dict[str, Gauge] = {}
-        self._histograms: dict[str, Histogram] = {}
+        self._histograms: dict[str, Durations] = {}
         self._values: dict[tuple[str, str], set[str]] = {}
-        #: What is counted again and again, found without a look at its labels.
-        self._counted: dict[tuple[str, tuple[tuple[str, str], ...]], Counter] = {}
-        self._observed: dict[tuple[str, tuple[tuple[str, str], ...]], Histogram] = {}
+        #: Found without a look at the labels.
+        self._counted: dict[_Key, Tally] = {}
+        self._observed: dict[_Key, Spans] = {}
         for name, measure in CATALOGUE.items():
             self._begin(name, measure, providers)
 
@@ -35,29 +42,12 @@ class PrometheusMetrics:
         return generate_latest(self.registry)
 
     def count(self, name: str, amount: int = 1, **labels: str) -> None:
-        key = (name, tuple(labels.items()))
-        counter = self._counted.get(key)
-        if counter is None:
-            closed = self._closed(name, labels)
-            counter = self._counter(name, labels)
-            if labels:
-                counter = counter.labels(**closed)
-            if closed == labels:
-                self._counted[key] = counter
-        counter.inc(amount)
+        tally = self._counted.get((name, tuple(labels.items()))) or self._tally(name, labels)
+        tally.amount += amount
 
     def observe(self, name: str, *seconds: float, **labels: str) -> None:
-        key = (name, tuple(labels.items()))
-        histogram = self._observed.get(key)
-        if histogram is None:
-            closed = self._closed(name, labels)
-            histogram = self._histogram(name, labels)
-            if labels:
-                histogram = histogram.labels(**closed)
-            if closed == labels:
-                self._observed[key] = histogram
-        for each in seconds:
-            histogram.observe(each)
+        spans = self._observed.get((name, tuple(labels.items()))) or self._spans(name, labels)
+        spans.add(seconds)
 
     def gauge(self, name: str, value: float, **labels: str) -> None:
         gauge = self._gauge(name, labels)
@@ -79,13 +69,34 @@ class PrometheusMetrics:
             self._gauge(name, measure.labels)
             return
         if measure.kind is Kind.HISTOGRAM:
-            made: Counter | Histogram = self._histogram(name, measure.labels)
+            self._histogram(name, measure.labels)
         else:
-            made = self._counter(name, measure.labels)
+            self._counter(name, measure.labels)
         words = measure.words(providers)
         for values in product(*words.values()):
-            if words:
-                made.labels(**self._closed(name, dict(zip(words, values, strict=True))))
+            labels = dict(zip(words, values, strict=True))
+            if measure.kind is Kind.HISTOGRAM:
+                self._spans(name, labels)
+            else:
+                self._tally(name, labels)
+
+    def _tally(self, name: str, labels: Mapping[str, str]) -> Tally:
+        """Return what counts these labels, and remember it where they are words of ours."""
+        closed = self._closed(name, labels)
+        of = (name, tuple(closed.items()))
+        tally = self._counted.get(of)
+        if tally is None:
+            counter = self._counter(name, labels)
+            tally = self._counted[of] = Tally(counter.labels(**closed) if labels else counter)
+            self.registry.tallies.append(tally)
+        return tally
+
+    def _spans(self, name: str, labels: Mapping[str, str]) -> Spans:
+        """Return what holds the durations of these labels, and remember it where they are words of ours."""
+        closed = self._closed(name, labels)
+        spans = self._histogram(name, labels).of([closed[label] for label in sorted(labels)])
+        self._observed[name, tuple(closed.items())] = spans
+        return spans
 
     def _counter(self, name: str, labels: Mapping[str, object]) -> Counter:
         if name not in self._counters:
@@ -97,12 +108,12 @@ class PrometheusMetrics:
             self._gauges[name] = Gauge(f"receiver_{name}", _meaning(name), sorted(labels), registry=self.registry)
         return self._gauges[name]
 
-    def _histogram(self, name: str, labels: Mapping[str, object]) -> Histogram:
+    def _histogram(self, name: str, labels: Mapping[str, object]) -> Durations:
         if name not in self._histograms:
             measure = CATALOGUE.get(name) or Measure(Kind.HISTOGRAM, "")
-            self._histograms[name] = Histogram(
-                f"receiver_{name}", _meaning(name), sorted(labels), buckets=measure.buckets, registry=self.registry
-            )
+            made = Durations(f"receiver_{name}", _meaning(name), sorted(labels), measure.buckets)
+            self.registry.register(made)
+            self._histograms[name] = made
         return self._histograms[name]
 
     def _closed(self, name: str, labels: Mapping[str, str]) -> dict[str, str]:
