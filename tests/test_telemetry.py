@@ -288,7 +288,7 @@ def test_every_event_is_counted_by_its_type_and_a_result_by_the_channel_that_tol
 
 @pytest.mark.parametrize("expected", [1, 2], ids=["the last", "one of two"])
 def test_a_usual_callback_is_counted_and_told_as_its_events_are(expected: int) -> None:
-    waiting = Waiting(uuid4(), uuid4(), "runware", True, "theirs", expected, None, 0)
+    waiting = Waiting(uuid4(), uuid4(), "runware", True, "theirs", expected, None)
     report = StoredReport(uuid4(), waiting.key, "runware", Via.CALLBACK, NOON, b"{}", 2, None, None, 1)
     arrival = Arrival(waiting, report, Output("audio", link="https://a.example/1.mp3"), uuid4(), 0, NOON)
     alike = Change(a_task(id=waiting.id, pushed=True), arrival.events)

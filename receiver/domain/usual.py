@@ -40,7 +40,6 @@ class Waiting:
     provider_task_id: str | None
     expected: int
     ttl_seconds: int | None
-    callbacks: int
     told: tuple[str, ...] = ()
 
 
@@ -149,7 +148,6 @@ def settle_usual(
         task.provider_task_id,
         task.expected,
         task.request.ttl_seconds,
-        task.callbacks,
         tuple([result.identity for result in task.results]),
     )
     arrival = arrive(waiting, report, reading, now, trusted_link, new_id)

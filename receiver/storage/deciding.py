@@ -174,7 +174,8 @@ class _Taking:
             return None
         arrival, last_seq = found
         self.batch.arrive(arrival, last_seq)
-        self.batch.close(decision.reports)
+        if decision.reports != (arrival.report.id,):
+            self.batch.close(decision.reports)
         return arrival
 
     def decide(self, held: Held | None, decision: Decision) -> Change | None:

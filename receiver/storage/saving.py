@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Dialect, case, delete, literal_column, null, 
 from receiver.domain.event import Event
 from receiver.domain.task import Change, Ruling
 from receiver.domain.usual import Arrival
-from receiver.storage import arrivals, outbox_rows
+from receiver.storage import landing, outbox_rows
 from receiver.storage.joining import joined
 from receiver.storage.object_tables import doomed_objects, object_claims
 from receiver.storage.outbox_rows import News
@@ -72,7 +72,9 @@ def _renewed_artifact(new: Excluded) -> Mapping[str, object]:
 #: What an artifact has once its audio was fetched, or could not be.
 _OF_FETCHED = ("first_refused_at", "object_key", "size", "sha256", "media_type", "duration_seconds", "error")
 
-_INSERT_TASKS = Insert(tasks, (*TASK_FIXED, *TASK_MOVING))
+#: What was asked for, as far as a usual callback is settled by it; only written, as ``requests`` holds all of it.
+_WANTED = ("expected", "ttl_seconds")
+_INSERT_TASKS = Insert(tasks, (*TASK_FIXED, *_WANTED, *TASK_MOVING))
 _UPDATE_TASKS = Update(tasks, TASK_MOVING)
 _REQUESTS = Insert(requests, ("task_key", "request", "warnings"))
 _METADATA = Insert(task_metadata, ("task_key", "name", "value"))
@@ -113,10 +115,7 @@ class Batch:
     _created: dict[UUID, Held] = field(default_factory=dict)
     _changed: dict[UUID, Held] = field(default_factory=dict)
     _events: list[NewRow] = field(default_factory=list)
-    _results: list[NewRow] = field(default_factory=list)
-    _artifacts: list[NewRow] = field(default_factory=list)
-    _first_arrivals: list[NewRow] = field(default_factory=list)
-    _last_arrivals: list[NewRow] = field(default_factory=list)
+    _arrived: list[NewRow] = field(default_factory=list)
     _attempts: dict[tuple[UUID, int], NewRow] = field(default_factory=dict)
     _reports: list[NewRow] = field(default_factory=list)
     _inbox: list[NewRow] = field(default_factory=list)
@@ -149,14 +148,9 @@ class Batch:
         self._follow(held, change)
 
     def arrive(self, arrival: Arrival, last_seq: int) -> None:
-        """Let a task have its first result; ``last_seq`` is the number of the last event it has."""
+        """Let a task have its first result, and its report be settled; ``last_seq`` numbers the last event it has."""
         # Nobody is told of such events.
-        new_events = arrivals.event_rows(arrival, last_seq)
-        self._events += new_events
-        moved = self._last_arrivals if arrival.is_last else self._first_arrivals
-        moved.append(arrivals.moved_row(arrival, last_seq + len(new_events)))
-        self._results.append(arrivals.result_row(arrival))
-        self._artifacts.append(arrivals.artifact_row(arrival))
+        self._arrived.append(landing.row(arrival, last_seq))
 
     def release(self, held: Held, owner: UUID) -> None:
         """Give the lease of a task back, unless somebody else has it by now."""
@@ -201,17 +195,12 @@ class Batch:
             (key, name, value) for key, held in self._created.items() for name, value in held.task.metadata.items()
         ]
         new_results, new_artifacts = _changed_results([*created, *changed])
-        new_results += self._results
-        new_artifacts += self._artifacts
-        yield from _INSERT_TASKS.ready(dialect, [fixed_row(held.task) + moving_row(held) for held in created])
+        yield from _INSERT_TASKS.ready(dialect, [_new_row(held) for held in created])
         yield from _REQUESTS.ready(dialect, [request_row(held.task) for held in created])
         yield from _METADATA.ready(dialect, metadata)
+        yield from landing.ready(dialect, self._arrived)
         changes = list(
-            chain(
-                _UPDATE_TASKS.ready(dialect, (((held.task.key,), held.was, moving_row(held)) for held in changed)),
-                arrivals.FIRST.all_of(dialect, self._first_arrivals),
-                arrivals.LAST.all_of(dialect, self._last_arrivals),
-            )
+            _UPDATE_TASKS.ready(dialect, (((held.task.key,), held.was, moving_row(held)) for held in changed))
         )
         # In which order different columns changed is chance, and would make a text for every chance.
         if len(changes) > 1:
@@ -268,6 +257,11 @@ class Batch:
             self._events.append(event_row(key, seq, event))
             if outbox_rows.is_told(event.type) and not silently:
                 self._news.append(News(key, seq, event))
+
+
+def _new_row(held: Held) -> NewRow:
+    task = held.task
+    return (*fixed_row(task), task.expected, task.request.ttl_seconds, *moving_row(held))
 
 
 def _changed_results(touched: Sequence[Held]) -> tuple[list[NewRow], list[NewRow]]:

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Connection, Select, Table, select
+from sqlalchemy import Connection, Select, Table, func, select, update
 
 from receiver.domain.errors import ErrorCode, TaskError
 from receiver.domain.event import EventType
@@ -20,12 +20,22 @@ from receiver.domain.settlement import SettleRules, settle
 from receiver.domain.task import Change, Status, Task, Work
 from receiver.domain.usual import LAST_TOLD, Arrival, Done, Waiting, arrive
 from receiver.lifecycle.ports import Decision, Erasing, RuledFilter
+from receiver.storage import landing
 from receiver.storage.outbox_rows import is_told
 from receiver.storage.store import SqlStore, open_store
 from receiver.storage.tables import artifacts, events, inbox, reports, results, rulings, tasks
+from tests.postgresql import Server
+from tests.storage.engines import ON_SQLITE
 from tests.storage.making import LEASE, LIMITS, NOW, SECOND, event, given, report, result, stored, submitted
 
 LATER = NOW + 7 * SECOND
+
+
+@pytest.fixture
+def empty(postgresql: Server, empty_postgresql: str) -> str:
+    return postgresql.database(empty_postgresql)
+
+
 FAULT = TaskError(ErrorCode.UNKNOWN, "once more")
 
 
@@ -206,6 +216,52 @@ async def test_a_task_that_somebody_holds_is_taken_whole(store: SqlStore) -> Non
     assert met == [held]
     assert isinstance(change, Change)
     assert await stored(store, one) == change.task
+
+
+async def test_a_task_of_before_what_was_asked_for_stood_with_it_is_taken_whole(store: SqlStore) -> None:
+    await given(store, one := wants(3))
+    await store._engine.write(lambda connection: connection.execute(update(tasks).values(expected=None)))
+    met = list[Task | Waiting]()
+    told = report(one.key)
+    await store.append(told, LIMITS)
+    [change] = await store.settle([decided(told, says(one), ids(), met)])
+    assert isinstance(change, Change)
+    assert [type(each) for each in met] == [Task]
+    assert (await stored(store, one)).status is Status.SUBMITTED
+
+
+@ON_SQLITE
+async def test_each_table_takes_its_part_by_its_key_and_leaves_nothing_behind(store: SqlStore) -> None:
+    await given(store, one := wants(1))
+    await store.append(told := report(one.key), LIMITS)
+    await store.settle([decided(told, says(one), ids(), [])])
+
+    def looked(connection: Connection) -> tuple[list[str], int | None]:
+        _, *steps = landing._apart(connection.dialect)
+        plans = [connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {step.text}").all() for step in steps]
+        walked = [row[3] for plan in plans for row in plan if row[3].startswith("SCAN")]
+        return walked, connection.scalar(select(func.count()).select_from(landing.ARRIVED))
+
+    walked, rest = await store._engine.write(looked)
+    assert set(walked) == {"SCAN arrived"}
+    assert rest == 0
+
+
+async def test_on_postgresql_one_statement_goes_by_keys_alone(empty: str) -> None:
+    def planned(connection: Connection) -> list[str]:
+        text, _ = landing._whole(connection.dialect)
+        connection.exec_driver_sql("SET LOCAL plan_cache_mode = force_generic_plan")
+        connection.exec_driver_sql(f"PREPARE landing AS {text}")
+        nothing = ", ".join("'{}'" for _ in landing.ARRIVED.columns)
+        steps = [row[0] for row in connection.exec_driver_sql(f"EXPLAIN EXECUTE landing({nothing})")]
+        connection.exec_driver_sql("DEALLOCATE landing")
+        return steps
+
+    async with open_store(empty) as store:
+        steps = await store._engine.write(planned)
+    assert not [step for step in steps if "Seq Scan" in step]
+    assert sum("Index Scan using tasks_pkey" in step for step in steps) == 2
+    assert sum("Index Scan using inbox_pkey" in step for step in steps) == 1
 
 
 async def test_a_task_that_was_erased_meanwhile_is_left_a_husk(store: SqlStore) -> None:
