@@ -278,13 +278,15 @@ class Writer:
 
     def _write(self, sources: Sequence[_Source]) -> None:
         jobs = [job for source in sources if (job := source.take()) is not None]
-        waiting = [future for job in jobs for future in job.waiting]
-        if not waiting:
+        if not jobs:
             return
         try:
             connection = self._open()
             for job in jobs:
                 job.prepare(connection, self._breathe)
+            if any(source.long for source in sources):
+                # Whoever came meanwhile would wait for this transaction and then for the disk once more.
+                jobs += [job for gathered in self.urgent if (job := gathered.take()) is not None]
             below = driver(connection)
             changes = below.total_changes
             below.execute("BEGIN IMMEDIATE")
@@ -297,13 +299,13 @@ class Writer:
                 reason = type(error).__name__
             self._close(checkpoint=False)
             self.trouble = reason
-            answers = [_Answer(future, error=unavailable(reason, error)) for future in waiting]
+            answers = [_Answer(future, error=unavailable(reason, error)) for job in jobs for future in job.waiting]
         else:
             # A transaction that changes nothing succeeds on a disk that is full, and says nothing.
             if below.total_changes != changes:
                 self.trouble = None
             if self.on_commit is not None:
-                self.on_commit(len(waiting))
+                self.on_commit(sum(len(job.waiting) for job in jobs))
         # The loop may be gone already; then nobody waits.
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(_tell, answers)
