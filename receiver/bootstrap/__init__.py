@@ -183,7 +183,7 @@ async def opened(
             probe=probe,
             metrics=metrics,
             limits=settings.limits(),
-            wake=wake,
+            wake=wake if store.shared else hints.wake,
             notifying=_notifying(settings, keys),
         )
         concurrency = Concurrency(

@@ -4,7 +4,7 @@ Nearly every report is one. To read its task whole, with all that was asked for 
 what of it had changed was more than half of what it took to settle it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from sqlalchemy import Connection, Integer, case, exists, literal_column, or_, select
@@ -45,21 +45,24 @@ WAITING = select(
 _OF_TASKS = ForKeys(WAITING, tasks.columns.key)
 
 
-def arrived(connection: Connection, decisions: Sequence[Decision]) -> dict[UUID, tuple[Arrival, int]]:
-    """Return what happens to tasks that are as usual, by key, each with the number of the task's last event.
+def arrived(
+    connection: Connection, keys: Sequence[UUID], decisions: Mapping[UUID, Decision | None]
+) -> dict[int, tuple[Arrival, int]]:
+    """Return what happens to tasks that are as usual, each with the number of the task's last event, by decision.
 
-    Each decision is about another task, and these are locked where the engine has such locks.
+    By the ``id`` of the decision: a UUID is hashed and compared by calls. ``decisions`` has one for each of ``keys``;
+    the tasks are locked where the engine has such locks.
     """
-    usual = {decision.task_key: decision for decision in decisions}
-    found: dict[UUID, tuple[Arrival, int]] = {}
-    for row in _OF_TASKS.rows(connection, list(usual)):
+    found: dict[int, tuple[Arrival, int]] = {}
+    for row in _OF_TASKS.rows(connection, keys):
         key, task_id, provider, pushed, name, expected, ttl_seconds, last_seq, more = row
-        if more:
+        decision = None if more else decisions[key]
+        if decision is None:
             continue
         task = Waiting(key, task_id, provider, pushed, name, expected, ttl_seconds)
-        arrival = _taken(usual[key], task)
+        arrival = _taken(decision, task)
         if arrival is not None:
-            found[key] = arrival, last_seq
+            found[id(decision)] = arrival, last_seq
     return found
 
 

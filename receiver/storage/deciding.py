@@ -157,7 +157,8 @@ def _by_halves(connection: Connection, decisions: Sequence[Decision], owner: UUI
 class _Taking:
     """Decisions being taken, for one transaction.
 
-    ``names`` are the provider task ids given in it so far, by provider; ``gone`` are reports that are not to be kept.
+    ``names`` are the provider task ids given in it so far, by provider; ``gone`` are reports that are not to be kept;
+    ``arrived`` is what becomes of usual callbacks, each with the number of its task's last event, by their decision.
     """
 
     connection: Connection
@@ -165,11 +166,11 @@ class _Taking:
     batch: Batch = field(default_factory=Batch)
     names: dict[tuple[str, str], UUID] = field(default_factory=dict)
     gone: list[UUID] = field(default_factory=list)
-    arrived: dict[UUID, tuple[Arrival, int]] = field(default_factory=dict)
+    arrived: dict[int, tuple[Arrival, int]] = field(default_factory=dict)
 
     def arrive(self, decision: Decision) -> Arrival | None:
         """Take a decision by what is usual, where its task was found to be so."""
-        found = self.arrived.get(decision.task_key)
+        found = self.arrived.get(id(decision))
         if found is None:
             return None
         arrival, last_seq = found
@@ -235,7 +236,8 @@ class _Taking:
 def _take(
     connection: Connection, decisions: Sequence[Decision], owner: UUID, breathe: Callable[[], None]
 ) -> tuple[Batch, list[Done | None]]:
-    of_task = list(_by_task(decisions).items())
+    by_task = _by_task(decisions)
+    of_task = list(by_task.items())
     held: dict[UUID, Held] = {}
     taking = _Taking(connection, owner)
     part = 2 * _BREATH
@@ -247,9 +249,9 @@ def _take(
     for start in range(0, len(of_task), part):
         of_part = of_task[start : start + part]
         lock(connection, [key for key, _ in of_part])
-        found = arrived(connection, [alone for _, alone in of_part if alone is not None])
+        found = arrived(connection, [key for key, alone in of_part if alone is not None], by_task)
         if len(found) < len(of_part):
-            held |= load(connection, [key for key, _ in of_part if key not in found])
+            held |= load(connection, [key for key, alone in of_part if id(alone) not in found])
         taking.arrived |= found
         breathe()
     changes: list[Done | None] = []
