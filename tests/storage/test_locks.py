@@ -8,11 +8,13 @@ from uuid import UUID
 
 import asyncpg
 import pytest
+from sqlalchemy import delete, func, select
 
 from receiver.domain.result import ArtifactStatus
 from receiver.domain.task import Task
 from receiver.storage import deciding
 from receiver.storage.store import SqlStore
+from receiver.storage.tables import events, tasks
 from tests.storage.engines import ON_POSTGRESQL
 from tests.storage.making import NOW, changing, given, result, submitted
 
@@ -38,6 +40,24 @@ async def test_a_change_that_waited_for_an_erasure_changes_nothing(store: SqlSto
         assert await waited_for(store, one) == []
 
 
+@ON_POSTGRESQL
+async def test_what_was_written_of_a_task_while_it_was_to_be_deleted_goes_with_it(
+    store: SqlStore, either: str
+) -> None:
+    one = await _with_two_results(store)
+    async with _another(either) as (other, waited_for):
+        await other.execute("SELECT 1 FROM tasks WHERE key = $1 FOR UPDATE", one.key)
+        await other.execute(
+            "INSERT INTO events (task_key, seq, type, at, data) VALUES ($1, 9, 'x', $2, '{}')", one.key, NOW
+        )
+        deleting = asyncio.create_task(store._engine.write(lambda connection: connection.execute(delete(tasks))))
+        await waited_for.until_somebody_waits()
+        await deleting
+    assert (
+        await store._engine.read(lambda connection: connection.scalar(select(func.count()).select_from(events))) == 0
+    )
+
+
 async def _with_two_results(store: SqlStore) -> Task:
     one = submitted()
     await given(store, one)
@@ -60,12 +80,16 @@ class _Waiting:
             return replace(current, polls=current.polls + 1)
 
         waiting = asyncio.create_task(store.apply([changing(task, saw)]))
+        await self.until_somebody_waits()
+        await waiting
+        return seen
+
+    async def until_somebody_waits(self) -> None:
+        """Commit once somebody waits for it."""
         async with asyncio.timeout(60):
             while not await self._watch.fetchval(_WAITS):
                 await asyncio.sleep(0.01)
         await self._theirs.commit()
-        await waiting
-        return seen
 
 
 @asynccontextmanager

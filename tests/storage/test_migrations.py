@@ -229,8 +229,12 @@ async def test_the_revisions_and_the_code_say_the_same_word_for_word_on_postgres
 
 
 async def test_the_revisions_make_exactly_the_tables_that_the_code_uses_on_postgresql(bare_url: str) -> None:
+    def is_here(found: object, name: str | None, kind: str, *_: object) -> bool:
+        return kind != "foreign_key_constraint" or getattr(found, "_ddl_if", None) is None
+
     def difference(connection: Connection) -> list[object]:
-        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        asked = {"compare_type": True, "compare_server_default": True, "include_object": is_here}
+        context = MigrationContext.configure(connection, opts=asked)
         return list(compare_metadata(context, metadata))
 
     async with open_postgres(bare_url) as engine:
