@@ -60,10 +60,9 @@ def postgresql_lines(folder: Path, plan: Plan) -> list[Figure]:
             ):
                 database = children_of(server.pid)
                 before, theirs = processor_seconds(service.pid), processor_seconds(*database)
-                begun = time.monotonic()
                 load = _clean(fire(others, port, plan.settle_seconds))
-                done = _drained(server, url)
-                whole.append(done / (time.monotonic() - begun))
+                done, seconds = _drained(server, url)
+                whole.append(done / seconds)
                 p99.append(load.p99_ms)
                 micros["settling"].append(_micros(processor_seconds(service.pid) - before, done))
                 micros["database"].append(_micros(processor_seconds(*database) - theirs, done))
@@ -140,12 +139,19 @@ def _micros(seconds: float, count: float) -> float:
     return seconds / max(count, 1) * 1e6
 
 
-def _drained(server: Server, url: str) -> float:
-    """Wait until the inbox is empty and return how many tasks have settled."""
+def _drained(server: Server, url: str) -> tuple[float, float]:
+    """Wait until the inbox is empty; return how many tasks were settled, and the seconds that took.
+
+    From the first callback received to the last one settled, as on SQLite.
+    """
     end = time.monotonic() + _DRAIN_SECONDS
     while server.ask("SELECT EXISTS (SELECT 1 FROM inbox)", of=url) == [(True,)]:
         if time.monotonic() > end:
             raise BenchError(f"callbacks were not settled within {_DRAIN_SECONDS:g} s")
         time.sleep(0.1)
-    [(settled,)] = server.ask("SELECT count(*) FROM tasks WHERE settled_at IS NOT NULL", of=url)
-    return float(str(settled))
+    [(settled, seconds)] = server.ask(
+        "SELECT count(settled_at), extract(epoch FROM max(settled_at) - (SELECT min(received_at) FROM reports))"
+        " FROM tasks",
+        of=url,
+    )
+    return float(str(settled)), float(str(seconds))
