@@ -182,8 +182,11 @@ class CallbackDoor:
 
 
 def _headers(scope: Scope) -> dict[str, str]:
-    """Return the headers by lower-case name, the content type as it can be stored; of several alike the last."""
-    headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+    """Return the headers by name (lower-case, as ASGI has them), the content type as it can be stored.
+
+    Of several alike the last.
+    """
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
     content_type = headers.get("content-type")
     if content_type is not None:
         headers["content-type"] = _printable(content_type[:_LONGEST_CONTENT_TYPE])

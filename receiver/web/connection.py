@@ -20,8 +20,10 @@ class MendedProtocol(HttpToolsProtocol):
     _is_upgrade = False
     _answered: RequestResponseCycle | None = None
 
+    # What is called for every request names the class: ``super()`` is made anew for every call, and a request of some
+    # headers has fifteen of them in the classes that build on each other here.
     def data_received(self, data: bytes) -> None:
-        super().data_received(data)
+        HttpToolsProtocol.data_received(self, data)
         while self._head_end is not None:
             rest, self._head_end = data[self._head_end :], None
             # RFC 9110, 7.8: who does not want to upgrade goes on as if it had not been asked for.
@@ -34,11 +36,11 @@ class MendedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._is_upgrade = self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
         if not self._is_upgrade:
-            super().on_headers_complete()
+            HttpToolsProtocol.on_headers_complete(self)
 
     def on_message_complete(self) -> None:
         if not self._is_upgrade:
-            super().on_message_complete()
+            HttpToolsProtocol.on_message_complete(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         answered, self._answered = self._answered, None

@@ -77,7 +77,7 @@ class EntranceProtocol(MendedProtocol):
     def data_received(self, data: bytes) -> None:
         self._reads = True
         try:
-            super().data_received(data)
+            MendedProtocol.data_received(self, data)
         finally:
             self._reads = False
             if self._arrived is not None:

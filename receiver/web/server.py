@@ -36,6 +36,9 @@ LEAST_TAKEN_BYTES = 16 * 1024
 _INT = struct.Struct("i")
 
 
+_LONG_HEAD = b"431 Request Header Fields Too Large"
+
+
 @dataclass(slots=True)
 class Connections:
     """How many connections are open in all and from each peer; shared by the protocols of one server.
@@ -119,7 +122,7 @@ class GuardedProtocol(EntranceProtocol):
         if self.transport.is_closing():
             return
         begun, in_head, after_chunk_head = self._begun, self._in_head, self._after_chunk_head
-        super().data_received(data)
+        EntranceProtocol.data_received(self, data)
         # What begins within a read is bounded by the read. What only goes on in it is counted here, for the parser
         # reports a line once it is complete, however long it grows.
         if begun != self._begun:
@@ -127,14 +130,14 @@ class GuardedProtocol(EntranceProtocol):
         if in_head and self._in_head:
             self._head_bytes += len(data)
             if self._head_bytes > MOST_HEAD_BYTES:
-                self._refuse(b"431 Request Header Fields Too Large")
+                self._refuse(_LONG_HEAD)
         elif after_chunk_head and self._after_chunk_head:
             self._count_trailer(len(data))
 
     def on_message_begin(self) -> None:
         if self._refused:
             return
-        super().on_message_begin()
+        EntranceProtocol.on_message_begin(self)
         self._begun += 1
         self._in_head = True
         self._head_bytes = self._parsed_bytes = 0
@@ -142,15 +145,19 @@ class GuardedProtocol(EntranceProtocol):
 
     def on_url(self, url: bytes) -> None:
         if not self._refused:
-            super().on_url(url)
-            self._count_head(len(url))
+            EntranceProtocol.on_url(self, url)
+            self._parsed_bytes += len(url)
+            if self._parsed_bytes > MOST_HEAD_BYTES:
+                self._refuse(_LONG_HEAD)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._refused:
             return
         if self._in_head:
-            super().on_header(name, value)
-            self._count_head(len(name) + len(value) + 4)
+            EntranceProtocol.on_header(self, name, value)
+            self._parsed_bytes += len(name) + len(value) + 4
+            if self._parsed_bytes > MOST_HEAD_BYTES:
+                self._refuse(_LONG_HEAD)
         else:
             self._count_trailer(len(name) + len(value) + 4)
 
@@ -163,7 +170,7 @@ class GuardedProtocol(EntranceProtocol):
         self._after_chunk_head = False
         self._trailer_bytes = 0
         self._stop_watching()
-        super().on_headers_complete()
+        EntranceProtocol.on_headers_complete(self)
         self._in_head = False
 
     def on_chunk_header(self) -> None:
@@ -174,7 +181,7 @@ class GuardedProtocol(EntranceProtocol):
         if self._refused:
             return
         self._after_chunk_head = False
-        super().on_body(body)
+        EntranceProtocol.on_body(self, body)
         is_queued = bool(self.pipeline) and self.pipeline[0][0] is self.cycle
         if is_queued and len(self.cycle.body) > MOST_QUEUED_BODY_BYTES:
             self._close()
@@ -182,12 +189,12 @@ class GuardedProtocol(EntranceProtocol):
     def on_message_complete(self) -> None:
         self._after_chunk_head = False
         if not self._refused:
-            super().on_message_complete()
+            EntranceProtocol.on_message_complete(self)
             if self._is_answering():
                 cast("dict[str, object]", self.cycle.scope)[ARRIVED] = True
 
     def on_response_complete(self) -> None:
-        super().on_response_complete()
+        EntranceProtocol.on_response_complete(self)
         # The server's own timer for idle connections stops at any byte, also at those of no request.
         if self._head_due is None and not self._is_answering() and not self.transport.is_closing():
             self._watch_head()
@@ -223,13 +230,8 @@ class GuardedProtocol(EntranceProtocol):
     def _is_answering(self) -> bool:
         """Tell whether a request is not answered to its end: then any other answer would be taken for its own."""
         # uvicorn has None here until the first request, whatever its type says.
-        cycle = cast("RequestResponseCycle | None", self.cycle)
+        cycle: RequestResponseCycle | None = self.cycle
         return cycle is not None and not cycle.response_complete
-
-    def _count_head(self, size: int) -> None:
-        self._parsed_bytes += size
-        if self._parsed_bytes > MOST_HEAD_BYTES:
-            self._refuse(b"431 Request Header Fields Too Large")
 
     def _count_trailer(self, size: int) -> None:
         self._trailer_bytes += size
