@@ -42,7 +42,8 @@ def parse(body: bytes, *, inline: frozenset[str] = frozenset()) -> object:
         # The error holds the whole document, which must not travel on: it is replaced, not chained.
         raise UnreadableError(f"not JSON: {error.msg} at character {error.pos}") from None
     # Only an escape can bring in what UTF-8 and the grammar keep out, so most bodies need no second look.
-    if "\\u" in text or len(text) > MOST_CHARACTERS or openings > DEEPEST:
+    # A single character is looked for in a tenth of the time.
+    if ("\\" in text and "\\u" in text) or len(text) > MOST_CHARACTERS or openings > DEEPEST:
         _inspect(value, inline)
     return value
 
