@@ -162,6 +162,17 @@ def test_counters_and_durations_appear_under_our_prefix() -> None:
     assert metrics.registry.get_sample_value("receiver_settle_lag_seconds_count", {"via": "poll"}) == 1
 
 
+@pytest.mark.parametrize("labels", [{}, {"queue": "poll"}, {"provider": "runware", "queue": "poll"}], ids=str)
+def test_other_labels_than_a_measure_has_are_refused_where_they_are_given(labels: dict[str, str]) -> None:
+    metrics = PrometheusMetrics(("runware",))
+    with pytest.raises(ValueError, match="has the labels"):
+        metrics.count("polls_answered", 1, **labels)
+    with pytest.raises(ValueError, match="has the labels"):
+        metrics.observe("collect_seconds", 1.0, **labels)
+    assert sample(metrics, "polls_answered_total", provider="runware") == 0
+    assert sample(metrics, "collect_seconds_count", provider="runware") == 0
+
+
 FOREIGN_WORDS = ["", "x" * 65, "two words", "смерть", "\x1b[31m", 'a"b', "a\nb", "a\u202eb", "\ud800"]
 
 

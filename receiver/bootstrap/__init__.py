@@ -183,7 +183,7 @@ async def opened(
             probe=probe,
             metrics=metrics,
             limits=settings.limits(),
-            wake=wake if store.shared else hints.wake,
+            wake=wake,
             notifying=_notifying(settings, keys),
         )
         concurrency = Concurrency(

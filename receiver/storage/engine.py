@@ -49,8 +49,8 @@ class Engine(Protocol):
         ``work`` gets the items of callers who came at the same time and returns an outcome for each; an exception
         among them is raised to its caller, and what the others wrote stands. If it raises itself, it is called again
         for each item alone. ``weigh`` says how much of a transaction an item takes. What is ``urgent`` may be written
-        while something else prepares. ``told`` is told each outcome that is no exception, by the event loop and once
-        it is durable, before its caller, who may have gone.
+        while something else prepares, or together with it. ``told`` is told each outcome that is no exception, by the
+        event loop and once it is durable, before its caller, who may have gone.
         """
 
     def gather_prepared(

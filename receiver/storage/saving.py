@@ -1,4 +1,7 @@
-"""Changes into rows: what a batch of decisions did, gathered, then written with one statement for each table."""
+"""Changes into rows: what a batch of decisions did, gathered, then written with one statement for each table.
+
+What usual callbacks do is written apart, see ``landing``.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field

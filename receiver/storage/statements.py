@@ -150,7 +150,6 @@ class Update:
         self._columns = [table.columns[name] for name in columns]
         self._keys = [table.columns[name] for name in keys] or list(table.primary_key.columns)
         self._texts: dict[tuple[str, tuple[int, ...], int], tuple[str, Converters]] = {}
-        self._lists: dict[tuple[str, int], tuple[str, Converters, Converters]] = {}
 
     def ready(self, dialect: Dialect, rows: Iterable[tuple[Row, Row, Row]]) -> Iterator[Ready]:
         """Yield what changes rows, each given by its key, what its columns were and what they are to be."""
@@ -163,39 +162,9 @@ class Update:
             yield from self._alike(dialect, changed, changes)
 
     def all_of(self, dialect: Dialect, rows: Sequence[Row]) -> Iterator[Ready]:
-        """Yield what sets every column of rows, each given by its key and what its columns are to be.
-
-        Where many are to be alike, SQLite is told once how: a third of the statement's time there.
-        """
-        if not takes_arrays(dialect) and len(self._keys) == 1:
-            by_values: dict[Row, list[Any]] = {}
-            for row in rows:
-                by_values.setdefault(tuple(row[1:]), []).append(row[0])
-            rows = []
-            for new, keys in by_values.items():
-                start = 0
-                for size in _UPDATE_SIZES[:-1]:
-                    while len(keys) - start >= size:
-                        yield self._for_all(dialect, new, keys[start : start + size])
-                        start += size
-                rows += [(key, *new) for key in keys[start:]]
+        """Yield what sets every column of rows, each given by its key and what its columns are to be."""
         if rows:
             yield from self._alike(dialect, tuple(range(len(self._columns))), rows)
-
-    def _for_all(self, dialect: Dialect, new: Row, keys: Sequence[UUID]) -> Ready:
-        """Return what sets every column of some rows to the same values."""
-        known = self._lists.get((dialect.name, len(keys)))
-        if known is None:
-            [by] = self._keys
-            values = [bindparam(f"new_{of.name}", type_=of.type) for of in self._columns]
-            one_of = [bindparam(f"key_{number}", type_=by.type) for number in range(len(keys))]
-            statement = update(self._table).ordered_values(*zip(self._columns, values, strict=True))
-            text = compiled_text(statement.where(by.in_(one_of)), dialect, [of.key for of in (*values, *one_of)])
-            known = text, writers_of(self._columns, dialect), writers_of([by], dialect)
-            self._lists[dialect.name, len(keys)] = known
-        text, of_values, of_keys = known
-        [row] = converted_rows([new], of_values)
-        return Ready(text, (*row, *_given(dialect, keys, of_keys)))
 
     def _alike(self, dialect: Dialect, changed: tuple[int, ...], rows: Sequence[Row]) -> Iterator[Ready]:
         if takes_arrays(dialect):

@@ -55,7 +55,7 @@ def _of_task(*, primary: bool = True) -> Column[object]:
 def _of_moving_task(*, primary: bool = True) -> tuple[Column[object], ForeignKeyConstraint]:
     """The same for rows that are written by the thousand, each in a transaction that has locked its task.
 
-    PostgreSQL would look for that task again for every row, which was a third of all it did; there a trigger takes
+    PostgreSQL would look for that task again for every row, a quarter of all it did; there a trigger takes
     the rows along with their task (see ``triggers``).
     """
     key = ForeignKeyConstraint(["task_key"], ["tasks.key"], ondelete="CASCADE").ddl_if(dialect="sqlite")

@@ -13,11 +13,12 @@ $$
 """,
     "CREATE TRIGGER events_announced BEFORE INSERT ON events FOR EACH STATEMENT EXECUTE FUNCTION announce_events()",
 )
-#: What no foreign key ties to a task goes with it. Whoever writes such a row has locked the task: it is committed
-#: before the task is deleted, and seen here, or finds no task to write it of.
+#: What no foreign key ties to a task goes with it when it is deleted, by whomever; not when ``tasks`` is truncated.
+#: Whoever writes such a row has locked the task, or made it in the same transaction: it is committed before the task
+#: is deleted, and seen here, or finds no task to write it of. PostgreSQL no longer refuses one that does otherwise.
 _FOLLOWING = (
     """
-CREATE FUNCTION follow_tasks() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION follow_tasks() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     DELETE FROM events USING gone WHERE events.task_key = gone.key;
     DELETE FROM artifacts USING gone WHERE artifacts.task_key = gone.key;

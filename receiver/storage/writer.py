@@ -69,7 +69,7 @@ class _Source(Protocol):
 
     @property
     def long(self) -> bool:
-        """Whether its jobs prepare, and so are written by themselves."""
+        """Whether its jobs prepare, and so are written by themselves, beside what is urgent alone."""
 
     def take(self) -> _Job | None:
         """Return what is to be done by now, None when another call has fetched it already."""
@@ -210,7 +210,8 @@ class Writer:
 
     path: Path
     on_commit: Callable[[int], None] | None = None
-    #: What a long job lets pass every few milliseconds while it prepares, each time in a transaction of its own.
+    #: What a long job lets pass every few milliseconds while it prepares, each time in a transaction of its own; who
+    #: came since the last time shares the long job's.
     urgent: list[Gathered[object, object]] = field(default_factory=list)
     #: Why the last change could not be written; None once one was. Read by other threads.
     trouble: str | None = field(init=False, default=None)
@@ -270,7 +271,7 @@ class Writer:
         self._close(checkpoint=True)
 
     def _write_in_turn(self, sources: Sequence[_Source]) -> None:
-        """Write what is short together, then each long job by itself."""
+        """Write what is short together, then each long job, with what is urgent by then."""
         self._write([source for source in sources if not source.long])
         for source in sources:
             if source.long:
@@ -286,7 +287,10 @@ class Writer:
                 job.prepare(connection, self._breathe)
             if any(source.long for source in sources):
                 # Whoever came meanwhile would wait for this transaction and then for the disk once more.
-                jobs += [job for gathered in self.urgent if (job := gathered.take()) is not None]
+                joining = [job for gathered in self.urgent if (job := gathered.take()) is not None]
+                jobs += joining
+                for job in joining:
+                    job.prepare(connection, _no_breath)
             below = driver(connection)
             changes = below.total_changes
             below.execute("BEGIN IMMEDIATE")

@@ -28,6 +28,7 @@ class PrometheusMetrics:
         """Let every counter and histogram stand at 0 for the words that it may hold."""
         self.registry = Registry()
         self._counters: dict[str, Counter] = {}
+        self._labels: dict[str, list[str]] = {}
         self._gauges: dict[str, Gauge] = {}
         self._histograms: dict[str, Durations] = {}
         self._values: dict[tuple[str, str], set[str]] = {}
@@ -87,6 +88,9 @@ class PrometheusMetrics:
         tally = self._counted.get(of)
         if tally is None:
             counter = self._counter(name, labels)
+            if sorted(labels) != self._labels[name]:
+                # Here, not when the page is made: that would then show nothing at all.
+                raise ValueError(f"{name} has the labels {self._labels[name]}, not {sorted(labels)}")
             tally = self._counted[of] = Tally(counter.labels(**closed) if labels else counter)
             self.registry.tallies.append(tally)
         return tally
@@ -94,12 +98,13 @@ class PrometheusMetrics:
     def _spans(self, name: str, labels: Mapping[str, str]) -> Spans:
         """Return what holds the durations of these labels, and remember it where they are words of ours."""
         closed = self._closed(name, labels)
-        spans = self._histogram(name, labels).of([closed[label] for label in sorted(labels)])
+        spans = self._histogram(name, labels).of(closed)
         self._observed[name, tuple(closed.items())] = spans
         return spans
 
     def _counter(self, name: str, labels: Mapping[str, object]) -> Counter:
         if name not in self._counters:
+            self._labels[name] = sorted(labels)
             self._counters[name] = Counter(f"receiver_{name}", _meaning(name), sorted(labels), registry=self.registry)
         return self._counters[name]
 

@@ -6,7 +6,7 @@ threads: whoever counts and whoever asks are the event loop.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import fsum
 
@@ -75,21 +75,23 @@ class Durations(Collector):
     """One histogram: the durations of every combination of labels that was seen."""
 
     def __init__(self, name: str, meaning: str, labels: Sequence[str], bounds: Sequence[float]) -> None:
-        """Take the names of the ``labels``, in the order of the values that ``of`` is given."""
+        """Take the names of the ``labels``."""
         self._name = name
         self._meaning = meaning
-        self._labels = labels
+        self._labels = sorted(labels)
         self._bounds = bounds
         self._spans: dict[tuple[str, ...], Spans] = {}
 
-    def of(self, values: Sequence[str]) -> Spans:
-        """Return the durations of these labels, none at first."""
-        return self._spans.setdefault(tuple(values), Spans(self._bounds))
+    def of(self, labels: Mapping[str, str]) -> Spans:
+        """Return the durations of these labels, none at first; raises ValueError for other labels than its own."""
+        if sorted(labels) != self._labels:
+            raise ValueError(f"{self._name} has the labels {self._labels}, not {sorted(labels)}")
+        return self._spans.setdefault(tuple(labels[name] for name in self._labels), Spans(self._bounds))
 
     def collect(self) -> Iterable[Metric]:
         family = HistogramMetricFamily(self._name, self._meaning, labels=self._labels)
+        names = [*map(floatToGoString, self._bounds), "+Inf"]
         for values, spans in self._spans.items():
             spans.reckon()
-            names = [*map(floatToGoString, self._bounds), "+Inf"]
             family.add_metric(values, list(zip(names, [*spans.below, spans.count], strict=True)), spans.total)
         yield family

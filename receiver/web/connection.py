@@ -31,7 +31,7 @@ class MendedProtocol(HttpToolsProtocol):
             lines = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, version)]
             lines += [b"%b: %b" % header for header in self.headers if header[0] != b"upgrade"]
             data = b"\r\n".join((*lines, b"", rest))
-            super().data_received(data)
+            HttpToolsProtocol.data_received(self, data)
 
     def on_headers_complete(self) -> None:
         self._is_upgrade = self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"

@@ -307,6 +307,8 @@ def _drained(database: Path) -> float:
         [first] = connection.execute("SELECT min(received_at) FROM reports").fetchone()
     finally:
         connection.close()
+    if not settled:
+        raise BenchError("nothing was settled")
     return float(settled / (last - first) * 1e6)
 
 

@@ -154,4 +154,6 @@ def _drained(server: Server, url: str) -> tuple[float, float]:
         " FROM tasks",
         of=url,
     )
+    if not settled:
+        raise BenchError("nothing was settled")
     return float(str(settled)), float(str(seconds))

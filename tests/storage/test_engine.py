@@ -265,6 +265,39 @@ async def test_what_is_urgent_is_written_while_something_else_prepares(engine: S
     assert await engine.read(words) == ["urgent", "slow", "plain"]
 
 
+@pytest.mark.parametrize("breaks", [False, True], ids=["all goes well", "what was prepared cannot be written"])
+async def test_who_asks_while_something_prepares_shares_its_commit_and_not_its_faults(
+    engine: SqliteEngine, commits: list[int], breaks: bool
+) -> None:
+    urgent = engine.gather(note_all, urgent=True)
+    preparing, asked = threading.Event(), threading.Event()
+
+    def prepare(
+        _: Connection, items: Sequence[str], __: Callable[[], None]
+    ) -> Callable[[Connection], list[str | Exception]]:
+        preparing.set()
+        assert asked.wait(60)
+
+        def finish(open_: Connection) -> list[str | Exception]:
+            done = note_all(open_, items)
+            if breaks:
+                raise LookupError("not this one")
+            return done
+
+        return finish
+
+    slow = asyncio.ensure_future(engine.gather_prepared(prepare)("slow"))
+    assert await asyncio.to_thread(preparing.wait, 10)
+    others = [asyncio.ensure_future(urgent(word)) for word in ("first", "second")]
+    await asyncio.sleep(0)
+    asked.set()
+    assert await asyncio.gather(*others) == ["first", "second"]
+    [outcome] = await asyncio.gather(slow, return_exceptions=True)
+    assert isinstance(outcome, LookupError) is breaks
+    assert commits == [3]
+    assert await engine.read(words) == [*(["slow"] if not breaks else []), "first", "second"]
+
+
 async def test_nobody_is_forgotten_who_asks_twice_while_something_prepares(engine: SqliteEngine) -> None:
     """The first is served early and leaves its call in the queue, the second adds another: one of the two is idle."""
     urgent = engine.gather(note_all, urgent=True)

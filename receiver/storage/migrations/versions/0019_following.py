@@ -1,4 +1,4 @@
-"""On PostgreSQL a trigger takes results, audio and events along with their task: to check each was a third of all."""
+"""On PostgreSQL a trigger takes results, audio and events along with their task, and no key checks each."""
 
 from alembic import op
 
@@ -7,7 +7,7 @@ down_revision = "0018"
 
 # The trigger first: at no moment is a task deleted without what belongs to it.
 _FUNCTION = """
-CREATE FUNCTION follow_tasks() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION follow_tasks() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     DELETE FROM events USING gone WHERE events.task_key = gone.key;
     DELETE FROM artifacts USING gone WHERE artifacts.task_key = gone.key;
