@@ -175,8 +175,6 @@ class _Taking:
             return None
         arrival, last_seq = found
         self.batch.arrive(arrival, last_seq)
-        if decision.reports != (arrival.report.id,):
-            self.batch.close(decision.reports)
         return arrival
 
     def decide(self, held: Held | None, decision: Decision) -> Change | None:

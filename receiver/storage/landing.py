@@ -38,7 +38,7 @@ from sqlalchemy.sql import FromClause
 from receiver.domain.report import Via
 from receiver.domain.result import ArtifactStatus
 from receiver.domain.task import Status
-from receiver.domain.usual import LAST_TOLD, Arrival
+from receiver.domain.usual import FIRST_TOLD, LAST_TOLD, Arrival
 from receiver.storage import statements
 from receiver.storage.rows import ARTIFACT_COLUMNS, EVENT_COLUMNS, RESULT_COLUMNS, NewRow
 from receiver.storage.running import Ready
@@ -112,14 +112,10 @@ def _whole(dialect: Dialect) -> tuple[str, Converters]:
     """Return the one statement that takes the relation as arrays."""
     columns = list(ARRIVED.columns)
     arrived = select(unnested(columns)).cte("arrived")
-    moved, closed = (
-        _moved(arrived),
-        delete(inbox).where(inbox.columns.report_id.in_(select(arrived.columns.report_id))),
-    )
     # Numbered in this order; which of several statements goes first is not said.
     told = union_all(*_events(arrived, dialect)).order_by("seq")
-    steps = [*moved, *_added(arrived), insert(events).from_select(EVENT_COLUMNS, told)]
-    whole = closed.add_cte(*(step.cte(f"step_{number}") for number, step in enumerate(steps)))
+    steps = [*_moved(arrived), *_added(arrived), insert(events).from_select(EVENT_COLUMNS, told)]
+    whole = _closed(arrived).add_cte(*(step.cte(f"step_{number}") for number, step in enumerate(steps)))
     return compiled_text(whole, dialect, _NAMES), writers_of(columns, dialect)
 
 
@@ -130,7 +126,7 @@ def _apart(dialect: Dialect) -> Sequence[Ready]:
         *_moved(ARRIVED),
         *_added(ARRIVED),
         *(insert(events).from_select(EVENT_COLUMNS, rows) for rows in _events(ARRIVED, dialect)),
-        delete(inbox).where(inbox.columns.report_id.in_(select(ARRIVED.columns.report_id))),
+        _closed(ARRIVED),
         delete(ARRIVED),
     ]
     made = str(CreateTable(ARRIVED, if_not_exists=True).compile(dialect=dialect))
@@ -149,10 +145,10 @@ def _moved(arrived: FromClause) -> list[Update]:
     moving = update(tasks).where(tasks.columns.key == new.task_key)
     # A column that is set, even to what it was, costs the renewal of every index it is part of.
     return [
-        moving.where(new.settled.is_(None)).values(**every, last_seq=new.last_seq + literal_column("2", Integer)),
+        moving.where(new.settled.is_(None)).values(**every, last_seq=_numbered(new.last_seq, len(FIRST_TOLD))),
         moving.where(new.settled.is_not(None)).values(
             **every,
-            last_seq=new.last_seq + literal_column("3", Integer),
+            last_seq=_numbered(new.last_seq, len(LAST_TOLD)),
             status=_word(Status.COLLECTING.value),
             settled_at=new.at,
             work=null(),
@@ -197,13 +193,22 @@ def _events(arrived: FromClause, dialect: Dialect) -> list[Select[Any]]:
     return [
         select(
             new.task_key,
-            (new.last_seq + literal_column(str(number), Integer)).label("seq"),
+            _numbered(new.last_seq, number).label("seq"),
             _word(kind.value).label("type"),
             at.label("at"),
             (cast(data, Document) if takes_arrays(dialect) else data).label("data"),
         ).where(data.is_not(None))
         for number, (kind, (at, data)) in enumerate(zip(LAST_TOLD, told, strict=True), 1)
     ]
+
+
+def _closed(arrived: FromClause) -> Delete:
+    return delete(inbox).where(inbox.columns.report_id.in_(select(arrived.columns.report_id)))
+
+
+def _numbered(last_seq: ColumnElement[int], event: int) -> ColumnElement[int]:
+    """Return the number of a task's event that comes so many after its last one."""
+    return last_seq + literal_column(str(event), Integer)
 
 
 def _word(word: str) -> ColumnElement[str]:

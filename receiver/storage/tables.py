@@ -250,7 +250,7 @@ events = Table(
 )
 
 
-def _triggered(_: Table, connection: Connection, **__: object) -> None:
+def _triggered(_: MetaData, connection: Connection, **__: object) -> None:
     if connection.dialect.name == "postgresql":
         for statement in TRIGGERS:
             connection.exec_driver_sql(statement)

@@ -34,8 +34,6 @@ HEAD_SECONDS = 10.0
 WRITE_SECONDS = 20.0
 LEAST_TAKEN_BYTES = 16 * 1024
 _INT = struct.Struct("i")
-
-
 _LONG_HEAD = b"431 Request Header Fields Too Large"
 
 
@@ -146,18 +144,14 @@ class GuardedProtocol(EntranceProtocol):
     def on_url(self, url: bytes) -> None:
         if not self._refused:
             EntranceProtocol.on_url(self, url)
-            self._parsed_bytes += len(url)
-            if self._parsed_bytes > MOST_HEAD_BYTES:
-                self._refuse(_LONG_HEAD)
+            self._count_head(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._refused:
             return
         if self._in_head:
             EntranceProtocol.on_header(self, name, value)
-            self._parsed_bytes += len(name) + len(value) + 4
-            if self._parsed_bytes > MOST_HEAD_BYTES:
-                self._refuse(_LONG_HEAD)
+            self._count_head(len(name) + len(value) + 4)
         else:
             self._count_trailer(len(name) + len(value) + 4)
 
@@ -232,6 +226,11 @@ class GuardedProtocol(EntranceProtocol):
         # uvicorn has None here until the first request, whatever its type says.
         cycle: RequestResponseCycle | None = self.cycle
         return cycle is not None and not cycle.response_complete
+
+    def _count_head(self, size: int) -> None:
+        self._parsed_bytes += size
+        if self._parsed_bytes > MOST_HEAD_BYTES:
+            self._refuse(_LONG_HEAD)
 
     def _count_trailer(self, size: int) -> None:
         self._trailer_bytes += size

@@ -24,16 +24,10 @@ from receiver.storage import landing
 from receiver.storage.outbox_rows import is_told
 from receiver.storage.store import SqlStore, open_store
 from receiver.storage.tables import artifacts, events, inbox, reports, results, rulings, tasks
-from tests.postgresql import Server
-from tests.storage.engines import ON_SQLITE
+from tests.storage.engines import ON_POSTGRESQL, ON_SQLITE
 from tests.storage.making import LEASE, LIMITS, NOW, SECOND, event, given, report, result, stored, submitted
 
 LATER = NOW + 7 * SECOND
-
-
-@pytest.fixture
-def empty(postgresql: Server, empty_postgresql: str) -> str:
-    return postgresql.database(empty_postgresql)
 
 
 FAULT = TaskError(ErrorCode.UNKNOWN, "once more")
@@ -247,7 +241,8 @@ async def test_each_table_takes_its_part_by_its_key_and_leaves_nothing_behind(st
     assert rest == 0
 
 
-async def test_on_postgresql_one_statement_goes_by_keys_alone(empty: str) -> None:
+@ON_POSTGRESQL
+async def test_on_postgresql_one_statement_goes_by_keys_alone(store: SqlStore) -> None:
     def planned(connection: Connection) -> list[str]:
         text, _ = landing._whole(connection.dialect)
         connection.exec_driver_sql("SET LOCAL plan_cache_mode = force_generic_plan")
@@ -257,8 +252,7 @@ async def test_on_postgresql_one_statement_goes_by_keys_alone(empty: str) -> Non
         connection.exec_driver_sql("DEALLOCATE landing")
         return steps
 
-    async with open_store(empty) as store:
-        steps = await store._engine.write(planned)
+    steps = await store._engine.write(planned)
     assert not [step for step in steps if "Seq Scan" in step]
     assert sum("Index Scan using tasks_pkey" in step for step in steps) == 2
     assert sum("Index Scan using inbox_pkey" in step for step in steps) == 1

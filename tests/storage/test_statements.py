@@ -106,6 +106,17 @@ def test_any_number_of_rows_is_updated_each_with_its_own_values(connection: Conn
     assert everything(connection) == [untouched, *((key(n), n + 1000, f"new {n}") for n in range(amount))]
 
 
+@pytest.mark.parametrize("amount", [0, 1, 7, 8, 73, 300])
+def test_every_column_of_any_number_of_rows_is_set_alike_or_not(connection: Connection, amount: int) -> None:
+    run(connection, Insert(notes, COLUMNS).ready(connection.dialect, rows(amount + 4)))
+    changes: list[tuple[UUID, int, str | None]] = [(key(n), 7, "alike") for n in range(amount)]
+    changes += [(key(amount + n), n, None if n else "own") for n in range(3)]
+    run(connection, Update(notes, ("number", "word")).all_of(connection.dialect, changes))
+    assert everything(connection) == sorted(
+        [*changes, (key(amount + 3), amount + 3, f"word {amount + 3}")], key=lambda row: (row[1], row[0])
+    )
+
+
 @pytest.mark.parametrize("amount", [0, 1, 2, 9, 65, 300])
 def test_rows_are_found_by_any_number_of_keys_once_each(connection: Connection, amount: int) -> None:
     run(connection, Insert(notes, COLUMNS).ready(connection.dialect, rows(310)))

@@ -24,7 +24,7 @@ class Decision:
     claimed by it (see ``Custody``): the decision is taken only while these claims stand and ends them; what the task
     does not name then is removed unless others do. ``seen`` is the task as leased: unchanged, it is not read.
     ``usual`` comes to the same as ``decide`` on less than the whole task: ``Store.settle`` asks it about a task that
-    waits for its first result, is in no doubt and is held by nobody.
+    waits for its first result, is in no doubt and is held by nobody. Its ``reports`` are then that of the arrival.
     """
 
     task_key: UUID
