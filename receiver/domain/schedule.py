@@ -4,12 +4,15 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from receiver.domain.values import quick
+
 #: Where the learned ages end, each gap is so much longer than the one before.
 _GROWTH_BEYOND = 1.3
 #: No two learned looks are nearer than this, in seconds.
 _SHORTEST_GAP = 0.1
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class PollPlan:
     """How often a provider is asked about a task. All figures are seconds.

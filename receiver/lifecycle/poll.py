@@ -2,15 +2,16 @@
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from receiver.domain.errors import AnswerLostError, ErrorCode, NotSentError, TaskError, UnavailableError
 from receiver.domain.exchange import HttpAnswer, HttpRequest
-from receiver.domain.looking import Found, LookRules, is_news, look_failed, looked, looked_up
+from receiver.domain.looking import Found, Look, LookRules, is_news, look_failed, looked, looked_again, looked_up
 from receiver.domain.report import NewReport, Via
 from receiver.domain.schedule import back_off
 from receiver.domain.task import Change, Task, Work
+from receiver.domain.values import quick, replace
 from receiver.lifecycle.lateness import observe_lateness
 from receiver.lifecycle.pace import Pace
 from receiver.lifecycle.planning import plan_for
@@ -23,7 +24,7 @@ from receiver.lifecycle.ports import (
     Slice,
     Unanswered,
 )
-from receiver.lifecycle.record import record
+from receiver.lifecycle.record import insist, record
 
 #: Clocks differ, and one that was an hour wrong when a task was sent may be right by now: the log is searched from
 #: this long before the oldest lost submit. A wider search costs pages, a narrower one a task that was paid for.
@@ -58,17 +59,15 @@ async def poll(ports: Ports, provider: Provider, tasks: Sequence[Task]) -> None:
     if isinstance(outcome, Unanswered):
         await _no_answer(ports, provider, tasks, outcome, now)
         return
+    found = [_Found(task, outcome.slices.get(task.id), look_rules(ports, provider, task), asked_at) for task in tasks]
     try:
-        decisions = [
-            await _decision(ports, provider, task, outcome.slices.get(task.id), asked_at=asked_at, now=now)
-            for task in tasks
-        ]
+        decisions = [await _decision(ports, provider, each, now) for each in await _left(ports, found, now)]
     except UnavailableError:
         # Too large an answer for the database, and the artifact store does not take it now: it is asked for again.
         fault = TaskError(ErrorCode.UNKNOWN, "its answer could not be kept", retryable=True)
         await _no_answer(ports, provider, tasks, Unanswered(fault), now)
         return
-    changes = await record(ports, decisions, within=ports.limits.lease)
+    changes = await record(ports, decisions, within=ports.limits.lease) if decisions else []
     ports.system.checkpoint("poll.after_record")
     ports.metrics.count("polls_answered", len(tasks), provider=provider.name)
     if any(change is not None and change.report is not None for change in changes):
@@ -161,23 +160,53 @@ async def _sent(ports: Ports, provider: Provider, question: HttpRequest) -> Http
         return Unanswered(TaskError(ErrorCode.UNKNOWN, str(error), retryable=True))
 
 
-async def _decision(
-    ports: Ports, provider: Provider, task: Task, part: Slice | None, *, asked_at: datetime, now: datetime
-) -> Decision:
-    rules = look_rules(ports, provider, task)
+async def _left(ports: Ports, found: Sequence["_Found"], now: datetime) -> list["_Found"]:
+    """Write down of which tasks the answer says again that they are under way, as it does of nearly all.
+
+    Return what was found of the others, or of those that are no longer as they were leased.
+    """
+    looks = [each.look(now) for each in found]
+    plain = [look for look in looks if look is not None]
+    if not plain:
+        return [*found]
+    done = iter(await insist(ports, lambda: ports.store.look(plain), within=ports.limits.lease))
+    return [each for each, look in zip(found, looks, strict=True) if look is None or not next(done)]
+
+
+@quick
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What a question sent at ``asked_at`` found out of a task as leased. Some have no ``part`` in the answer."""
+
+    task: Task
+    part: Slice | None
+    rules: LookRules
+    asked_at: datetime
+
+    def look(self, now: datetime) -> Look | None:
+        """Return the look that found nothing new, None for any other."""
+        part = self.part
+        if part is None or part.cost_micros is not None:
+            return None
+        digest = hashlib.sha256(part.body).digest()
+        return looked_again(self.task, part.reading, digest, now, self.rules, self.asked_at)
+
+
+async def _decision(ports: Ports, provider: Provider, found: _Found, now: datetime) -> Decision:
+    task, part, rules = found.task, found.part, found.rules
     if part is None:
         fault = f"{provider.name}'s answer does not speak of it"
         return Decision(task.key, lambda current: look_failed(current, now, rules, fault), release=True)
     report = await _report(ports, task, part, now)
 
     def decide(current: Task) -> Change:
-        change = looked(current, part.reading, report, now, rules, asked_at=asked_at)
+        change = looked(current, part.reading, report, now, rules, asked_at=found.asked_at)
         if part.cost_micros is not None and change.task.told_cost_micros is None:
             change = replace(change, task=replace(change.task, told_cost_micros=part.cost_micros))
         return change
 
     objects = (report.object_key,) if report.object_key else ()
-    return Decision(task.key, decide, release=True, objects=objects, seen=task)
+    return Decision(task.key, decide, release=True, objects=objects)
 
 
 async def _report(ports: Ports, task: Task, part: Slice, now: datetime) -> NewReport:

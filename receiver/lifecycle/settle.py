@@ -109,7 +109,6 @@ def _decision(item: _Read, rules: SettleRules | None, now: datetime) -> Decision
         False,  # noqa: FBT003 - release
         (),
         None,
-        None,
         usual if is_usual(report, reading) else None,
     )
 

@@ -4,7 +4,7 @@ Nearly all looks at a task under way say that it still is. To load each again, w
 to find out what to write of it was most of what a look cost.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import chain
 from uuid import UUID
@@ -23,22 +23,21 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql import FromClause
 
-from receiver.domain.task import Change, Status, Task, Work
-from receiver.domain.values import replace
-from receiver.lifecycle.ports import Decision
+from receiver.domain.looking import Look, is_under_way
+from receiver.domain.task import Status, Work
 from receiver.storage.engine import Engine
 from receiver.storage.running import Ready, rows_of
 from receiver.storage.statements import column_wise, compiled_text, converted_rows, takes_arrays, unnested, writers_of
 from receiver.storage.tables import tasks
 from receiver.storage.types import Key, Moment
 
-_Row = tuple[UUID, datetime, int, int, bytes, datetime, datetime, UUID]
+_Row = tuple[UUID, int, int, bytes, datetime, datetime, datetime, UUID]
 _GIVEN = (
     column("key", Key),
-    column("was_due_at", Moment),
     column("polls", Integer),
     column("callbacks", Integer),
     column("digest", LargeBinary(32)),
+    column("was_due_at", Moment),
     column("due_at", Moment),
     column("looked_at", Moment),
     column("owner", Key),
@@ -55,46 +54,30 @@ class Looks:
         self._texts: dict[tuple[str, int], str] = {}
         self._write = engine.gather(self._together, weigh=len)
 
-    async def write(self, decisions: Sequence[Decision]) -> Mapping[int, Change]:
-        """Write decisions that are mere looks at tasks which are still as they were seen.
+    async def write(self, looks: Sequence[Look]) -> list[bool]:
+        """Write looks at tasks that are still as they were seen and give these back; tell which those are."""
+        rows = [self._row(look) for look in looks]
+        plain = [row for row in rows if row is not None]
+        written = iter(await self._write(plain) if plain else ())
+        return [row is not None and next(written) for row in rows]
 
-        Return their changes, each by the place of its decision; the others are still to be taken.
-        """
-        found: dict[UUID, tuple[int, Change]] = {}
-        rows: list[_Row] = []
-        for place, decision in enumerate(decisions):
-            row = None if decision.seen is None else self._row(decision.seen, change := _taken(decision))
-            if row is not None and change is not None:
-                rows.append(row)
-                found[row[0]] = place, change
-        if not rows:
-            return {}
-        return dict(found[key] for key in await self._write(rows))
+    def _row(self, look: Look) -> _Row | None:
+        task, digest, was_due_at = look.task, look.task.answer_digest, look.task.due_at
+        if digest is None or was_due_at is None or not is_under_way(task):
+            return None
+        moments = was_due_at, look.due_at, look.looked_at
+        return (task.key, task.polls + 1, task.callbacks, digest, *moments, self._owner)
 
-    def _row(self, seen: Task, change: Change | None) -> _Row | None:
-        """Return what is to be written of a look, None when it is more than a look."""
-        if change is None or seen.answer_digest is None or seen.due_at is None:
-            return None
-        after = change.task
-        if after.due_at is None or after.looked_at is None or not _is_under_way(seen):
-            return None
-        expected = replace(seen, polls=seen.polls + 1, due_at=after.due_at, looked_at=after.looked_at)
-        if change != Change(expected):
-            return None
-        return (
-            seen.key, seen.due_at, after.polls, seen.callbacks, seen.answer_digest, after.due_at, after.looked_at,
-            self._owner,
-        )  # fmt: skip
-
-    def _together(self, connection: Connection, asked: Sequence[Sequence[_Row]]) -> list[list[UUID]]:
+    def _together(self, connection: Connection, asked: Sequence[Sequence[_Row]]) -> list[list[bool]]:
         # In one order, as others who share the database may be at some of them.
-        rows = sorted(row for of_caller in asked for row in of_caller)
-        written: set[UUID | None] = set()
+        rows = sorted(chain.from_iterable(asked), key=_number)
+        statements = self._ready(connection.dialect, rows)
+        written = list(chain.from_iterable(rows_of(connection, ready) for ready in statements))
+        if len(written) == len(rows):
+            return [[True] * len(of_caller) for of_caller in asked]
         read = tasks.columns.key.type.dialect_impl(connection.dialect).result_processor(connection.dialect, None)
-        for ready in self._ready(connection.dialect, rows):
-            found = rows_of(connection, ready)
-            written.update(key if read is None else read(key) for (key,) in found)
-        return [[row[0] for row in of_caller if row[0] in written] for of_caller in asked]
+        keys = {key if read is None else read(key) for (key,) in written}
+        return [[row[0] in keys for row in of_caller] for of_caller in asked]
 
     def _ready(self, dialect: Dialect, rows: Sequence[_Row]) -> Iterator[Ready]:
         converters = writers_of(_GIVEN, dialect)
@@ -154,16 +137,5 @@ def _statement(dialect: Dialect, size: int) -> str:
     return compiled_text(statement, dialect, names)
 
 
-def _is_under_way(task: Task) -> bool:
-    """Tell whether a task is as the statement asks for."""
-    usual = task.status is Status.SUBMITTED and task.work is Work.POLL and task.tries == 0 and not task.overdue
-    return usual and task.doubt_since is None and task.quiet_since is None
-
-
-def _taken(decision: Decision) -> Change | None:
-    if decision.seen is None or not decision.release or decision.reports or decision.objects or decision.holder:
-        return None
-    try:
-        return decision.decide(decision.seen)
-    except Exception:  # noqa: BLE001 - it is taken again by what knows what to do then
-        return None
+def _number(row: _Row) -> int:
+    return row[0].int

@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 
 from receiver.domain.asking import look_again
 from receiver.domain.learning import Known
+from receiver.domain.looking import Look
 from receiver.domain.report import NewReport, StoredReport
 from receiver.domain.standing import Standing
 from receiver.domain.statistics import Statistics
@@ -103,16 +104,14 @@ class SqlStore(Custodian):
         return earlier
 
     async def apply(self, decisions: Sequence[Decision]) -> list[Change | None]:
-        if not decisions:
-            return []
-        looks = await self._looks.write(decisions)
-        left = [decision for place, decision in enumerate(decisions) if place not in looks]
         # Whoever asks here is answered with changes alone.
-        left = [decision if decision.usual is None else replace(decision, usual=None) for decision in left]
-        others = iter(cast("list[Change | None]", await self._decide(left)) if left else ())
-        changes = [looks[place] if place in looks else next(others) for place in range(len(decisions))]
+        whole = [decision if decision.usual is None else replace(decision, usual=None) for decision in decisions]
+        changes = cast("list[Change | None]", await self._decide(whole)) if whole else []
         self._on_change([change for change in changes if change is not None])
         return changes
+
+    async def look(self, looks: Sequence[Look]) -> list[bool]:
+        return await self._looks.write(looks)
 
     async def settle(self, decisions: Sequence[Decision]) -> list[Done | None]:
         done = await self._decide(decisions) if decisions else []

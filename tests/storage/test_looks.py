@@ -1,5 +1,6 @@
 """Looks that found nothing new: written without reading the task again, and only where it is still as it was seen."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
@@ -7,6 +8,7 @@ from hashlib import sha256
 
 import pytest
 
+from receiver.domain.looking import Look
 from receiver.domain.task import Change, Status, Task, Work
 from receiver.lifecycle.ports import Decision
 from receiver.storage.store import SqlStore
@@ -20,35 +22,34 @@ def looked_at() -> Task:
     return replace(submitted(), polls=1, answer_digest=sha256(b"pending").digest(), looked_at=NOW - SECOND)
 
 
-def look(seen: Task, met: list[Task]) -> Decision:
-    """Say that it is still under way; ``met`` gets the task as it is when that is decided."""
-
-    def decide(task: Task) -> Change:
-        met.append(task)
-        return Change(replace(task, polls=task.polls + 1, due_at=AGAIN, looked_at=NOW))
-
-    return Decision(seen.key, decide, release=True, seen=seen)
+def look(seen: Task) -> Look:
+    """Say that it is still under way."""
+    return Look(seen, due_at=AGAIN, looked_at=NOW)
 
 
 async def leased(store: SqlStore, now: datetime = NOW) -> list[Task]:
     return await store.lease_tasks(Work.POLL, "runware", now=now, limit=100, lease=LEASE)
 
 
-async def test_a_task_that_is_as_it_was_seen_is_written_without_being_read_again(store: SqlStore) -> None:
+async def test_looks_at_tasks_that_are_as_they_were_seen_are_written_and_give_them_back(store: SqlStore) -> None:
     # More than go into one statement, and no round number of them.
-    tasks = [looked_at() for _ in range(75)]
-    await given(store, *tasks)
-    held, met = await leased(store), list[Task]()
-    changes = await store.apply([look(task, met) for task in held])
-    assert len(held) == 75
-    # As it was seen, and as nothing else: a task that was read is another value.
-    assert [id(task) for task in met] == [id(task) for task in held]
-    for task, change in zip(held, changes, strict=True):
+    await given(store, *(looked_at() for _ in range(75)))
+    held = await leased(store)
+    assert await store.look([look(task) for task in held]) == [True] * 75
+    for task in held:
         after = replace(task, polls=2, due_at=AGAIN, looked_at=NOW)
-        assert change == Change(after)
+        assert look(task).change == Change(after)
         assert await stored(store, task) == after
     assert await leased(store, NOW) == []
     assert len(await leased(store, AGAIN)) == 75, "its lease was given back"
+
+
+async def test_looks_of_many_callers_are_told_of_each(store: SqlStore) -> None:
+    await given(store, *(looked_at() for _ in range(30)))
+    held = await leased(store)
+    await store.apply([Decision(held[7].key, heard)])
+    told = await asyncio.gather(*(store.look([look(task) for task in held[place::3]]) for place in range(3)))
+    assert told == [[True] * 10, [True, True, False, *[True] * 7], [True] * 10]
 
 
 def heard(task: Task) -> Change:
@@ -76,35 +77,30 @@ def told_otherwise(task: Task) -> Change:
 
 
 @pytest.mark.parametrize("meanwhile", [heard, hurried, cancelled, doubted, overdue, told_otherwise])
-async def test_a_task_that_changed_meanwhile_is_decided_on_as_it_is_now(
+async def test_a_task_that_changed_meanwhile_is_left_as_it_is_now(
     store: SqlStore, meanwhile: Callable[[Task], Change]
 ) -> None:
     changed, same = looked_at(), looked_at()
     await given(store, changed, same)
     held = {task.key: task for task in await leased(store)}
     await store.apply([Decision(changed.key, meanwhile)])
-    met: list[Task] = []
-    first, second = await store.apply([look(held[changed.key], met), look(held[same.key], met)])
-    now_true = meanwhile(held[changed.key]).task
-    assert first is not None
-    assert first.task == replace(now_true, polls=2, due_at=AGAIN, looked_at=NOW)
-    assert met[-1] == now_true
-    assert await stored(store, changed) == first.task
-    assert second == Change(replace(held[same.key], polls=2, due_at=AGAIN, looked_at=NOW))
-    assert await stored(store, same) == second.task
+    assert await store.look([look(held[changed.key]), look(held[same.key])]) == [False, True]
+    assert await stored(store, changed) == meanwhile(held[changed.key]).task
+    assert await stored(store, same) == look(held[same.key]).change.task
 
 
-async def test_what_is_more_than_a_look_is_decided_on_as_it_is_now(store: SqlStore) -> None:
+async def test_a_task_that_somebody_else_has_leased_by_now_is_left_to_them(store: SqlStore) -> None:
     task = looked_at()
     await given(store, task)
     [held] = await leased(store)
-    calls: list[Task] = []
+    await store.apply([Decision(task.key, Change, release=True)])
+    assert await store.look([look(held)]) == [False]
 
-    def decide(current: Task) -> Change:
-        calls.append(current)
-        return Change(replace(current, polls=current.polls + 1, due_at=AGAIN, looked_at=NOW), (event(),))
 
-    [change] = await store.apply([Decision(task.key, decide, release=True, seen=held)])
-    assert change is not None
-    assert calls[-1] is not held
-    assert (await store.events(task.id))[-1].type == event().type
+@pytest.mark.parametrize(
+    "seen", [replace(looked_at(), answer_digest=None), replace(looked_at(), tries=1), cancelled(looked_at()).task]
+)
+async def test_a_task_that_was_seen_in_another_state_is_left_as_it_is(store: SqlStore, seen: Task) -> None:
+    await given(store, seen)
+    assert await store.look([look(seen)]) == [False]
+    assert await stored(store, seen) == seen

@@ -22,7 +22,7 @@ class Decision:
     this decision closes, applied or not. ``release`` gives the task's lease back. ``objects`` were put into the
     artifact store for this change: should the task be erased by now, they are removed. With a ``holder`` they were
     claimed by it (see ``Custody``): the decision is taken only while these claims stand and ends them; what the task
-    does not name then is removed unless others do. ``seen`` is the task as leased: unchanged, it is not read.
+    does not name then is removed unless others do.
     ``usual`` comes to the same as ``decide`` on less than the whole task: ``Store.settle`` asks it about a task that
     waits for its first result, is in no doubt and is held by nobody. Its ``reports`` are then that of the arrival.
     """
@@ -33,5 +33,4 @@ class Decision:
     release: bool = False
     objects: tuple[str, ...] = ()
     holder: UUID | None = None
-    seen: Task | None = None
     usual: Take | None = None

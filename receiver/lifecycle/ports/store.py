@@ -8,6 +8,7 @@ from uuid import UUID
 
 from receiver.domain.errors import ReceiverError, TaskError
 from receiver.domain.learning import Known
+from receiver.domain.looking import Look
 from receiver.domain.report import NewReport, StoredReport, Verdict, Via
 from receiver.domain.standing import Standing
 from receiver.domain.statistics import Statistics
@@ -206,6 +207,12 @@ class Store(Custody, Protocol):
         Decisions about one task see each other's changes. A decision that raises is undone alone: its reports are
         quarantined with the error's name and its place in the answer is None. A decision whose task does not exist
         quarantines its reports.
+        """
+
+    async def look(self, looks: Sequence[Look]) -> list[bool]:
+        """Write looks at leased tasks and give these back; tell of each whether that was done.
+
+        It was not where the task is no longer as it was seen: what was found has to be decided on it as it is now.
         """
 
     async def settle(self, decisions: Sequence[Decision]) -> list[Done | None]:
