@@ -1,6 +1,6 @@
 """HTTP to providers and to media, through checked addresses, within limits of time and size."""
 
-import io
+import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from http import HTTPStatus
@@ -17,7 +17,7 @@ from receiver.domain.exchange import HttpAnswer, HttpRequest
 from receiver.lifecycle.ports import Fetched
 from receiver.outbound import notices
 from receiver.outbound.addresses import AllowedHosts, Purpose, refusal_before_resolving
-from receiver.outbound.exchanges import LEAVING, Exchanges
+from receiver.outbound.exchanges import Exchanges, written
 from receiver.outbound.faults import FAULTS, in_words
 from receiver.outbound.files import NewFile
 from receiver.outbound.links import ForbiddenError, Link, hosts_of
@@ -83,6 +83,8 @@ class HttpOutbound:
         self._pools: dict[tuple[Purpose, bool], Pool] = {}
         self._exchanges: dict[tuple[str, bool], Exchanges] = {}
         self._troubles: dict[str, str] = {}
+        #: Where providers were found to be called at by what is allowed: host, port, and whether by TLS.
+        self._providers: set[tuple[str, int, bool]] = set()
 
     async def __aenter__(self) -> Self:
         """Return itself; connections are opened when they are needed."""
@@ -110,23 +112,19 @@ class HttpOutbound:
         """
         departure = _Departure()
         host = "the provider's URL"
+        seconds = request.timeout_seconds
         try:
-            with anyio.fail_after(request.timeout_seconds):
+            async with asyncio.timeout(seconds):
                 link = self._checked(request.url, Purpose.PROVIDER)
                 host = link.host
-                wire = self._wire(
-                    Purpose.PROVIDER,
-                    link,
-                    request.timeout_seconds,
-                    method=request.method,
-                    headers=request.headers,
-                    body=request.body,
+                wire = written(link, request.method, _all_headers(request.headers), request.body)
+                patience = min(self._limits.connect_seconds, seconds)
+                answer = await self._asking(provider, link).ask(
+                    link, wire, patience=patience, leaving=departure.begin
                 )
-                wire.extensions[LEAVING] = departure.begin
-                response = await self._asking(provider, link).handle_async_request(wire)
-                body = await self._body(response, host)
-                self._note(provider, host, response.status_code)
-                return HttpAnswer(response.status_code, dict(response.headers.items()), body)
+        except AnswerLostError as lost:
+            self._troubles[provider] = str(lost)
+            raise
         except ForbiddenError as refusal:
             self._troubles[provider] = str(refusal)
             raise NotSentError(str(refusal)) from None
@@ -135,6 +133,8 @@ class HttpOutbound:
             if departure.begun:
                 raise AnswerLostError(message) from None
             raise NotSentError(message) from None
+        self._note(provider, host, answer.status)
+        return answer
 
     async def notify(self, request: HttpRequest) -> Told:
         """Send a notification and tell what came of it, all within the time that the request names.
@@ -220,7 +220,17 @@ class HttpOutbound:
 
     def _checked(self, url: str, purpose: Purpose) -> Link:
         """Take a URL apart and refuse what no address could make right, before anybody's name is looked up."""
-        link = Link.again(url) if purpose is Purpose.PROVIDER else Link.parse(url)
+        if purpose is not Purpose.PROVIDER:
+            return self._permitted(Link.parse(url), purpose)
+        link = Link.again(url)
+        place = link.host, link.port, link.secure
+        if place not in self._providers:
+            self._permitted(link, purpose)
+            # They are few, and what is allowed does not change.
+            self._providers.add(place)
+        return link
+
+    def _permitted(self, link: Link, purpose: Purpose) -> Link:
         entries = self._rules.allowed.for_call(purpose, link.host, self._rules.provider_hosts)
         reason = refusal_before_resolving(entries, link.host, link.port, secure=link.secure)
         if reason is not None:
@@ -241,8 +251,7 @@ class HttpOutbound:
         # A submit may be silent until its deadline; media that stop flowing are better asked for again.
         silence = min(self._limits.silence_seconds, timeout_seconds) if purpose is Purpose.MEDIA else timeout_seconds
         timeout = httpx.Timeout(timeout_seconds, connect=connecting, pool=connecting, read=silence)
-        together = {**_OUR_HEADERS, **{name.lower(): value for name, value in (headers or {}).items()}}
-        together["accept-encoding"] = "identity"
+        together = _all_headers(headers or {})
         extensions = {"timeout": timeout.as_dict(), "target": link.target}
         return httpx.Request(method, link.url, headers=together, content=body, extensions=extensions)
 
@@ -262,20 +271,12 @@ class HttpOutbound:
             self._exchanges[key] = Exchanges(self._network, backend, limits.connections, limits.answer_bytes)
         return self._exchanges[key]
 
-    async def _body(self, response: httpx.Response, host: str) -> bytes:
-        most = self._limits.answer_bytes
-        status = response.status_code
-        if _is_encoded(response):
-            raise AnswerLostError(f"{host}: answered {status} in an encoding we did not ask for")
-        body = io.BytesIO()
-        if (_announced_size(response) or 0) <= most:
-            async for chunk in response.aiter_raw():
-                body.write(chunk)
-                if body.tell() > most:
-                    break
-            else:
-                return body.getvalue()
-        raise AnswerLostError(f"{host}: answered {status} with more than {most} bytes")
+
+def _all_headers(given: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers of a request, by name in lower case, ours among them."""
+    together = {**_OUR_HEADERS, **{name.lower(): value for name, value in given.items()}}
+    together["accept-encoding"] = "identity"
+    return together
 
 
 def _location(response: httpx.Response) -> str | None:

@@ -47,6 +47,7 @@ class DirectStream(asyncio.Protocol, httpcore.AsyncNetworkStream):
         self._more: asyncio.Future[None] | None = None
         self._ended = False
         self._fault: Exception | None = None
+        self._asked: select.poll | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's are of no class of asyncio's.
@@ -142,12 +143,12 @@ class DirectStream(asyncio.Protocol, httpcore.AsyncNetworkStream):
 
     def _has_more(self) -> bool:
         """Ask the system what it has not told the event loop yet: an end that came a moment ago is one."""
-        connection = None if self._transport is None else self._transport.get_extra_info("socket")
-        if connection is None or connection.fileno() < 0:
+        if self._transport is None or self._transport.is_closing():
             return True
-        asked = select.poll()
-        asked.register(connection.fileno(), select.POLLIN)
-        return bool(asked.poll(0))
+        if self._asked is None:
+            self._asked = select.poll()
+            self._asked.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return bool(self._asked.poll(0))
 
 
 def _wake(waiting: "asyncio.Future[None] | None") -> None:
