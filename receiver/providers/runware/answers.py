@@ -19,6 +19,7 @@ from receiver.providers.runware.reading import (
     parts_of,
     read_body,
     read_parts,
+    read_under_way,
     slice_of,
 )
 from receiver.providers.runware.words import Complaint, complaint
@@ -198,7 +199,7 @@ def _slices(
 def _slice(share: Sequence[Part]) -> Slice:
     body = slice_of(share)
     # Read from its own bytes: what is kept can be read again and says the same.
-    return Slice(body, read_body(body, Via.POLL), sliced=True)
+    return Slice(body, read_under_way(share) or read_body(body, Via.POLL), sliced=True)
 
 
 def _about_the_question(strays: Sequence[Part], tasks: int, answer: HttpAnswer) -> Unanswered:

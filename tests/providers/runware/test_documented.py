@@ -1,4 +1,4 @@
-"""The documented callback is read in one go: that says what the way for any form says, or nothing."""
+"""What is documented is read in one go: that says what the way for any form says, or nothing."""
 
 import json
 from collections.abc import Callable
@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 
 from receiver.domain.errors import UnreadableError
 from receiver.domain.report import Reading, Via
-from receiver.providers.runware.reading import parse_body, read_any, read_documented
+from receiver.providers.runware.reading import (
+    parse_body,
+    parts_of,
+    read_any,
+    read_body,
+    read_documented,
+    read_under_way,
+    slice_of,
+)
 
 TASK, OTHER = "6f1c2f0e-6c5f-4a0b-9a55-0d7d3b1c9e01", "0A1c2f0e-6c5f-4a0b-9a55-0d7d3b1c9e02"
 LINK = "https://am.runware.ai/audio/ws/0.5/ai/a.mp3"
@@ -87,3 +95,38 @@ def test_it_says_the_same_or_nothing_of_all_that_is_nearly_so(
     except UnreadableError:
         return
     assert documented in (None, any_form)
+
+
+PROGRESS = {"taskType": "audioInference", "taskUUID": TASK, "status": "processing"}
+
+
+def both_of_look(item: dict[str, object]) -> tuple[Reading | str | None, Reading | str | None]:
+    parts = parts_of(parse_body(json.dumps({"data": [item]}).encode()))
+    return said(lambda: read_under_way(parts)), said(lambda: read_body(slice_of(parts), Via.POLL))
+
+
+def test_a_task_that_is_being_made_needs_no_other_way() -> None:
+    documented, any_form = both_of_look(dict(PROGRESS))
+    assert documented == any_form == Reading(pending=True, named=frozenset({TASK}))
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    st.dictionaries(st.sampled_from(MEMBERS), st.sampled_from(ODD), max_size=2),
+    st.sets(st.sampled_from(list(PROGRESS)), max_size=1),
+)
+def test_a_look_says_the_same_or_nothing_of_all_that_is_nearly_so(odd: dict[str, object], missing: set[str]) -> None:
+    try:
+        documented, any_form = both_of_look(
+            {name: value for name, value in {**PROGRESS, **odd}.items() if name not in missing}
+        )
+    except UnreadableError:
+        return
+    assert documented in (None, any_form)
+
+
+def test_of_more_than_one_part_nothing_is_said() -> None:
+    parts = parts_of({"data": [PROGRESS]})
+    assert read_under_way([*parts, *parts]) is None
+    assert read_under_way(parts_of({"errors": [PROGRESS]})) is None
+    assert read_under_way([]) is None
