@@ -4,7 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from receiver.domain.values import quick
 
+
+@quick
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
     """A request to a provider. ``headers`` and ``body`` may hold secrets: they are kept out of ``repr``."""
@@ -16,6 +19,7 @@ class HttpRequest:
     timeout_seconds: float = 30.0
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:
     """A complete answer: status code, headers with lower-case names, and the whole body."""

@@ -120,7 +120,7 @@ class HttpOutbound:
                 wire = written(link, request.method, _all_headers(request.headers), request.body)
                 patience = min(self._limits.connect_seconds, seconds)
                 answer = await self._asking(provider, link).ask(
-                    link, wire, patience=patience, leaving=departure.begin
+                    link, wire, patience=patience, safe=request.method == "GET", leaving=departure.begin
                 )
         except AnswerLostError as lost:
             self._troubles[provider] = str(lost)

@@ -132,11 +132,13 @@ class DirectStream(asyncio.Protocol, httpcore.AsyncNetworkStream):
         return self
 
     def get_extra_info(self, info: str) -> object:
-        """Tell whether there is something to read, be it the end; whether bytes wait to be sent; what the transport
-        tells.
+        """Tell whether something came, be it the end, so far or by now; whether bytes wait to be sent; what the
+        transport tells.
         """
+        if info == "has_ended":
+            return self._ended or bool(self._came)
         if info == "is_readable":
-            return bool(self._came) or self._ended or self._has_more()
+            return self._ended or bool(self._came) or self._has_more()
         if info == "is_writing":
             return self._transport is not None and self._transport.get_write_buffer_size() > 0
         return None if self._transport is None else self._transport.get_extra_info(info)

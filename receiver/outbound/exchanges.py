@@ -43,12 +43,17 @@ class Exchanges:
         #: Last used last, by host and port; and when each is too old to be used again.
         self._idle: dict[tuple[str, int], deque[tuple[httpcore.AsyncNetworkStream, float]]] = {}
 
-    async def ask(self, link: Link, written: bytes, *, patience: float, leaving: Callable[[], None]) -> HttpAnswer:
+    async def ask(
+        self, link: Link, written: bytes, *, patience: float, safe: bool, leaving: Callable[[], None]
+    ) -> HttpAnswer:
         """Send a request and return its answer; nobody else bounds the time it takes, but the caller.
 
         ``patience`` is for how many seconds a connection is waited for; ``leaving`` is called just before the first
-        byte is handed to it. Raises what httpx raises, ForbiddenError besides, and AnswerLostError for an answer
-        that is too large or in an encoding: no more of it is read than shows that, and its connection is closed.
+        byte is handed to it. A ``safe`` request can be sent again, should it meet a connection that was closed a
+        moment ago: the system is not asked about that, which would cost a tenth of a look.
+
+        Raises what httpx raises, ForbiddenError besides, and AnswerLostError for an answer that is too large or in an
+        encoding: no more of it is read than shows that, and its connection is closed.
         """
         if self._free.locked():
             try:
@@ -59,7 +64,9 @@ class Exchanges:
         else:
             await self._free.acquire()
         try:
-            stream = await self._kept(link) or await self._connected(link, patience)
+            stream = await self._kept(link, "has_ended" if safe else "is_readable") or await self._connected(
+                link, patience
+            )
             answer = _Answer(self._most_bytes)
             try:
                 leaving()
@@ -83,8 +90,11 @@ class Exchanges:
             for stream, _ in kept:
                 await stream.aclose()
 
-    async def _kept(self, link: Link) -> httpcore.AsyncNetworkStream | None:
-        """Return the connection that was used last, if it is still good; those that grew too old are closed."""
+    async def _kept(self, link: Link, unfit: str) -> httpcore.AsyncNetworkStream | None:
+        """Return the connection that was used last, if it is still good; those that grew too old are closed.
+
+        One that is ``unfit`` by what it tells of itself was closed by the other side, or said what nobody asked for.
+        """
         kept = self._idle.get((link.host, link.port))
         if kept is None:
             return None
@@ -93,8 +103,7 @@ class Exchanges:
             await kept.popleft()[0].aclose()
         while kept:
             stream, _ = kept.pop()
-            # Else the other side closed it, or said something that nobody asked for.
-            if not stream.get_extra_info("is_readable"):
+            if not stream.get_extra_info(unfit):
                 return stream
             await stream.aclose()
         return None

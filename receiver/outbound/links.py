@@ -9,6 +9,8 @@ from urllib.parse import urljoin
 
 import httpx
 
+from receiver.domain.values import quick
+
 #: A query that goes on the wire as it is.
 _PLAIN = re.compile('[!-"$-~]+')
 _LONGEST_HOST_NAME = 253
@@ -20,6 +22,7 @@ class ForbiddenError(Exception):
     """A link or an address we do not call; the message names the host at most, never path or query."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Link:
     """Where a call goes. ``target`` is path and query as they stand on the wire: a signature covers their bytes."""
