@@ -37,45 +37,6 @@ class LookRules:
     jitter: float
 
 
-@quick
-@dataclass(frozen=True, slots=True)
-class Look:
-    """A look that found a ``task`` under way and as it was: it counts, and moves two moments, nothing else."""
-
-    task: Task
-    due_at: datetime
-    looked_at: datetime
-
-    @property
-    def change(self) -> Change:
-        """What it does to the task."""
-        task = replace(self.task, polls=self.task.polls + 1, due_at=self.due_at, looked_at=self.looked_at)
-        return Change(task)
-
-
-def looked_again(
-    task: Task, reading: Reading, digest: bytes, now: datetime, rules: LookRules, asked_at: datetime
-) -> Look | None:
-    """Return what ``looked`` comes to where an answer says as before that the task is under way; else None.
-
-    That is what nearly every answer says, and little of a task has to be known to say it. A test holds the two
-    against each other.
-    """
-    if not reading.pending or task.answer_digest != digest or not is_under_way(task):
-        return None
-    if (reading.outputs or reading.failures) and is_news(task, reading, digest):
-        return None
-    due_at = next_look(rules.plan, looks=task.polls + 1, now=now, overdue=False, since=task.submitted_at)
-    return Look(task, due_at, asked_at)
-
-
-def is_under_way(task: Task) -> bool:
-    """Tell whether a task is looked at as usual: not overdue, in no doubt, and the last look had its answer."""
-    if task.status is not Status.SUBMITTED or task.work is not Work.POLL or task.tries or task.fault is not None:
-        return False
-    return not task.overdue and task.doubt_since is None and task.doubt is None and task.quiet_since is None
-
-
 def looked(
     task: Task,
     reading: Reading,

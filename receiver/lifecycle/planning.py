@@ -17,10 +17,11 @@ from receiver.domain.learning import (
 )
 from receiver.domain.schedule import PollPlan
 from receiver.domain.task import Task
+from receiver.domain.watched import Watched
 from receiver.lifecycle.ports import Ports, Provider
 
 
-def plan_for(ports: Ports, provider: Provider, task: Task) -> PollPlan:
+def plan_for(ports: Ports, provider: Provider, task: Task | Watched) -> PollPlan:
     """Return when to look at ``task``."""
     waits = task.pushed
     known = ports.schedules.learned.get((task.provider, task.model))

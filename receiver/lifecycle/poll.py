@@ -7,11 +7,12 @@ from datetime import datetime, timedelta
 
 from receiver.domain.errors import AnswerLostError, ErrorCode, NotSentError, TaskError, UnavailableError
 from receiver.domain.exchange import HttpAnswer, HttpRequest
-from receiver.domain.looking import Found, Look, LookRules, is_news, look_failed, looked, looked_again, looked_up
+from receiver.domain.looking import Found, LookRules, is_news, look_failed, looked, looked_up
 from receiver.domain.report import NewReport, Via
 from receiver.domain.schedule import back_off
 from receiver.domain.task import Change, Task, Work
 from receiver.domain.values import quick, replace
+from receiver.domain.watched import Look, Watched, looked_again
 from receiver.lifecycle.lateness import observe_lateness
 from receiver.lifecycle.pace import Pace
 from receiver.lifecycle.planning import plan_for
@@ -37,18 +38,23 @@ MOST_REFUSALS = 3
 LONGEST_WAIT = timedelta(seconds=60)
 
 
-async def lease(ports: Ports, provider: Provider, limit: int) -> list[list[Task]]:
+async def lease(ports: Ports, provider: Provider, limit: int) -> list[list[Watched]]:
     """Claim due tasks and sort them into questions, each for one request."""
     now = ports.system.now()
-    leased = await ports.store.lease_tasks(Work.POLL, provider.name, now=now, limit=limit, lease=ports.limits.lease)
+    leased = await ports.store.lease_looks(provider.name, now=now, limit=limit, lease=ports.limits.lease)
     observe_lateness(ports, Queue.POLL, [task.due_at for task in leased], now)
-    together = [task for task in leased if provider.batchable(task)]
+    together: list[Watched] = []
+    alone: list[list[Watched]] = []
+    for task in leased:
+        if provider.batchable(task):
+            together.append(task)
+        else:
+            alone.append([task])
     size = provider.most_polled_at_once
-    batches = [together[start : start + size] for start in range(0, len(together), size)]
-    return batches + [[task] for task in leased if not provider.batchable(task)]
+    return [together[start : start + size] for start in range(0, len(together), size)] + alone
 
 
-async def poll(ports: Ports, provider: Provider, tasks: Sequence[Task]) -> None:
+async def poll(ports: Ports, provider: Provider, tasks: Sequence[Watched]) -> None:
     """Ask about leased tasks in one request and record what came of it."""
     ports.system.checkpoint("poll.before_send")
     asked_at = ports.system.now()
@@ -143,7 +149,7 @@ async def _searched(ports: Ports, provider: Provider, tasks: Sequence[Task], fou
         ports.wake(Queue.POLL)
 
 
-def look_rules(ports: Ports, provider: Provider, task: Task) -> LookRules:
+def look_rules(ports: Ports, provider: Provider, task: Task | Watched) -> LookRules:
     """Gather what decides the time of the next look at ``task``."""
     return LookRules(
         plan=plan_for(ports, provider, task),
@@ -176,9 +182,9 @@ async def _left(ports: Ports, found: Sequence["_Found"], now: datetime) -> list[
 @quick
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """What a question sent at ``asked_at`` found out of a task as leased. Some have no ``part`` in the answer."""
+    """What a question sent at ``asked_at`` found out of a task. Some have no ``part`` in the answer."""
 
-    task: Task
+    task: Watched
     part: Slice | None
     rules: LookRules
     asked_at: datetime
@@ -209,11 +215,11 @@ async def _decision(ports: Ports, provider: Provider, found: _Found, now: dateti
     return Decision(task.key, decide, release=True, objects=objects)
 
 
-async def _report(ports: Ports, task: Task, part: Slice, now: datetime) -> NewReport:
+async def _report(ports: Ports, task: Watched, part: Slice, now: datetime) -> NewReport:
     report_id = ports.system.new_key()
     digest = hashlib.sha256(part.body).digest()
     object_key = None
-    if len(part.body) > ports.limits.spool_bytes and is_news(task, part.reading, digest):
+    if len(part.body) > ports.limits.spool_bytes and await _may_be_news(ports, task, part, digest):
         object_key = f"reports/{report_id}"
         await ports.objects.keep_bytes(part.body, object_key)
     return NewReport(
@@ -230,8 +236,13 @@ async def _report(ports: Ports, task: Task, part: Slice, now: datetime) -> NewRe
     )
 
 
+async def _may_be_news(ports: Ports, task: Watched, part: Slice, digest: bytes) -> bool:
+    whole = await ports.store.task(task.id)
+    return whole is not None and is_news(whole, part.reading, digest)
+
+
 async def _no_answer(
-    ports: Ports, provider: Provider, tasks: Sequence[Task], outcome: Unanswered, now: datetime
+    ports: Ports, provider: Provider, tasks: Sequence[Task | Watched], outcome: Unanswered, now: datetime
 ) -> None:
     decisions = []
     for task in tasks:

@@ -25,7 +25,7 @@ from receiver.storage.tables import artifacts, inbox, tasks
 _log = logging.getLogger("receiver.storage")
 
 
-_DUE_TASKS = (
+DUE_TASKS = (
     select(tasks.columns.key)
     .where(
         tasks.columns.work == bindparam("of_work"),
@@ -34,6 +34,7 @@ _DUE_TASKS = (
     )
     .order_by(tasks.columns.free_at)
     .limit(bindparam("most"))
+    .offset(literal_column("0"))
     .with_for_update(skip_locked=True)
 )
 #: Without a lock, and told by nothing but their number.
@@ -48,7 +49,7 @@ SHOW_DUE = (
 )
 CLAIM_TASKS = (
     update(tasks)
-    .where(Chosen(tasks, _DUE_TASKS))
+    .where(Chosen(tasks, DUE_TASKS))
     .values(lease_until=bindparam("until"), lease_owner=bindparam("owner"))
     .returning(tasks.columns.key)
 )

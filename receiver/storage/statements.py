@@ -256,9 +256,8 @@ class ForKeys:
             names = [f"key_{number}" for number in range(size)]
             is_one = self._by.in_([bindparam(name, type_=self._by.type) for name in names])
         statement = self._statement(is_one) if callable(self._statement) else self._statement.where(is_one)
-        read = self._statement.selected_columns if isinstance(self._statement, Select) else ()
-        readers = [reader(column.type, dialect) for column in read]
-        return compiled_text(statement, dialect, names), writers_of([self._by], dialect), _placed(readers)
+        read = [*self._statement.selected_columns] if isinstance(self._statement, Select) else []
+        return compiled_text(statement, dialect, names), writers_of([self._by], dialect), readers_of(read, dialect)
 
 
 def takes_arrays(dialect: Dialect) -> bool:
@@ -323,6 +322,10 @@ def converted_rows(rows: Sequence[Row], converters: Converters) -> Sequence[Sequ
 
 def writers_of(columns: Sequence[ColumnElement[Any]], dialect: Dialect) -> Converters:
     return _placed([writer(column.type, dialect) for column in columns])
+
+
+def readers_of(columns: Sequence[ColumnElement[Any]], dialect: Dialect) -> Converters:
+    return _placed([reader(column.type, dialect) for column in columns])
 
 
 def _placed(converters: Sequence[Converter | None]) -> Converters:

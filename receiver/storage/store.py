@@ -12,13 +12,13 @@ from sqlalchemy import Connection
 
 from receiver.domain.asking import look_again
 from receiver.domain.learning import Known
-from receiver.domain.looking import Look
 from receiver.domain.report import NewReport, StoredReport
 from receiver.domain.standing import Standing
 from receiver.domain.statistics import Statistics
 from receiver.domain.task import Change, Task, Work
 from receiver.domain.usual import Done
 from receiver.domain.values import replace
+from receiver.domain.watched import Look, Watched
 from receiver.lifecycle.ports import (
     Answer,
     Appended,
@@ -87,14 +87,12 @@ class SqlStore(Custodian):
         self._hints = hints
         self._on_change = on_change
         self.installation_id = installation_id
-        self.insight = SqlInsight(engine)
-        self.outbox = SqlOutbox(engine, self._claims)
-        self.inputs = SqlInputs(engine)
-        self.sessions = SqlEndedSessions(engine)
+        self.insight, self.outbox = SqlInsight(engine), SqlOutbox(engine, self._claims)
+        self.inputs, self.sessions = SqlInputs(engine), SqlEndedSessions(engine)
         # A new task is a dozen rows, a report is two.
         self._create = engine.gather(self._created, weigh=lambda _: 4)
         self._inbox = Inbox(engine, self._claims, settles=settles)
-        self._looks = Looks(engine, self._owner)
+        self._looks = Looks(engine, self._claims)
         self._decide = engine.gather_prepared(self._prepare, weigh=len)
 
     async def create(self, change: Change, once: Once | None = None) -> UUID | None:
@@ -145,6 +143,9 @@ class SqlStore(Custodian):
         leased, made = await self._claims.make(tasks, now, limit, lease, claimed, kind=f"{work.value} {provider}")
         self._on_change(list(made.values()))
         return leased
+
+    async def lease_looks(self, provider: str, *, now: datetime, limit: int, lease: timedelta) -> list[Watched]:
+        return await self._looks.lease(provider, now, limit, lease)
 
     async def prolong_tasks(self, task_keys: Sequence[UUID], *, now: datetime, lease: timedelta) -> None:
         def prolonged(connection: Connection) -> None:

@@ -12,7 +12,7 @@ from receiver.domain.waiting import STOPS_LOOKS
 from receiver.lifecycle import collect, erase, notify, poll, submit, sweep
 from receiver.lifecycle.pace import Pace
 from receiver.lifecycle.planning import Learning
-from receiver.lifecycle.ports import ArtifactWork, Pause, Ports, Provider, Queue, Show
+from receiver.lifecycle.ports import ArtifactWork, Pause, Polled, Ports, Provider, Queue, Show
 from receiver.lifecycle.reception import Reception
 from receiver.lifecycle.reference import Carried
 from receiver.lifecycle.resting import Resting
@@ -150,9 +150,9 @@ class Worker:
                     await self._hints.rest(queue, LONGEST_REST, lane)
 
     def _run(
-        self, name: str, slots: Places, step: Coroutine[object, object, None], **named: str | Sequence[str]
+        self, name: str, slots: Places, step: Coroutine[object, object, None], *tasks: Polled, **named: str
     ) -> None:
-        """Start a step; ``named`` is what it is about, for the line in the log that says it broke."""
+        """Start a step; ``tasks`` and ``named`` are what it is about, for the line in the log that says it broke."""
 
         async def guarded() -> None:
             try:
@@ -161,7 +161,8 @@ class Worker:
                 # The lease runs out and the work falls due again.
                 self._outage.met(error, name)
             except Exception:  # noqa: BLE001 - one step that fails must not end the others
-                _log.exception("step_failed", extra={"step": name, **named})
+                about = {"task_ids": [str(task.id) for task in tasks]} if tasks else {}
+                _log.exception("step_failed", extra={"step": name, **about, **named})
             finally:
                 slots.give_back()
 
@@ -210,9 +211,9 @@ class Worker:
         slots = Slots(at_once)
 
         async def once() -> bool:
-            await slots.free()
-            # As many as may run, though most of them still do: to claim one for each that ends would be most of the
-            # work. Those claimed wait here, each for no longer than an answer may take.
+            # As many as may run, though all of them still may: to claim one for each that ends would be most of the
+            # work, and to claim only when some have ended would leave their places empty meanwhile. Those claimed
+            # wait here, each for no longer than an answer may take.
             most = await self._wanted(provider, Work.POLL, at_once, together=together, counts=pace.limited)
             if not most:
                 return False
@@ -227,8 +228,7 @@ class Worker:
                 await slots.free()
                 if number >= turns:
                     await pace.turns()
-                task_ids = [str(task.id) for task in batch]
-                self._run("poll", slots, poll.poll(self._ports, provider, batch), task_ids=task_ids)
+                self._run("poll", slots, poll.poll(self._ports, provider, batch), *batch)
             if batches and sum(map(len, batches)) < turns * together:
                 await self._ports.system.sleep(POLL_GATHERS)
             return bool(batches)

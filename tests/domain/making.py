@@ -19,6 +19,7 @@ from receiver.domain.schedule import PollPlan
 from receiver.domain.settlement import SettleRules, settle
 from receiver.domain.submission import SubmitRules, begin, conclude, create
 from receiver.domain.task import Change, Recovery, Status, Task, Work
+from receiver.domain.watched import Watched
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 PLAN = PollPlan(first=120.0, interval=15.0, growth=1.5, longest=60.0, overdue=300.0)
@@ -295,3 +296,23 @@ def flaws(task: Task) -> list[str]:
         or sum(r.artifact.status is ArtifactStatus.STORED for r in task.results if not r.late) < task.expected,
     }
     return [flaw for flaw, holds in rules.items() if not holds]
+
+
+def watched(task: Task) -> Watched:
+    """What a store hands out of a task that is due for a look."""
+    waits = task.status is Status.SUBMITTED and task.work is Work.POLL and not (task.tries or task.overdue)
+    odd = task.fault, task.doubt, task.doubt_since, task.quiet_since
+    return Watched(
+        key=task.key,
+        id=task.id,
+        request=task.request,
+        model=task.model,
+        provider_task_id=task.provider_task_id,
+        pushed=task.pushed,
+        submitted_at=task.submitted_at,
+        polls=task.polls,
+        callbacks=task.callbacks,
+        due_at=task.due_at or START,
+        answer_digest=task.answer_digest,
+        is_usual=waits and odd == (None, None, None, None),
+    )

@@ -14,7 +14,7 @@ from uuid import UUID
 from receiver.domain.errors import AnswerLostError
 from receiver.domain.exchange import HttpAnswer, HttpRequest
 from receiver.domain.request import TaskRequest
-from receiver.domain.task import Task, Work
+from receiver.domain.task import Task
 from receiver.domain.token import SigningKey, TokenSigner
 from receiver.lifecycle import accept, collect, poll, settle, submit
 from receiver.lifecycle.planning import Learning
@@ -153,7 +153,6 @@ class Studio:
 
     async def _look(self, provider: str) -> None:
         for batch in await poll.lease(self.ports, self.ports.providers[provider], 50):
-            assert {task.work for task in batch} == {Work.POLL}
             await poll.poll(self.ports, self.ports.providers[provider], batch)
 
     def _wait(self, moment: datetime) -> None:

@@ -41,6 +41,7 @@ from receiver.telemetry import PrometheusMetrics
 from receiver.web.context import answer_json
 from receiver.web.present import Presenter
 from receiver.web.redaction import Redactor
+from tests.domain.making import watched
 from tests.lifecycle.strangers import HONEST, LINKS, NAMES, Sent, sendings
 from tests.providers.cases import GENERATION, RUNWARE_TASK, provider
 
@@ -126,7 +127,7 @@ class World:
             await accept(self.ports, provider=task.provider, task_key=task.key, body=body, headers={})
             return
         self.network.answer = HttpAnswer(sent.status, sent.headers, body)
-        await poll.poll(self.ports, self.ports.providers[task.provider], [await self.current(task)])
+        await poll.poll(self.ports, self.ports.providers[task.provider], [watched(await self.current(task))])
 
     async def settle(self) -> int:
         """Settle everything that waits, in one batch, and return how many that were."""

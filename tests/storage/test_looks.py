@@ -8,11 +8,12 @@ from hashlib import sha256
 
 import pytest
 
-from receiver.domain.looking import Look
-from receiver.domain.task import Change, Status, Task, Work
+from receiver.domain.task import Change, Status, Task
+from receiver.domain.watched import Look, Watched
 from receiver.lifecycle.ports import Decision
 from receiver.storage.store import SqlStore
-from tests.storage.making import LEASE, NOW, SECOND, event, given, stored, submitted
+from tests.domain.making import watched
+from tests.storage.making import LEASE, NOW, SECOND, event, given, stored, submitted, task
 
 AGAIN = NOW + 15 * SECOND
 
@@ -22,24 +23,28 @@ def looked_at() -> Task:
     return replace(submitted(), polls=1, answer_digest=sha256(b"pending").digest(), looked_at=NOW - SECOND)
 
 
-def look(seen: Task) -> Look:
+def look(seen: Watched) -> Look:
     """Say that it is still under way."""
     return Look(seen, due_at=AGAIN, looked_at=NOW)
 
 
-async def leased(store: SqlStore, now: datetime = NOW) -> list[Task]:
-    return await store.lease_tasks(Work.POLL, "runware", now=now, limit=100, lease=LEASE)
+def looked(task: Task) -> Task:
+    """What that makes of it."""
+    return replace(task, polls=task.polls + 1, due_at=AGAIN, looked_at=NOW)
+
+
+async def leased(store: SqlStore, now: datetime = NOW, limit: int = 100) -> list[Watched]:
+    return await store.lease_looks("runware", now=now, limit=limit, lease=LEASE)
 
 
 async def test_looks_at_tasks_that_are_as_they_were_seen_are_written_and_give_them_back(store: SqlStore) -> None:
     # More than go into one statement, and no round number of them.
-    await given(store, *(looked_at() for _ in range(75)))
+    tasks = [looked_at() for _ in range(75)]
+    await given(store, *tasks)
     held = await leased(store)
-    assert await store.look([look(task) for task in held]) == [True] * 75
-    for task in held:
-        after = replace(task, polls=2, due_at=AGAIN, looked_at=NOW)
-        assert look(task).change == Change(after)
-        assert await stored(store, task) == after
+    assert await store.look([look(each) for each in held]) == [True] * 75
+    for each in tasks:
+        assert await stored(store, each) == looked(each)
     assert await leased(store, NOW) == []
     assert len(await leased(store, AGAIN)) == 75, "its lease was given back"
 
@@ -68,6 +73,10 @@ def doubted(task: Task) -> Change:
     return Change(replace(task, doubt_since=NOW))
 
 
+def unknown(task: Task) -> Change:
+    return Change(replace(task, status=Status.UNKNOWN, submitted_at=None))
+
+
 def overdue(task: Task) -> Change:
     return Change(replace(task, overdue=True))
 
@@ -85,8 +94,8 @@ async def test_a_task_that_changed_meanwhile_is_left_as_it_is_now(
     held = {task.key: task for task in await leased(store)}
     await store.apply([Decision(changed.key, meanwhile)])
     assert await store.look([look(held[changed.key]), look(held[same.key])]) == [False, True]
-    assert await stored(store, changed) == meanwhile(held[changed.key]).task
-    assert await stored(store, same) == look(held[same.key]).change.task
+    assert await stored(store, changed) == meanwhile(changed).task
+    assert await stored(store, same) == looked(same)
 
 
 async def test_a_task_that_somebody_else_has_leased_by_now_is_left_to_them(store: SqlStore) -> None:
@@ -97,10 +106,34 @@ async def test_a_task_that_somebody_else_has_leased_by_now_is_left_to_them(store
     assert await store.look([look(held)]) == [False]
 
 
-@pytest.mark.parametrize(
-    "seen", [replace(looked_at(), answer_digest=None), replace(looked_at(), tries=1), cancelled(looked_at()).task]
-)
-async def test_a_task_that_was_seen_in_another_state_is_left_as_it_is(store: SqlStore, seen: Task) -> None:
+async def test_what_is_due_for_a_look_is_claimed_with_what_that_takes_earliest_first(store: SqlStore) -> None:
+    late, early, future, sent = looked_at(), looked_at(), looked_at(), task()
+    early, future = replace(early, due_at=NOW - SECOND), replace(future, due_at=NOW + SECOND)
+    named = replace(looked_at(), provider_task_id="of its own", pushed=True, callbacks=3, answer_digest=None)
+    await given(store, late, early, future, sent, replace(named, due_at=NOW - 2 * SECOND))
+    assert await leased(store, limit=2) == [watched(replace(named, due_at=NOW - 2 * SECOND)), watched(early)]
+    assert await leased(store) == [watched(late)]
+    assert await leased(store) == []
+    assert await leased(store, NOW + SECOND) == [watched(future)]
+    assert len(await leased(store, NOW + LEASE)) == 3, "a claim ends by itself"
+
+
+def failed(task: Task) -> Change:
+    return Change(replace(task, tries=1, fault="no answer"))
+
+
+def quiet(task: Task) -> Change:
+    return Change(replace(task, quiet_since=NOW))
+
+
+@pytest.mark.parametrize("before", [doubted, overdue, failed, quiet, unknown])
+async def test_what_is_not_as_usual_is_claimed_as_such_and_no_look_is_written(
+    store: SqlStore, before: Callable[[Task], Change]
+) -> None:
+    seen = before(looked_at()).task
     await given(store, seen)
-    assert await store.look([look(seen)]) == [False]
+    [held] = await leased(store)
+    assert held == watched(seen)
+    assert not held.is_usual
+    assert await store.look([look(held)]) == [False]
     assert await stored(store, seen) == seen

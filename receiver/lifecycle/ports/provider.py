@@ -16,8 +16,26 @@ from receiver.domain.report import Reading, Via
 from receiver.domain.request import Checked, TaskRequest
 from receiver.domain.schedule import PollPlan
 from receiver.domain.task import Recovery, Task
+from receiver.domain.values import quick
 
 
+class Polled(Protocol):
+    """A task as far as it takes to ask about it."""
+
+    @property
+    def id(self) -> UUID:
+        """Our id."""
+
+    @property
+    def request(self) -> TaskRequest:
+        """What was asked for."""
+
+    @property
+    def provider_task_id(self) -> str | None:
+        """The provider's id, None where it is not known."""
+
+
+@quick
 @dataclass(frozen=True, slots=True)
 class Slice:
     """One task's share of a poll answer.
@@ -177,13 +195,13 @@ class Provider(Protocol):
     def read_submit(self, task: Task, answer: HttpAnswer) -> SubmitOutcome:
         """Say what a complete answer to ``submit`` means."""
 
-    def batchable(self, task: Task) -> bool:
+    def batchable(self, task: Polled) -> bool:
         """Tell whether the task may be polled together with others (not when its answer is large)."""
 
-    def poll(self, tasks: Sequence[Task]) -> HttpRequest:
+    def poll(self, tasks: Sequence[Polled]) -> HttpRequest:
         """Build one question about ``tasks``, 1 to ``most_polled_at_once`` of them."""
 
-    def read_poll(self, tasks: Sequence[Task], answer: HttpAnswer) -> Answered | Unanswered:
+    def read_poll(self, tasks: Sequence[Polled], answer: HttpAnswer) -> Answered | Unanswered:
         """Read the answer to ``poll``."""
 
     def read(self, body: bytes, via: Via) -> Reading:

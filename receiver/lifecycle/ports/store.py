@@ -8,13 +8,13 @@ from uuid import UUID
 
 from receiver.domain.errors import ReceiverError, TaskError
 from receiver.domain.learning import Known
-from receiver.domain.looking import Look
 from receiver.domain.report import NewReport, StoredReport, Verdict, Via
 from receiver.domain.standing import Standing
 from receiver.domain.statistics import Statistics
 from receiver.domain.task import Change, Status, Task, Work
 from receiver.domain.usual import Done
 from receiver.domain.values import Word, quick
+from receiver.domain.watched import Look, Watched
 from receiver.lifecycle.ports.custody import Custody
 from receiver.lifecycle.ports.decision import Decide, Decision
 from receiver.lifecycle.ports.inputs import Inputs
@@ -239,6 +239,9 @@ class Store(Custody, Protocol):
         Returns the tasks as they are afterwards, those whose lease was kept: a task whose ``decide`` returned None
         or whose ``work`` changed is released at once and left out.
         """
+
+    async def lease_looks(self, provider: str, *, now: datetime, limit: int, lease: timedelta) -> list[Watched]:
+        """Claim tasks that are due for a look, earliest due first."""
 
     async def prolong_tasks(self, task_keys: Sequence[UUID], *, now: datetime, lease: timedelta) -> None:
         """Let claims on tasks last ``lease`` from now on, those that are this instance's still."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 from uuid import UUID
 
 from receiver.domain.adoption import Adoptable
@@ -13,7 +13,15 @@ from receiver.domain.report import Reading, Via
 from receiver.domain.request import Checked, TaskRequest
 from receiver.domain.schedule import PollPlan
 from receiver.domain.task import Recovery, Task
-from receiver.lifecycle.ports.provider import Answered, FileWay, LogPage, ProviderEntry, ProviderOption, Unanswered
+from receiver.lifecycle.ports.provider import (
+    Answered,
+    FileWay,
+    LogPage,
+    Polled,
+    ProviderEntry,
+    ProviderOption,
+    Unanswered,
+)
 from receiver.providers.aimlapi import answers, reading
 from receiver.providers.aimlapi.account import ACCOUNT
 from receiver.providers.aimlapi.request import adoptable, check, wire_body
@@ -148,20 +156,20 @@ class Aimlapi:
         """Say what an answer to ``submit`` means."""
         return answers.read_submit(answer)
 
-    def batchable(self, task: Task) -> bool:
+    def batchable(self, task: Polled) -> bool:
         """Each is asked about alone."""
         return False
 
-    def poll(self, tasks: Sequence[Task]) -> HttpRequest:
+    def poll(self, tasks: Sequence[Polled]) -> HttpRequest:
         """Ask about one generation; raises ValueError for a task whose generation is not known."""
         (task,) = tasks
         if task.provider_task_id is None:
             raise ValueError("the task has no generation id to ask about")
         # Older ids hold ":" and "/".
-        query = urlencode({"generation_id": task.provider_task_id})
-        return calls.json_call("GET", f"{self.url}{_GENERATIONS}?{query}", key=self.key)
+        name = quote(task.provider_task_id, safe="")
+        return calls.json_call("GET", f"{self.url}{_GENERATIONS}?generation_id={name}", key=self.key)
 
-    def read_poll(self, tasks: Sequence[Task], answer: HttpAnswer) -> Answered | Unanswered:
+    def read_poll(self, tasks: Sequence[Polled], answer: HttpAnswer) -> Answered | Unanswered:
         """Read the answer about one generation."""
         (task,) = tasks
         return answers.read_poll(task, answer)

@@ -7,8 +7,7 @@ from receiver.domain.attempt import Accepted, Refused, SubmitOutcome, Unclear
 from receiver.domain.errors import ErrorCode, TaskError, UnreadableError
 from receiver.domain.exchange import HttpAnswer
 from receiver.domain.looking import Found
-from receiver.domain.task import Task
-from receiver.lifecycle.ports.provider import Answered, LogPage, Slice, Unanswered
+from receiver.lifecycle.ports.provider import Answered, LogPage, Polled, Slice, Unanswered
 from receiver.providers.aimlapi.reading import (
     FAILED,
     NOTHING,
@@ -66,7 +65,7 @@ def read_submit(answer: HttpAnswer) -> SubmitOutcome:
     return Accepted(name, answer.body if reading.outputs or reading.failures else None)
 
 
-def read_poll(task: Task, answer: HttpAnswer) -> Answered | Unanswered:
+def read_poll(task: Polled, answer: HttpAnswer) -> Answered | Unanswered:
     """Read the answer about one generation; 404 proves nothing, for how long one stays known is not documented."""
     value, code = _opened(answer)
     if code == _NOT_FOUND:
@@ -75,7 +74,8 @@ def read_poll(task: Task, answer: HttpAnswer) -> Answered | Unanswered:
         error = _error(value, code)
         return unanswered(error, answer, pauses=_is_of_our_account(error, value, code))
     try:
-        reading = read_generation(parse_body(answer.body))
+        # Empty where it cannot be read; then that says why.
+        reading = read_generation(value or parse_body(answer.body))
     except UnreadableError as error:
         unreadable = TaskError(ErrorCode.PROVIDER, f"an answer that cannot be read: {error}", retryable=True)
         return unanswered(unreadable, answer)

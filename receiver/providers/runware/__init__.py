@@ -13,7 +13,15 @@ from receiver.domain.report import Reading, Via
 from receiver.domain.request import Checked, TaskRequest
 from receiver.domain.schedule import PollPlan
 from receiver.domain.task import Recovery, Task
-from receiver.lifecycle.ports.provider import Answered, FileWay, LogPage, ProviderEntry, ProviderOption, Unanswered
+from receiver.lifecycle.ports.provider import (
+    Answered,
+    FileWay,
+    LogPage,
+    Polled,
+    ProviderEntry,
+    ProviderOption,
+    Unanswered,
+)
 from receiver.providers.runware import answers, reading
 from receiver.providers.runware.account import ACCOUNT
 from receiver.providers.runware.request import adoptable, check, wire_task
@@ -160,16 +168,16 @@ class Runware:
         """Say what an answer to ``submit`` means."""
         return answers.read_submit(task, answer)
 
-    def batchable(self, task: Task) -> bool:
+    def batchable(self, task: Polled) -> bool:
         """Links are short; inline audio, which an adopted task may have, comes alone: an answer holds one song."""
         return not task.request.adopted and (task.request.output_type or "URL") == "URL"
 
-    def poll(self, tasks: Sequence[Task]) -> HttpRequest:
+    def poll(self, tasks: Sequence[Polled]) -> HttpRequest:
         """Build one ``getResponse`` for each task, in one array."""
         payload = [{"taskType": "getResponse", "taskUUID": answers.wire_id(task)} for task in tasks]
         return calls.json_call("POST", self.url, key=self.key, payload=payload)
 
-    def read_poll(self, tasks: Sequence[Task], answer: HttpAnswer) -> Answered | Unanswered:
+    def read_poll(self, tasks: Sequence[Polled], answer: HttpAnswer) -> Answered | Unanswered:
         """Give each task its share of the answer."""
         return answers.read_poll(tasks, answer)
 

@@ -10,7 +10,7 @@ from receiver.domain.errors import ErrorCode, TaskError, UnreadableError
 from receiver.domain.exchange import HttpAnswer
 from receiver.domain.report import Via
 from receiver.domain.task import Task
-from receiver.lifecycle.ports.provider import Answered, Slice, Unanswered
+from receiver.lifecycle.ports.provider import Answered, Polled, Slice, Unanswered
 from receiver.providers.runware.reading import (
     Part,
     belongs,
@@ -19,8 +19,8 @@ from receiver.providers.runware.reading import (
     parts_of,
     read_body,
     read_parts,
-    read_under_way,
     slice_of,
+    under_way,
 )
 from receiver.providers.runware.words import Complaint, complaint
 from receiver.providers.wire.calls import OF_OUR_ACCOUNT, leaves_open, paused, succeeded, unanswered
@@ -40,7 +40,7 @@ _ALWAYS_OURS = frozenset({401, 402, 429})
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
-def wire_id(task: Task) -> str:
+def wire_id(task: Polled) -> str:
     """Return the UUID a task goes by at Runware: its own, or that of a generation that was adopted."""
     return (task.provider_task_id or str(task.id)).lower()
 
@@ -91,7 +91,7 @@ def _stored_name(envelope: Mapping[str, object]) -> str | None:
     return None
 
 
-def read_poll(tasks: Sequence[Task], answer: HttpAnswer) -> Answered | Unanswered:
+def read_poll(tasks: Sequence[Polled], answer: HttpAnswer) -> Answered | Unanswered:
     """Give each task what the answer to ``getResponse`` says of it: runware.ai/docs, "Task polling".
 
     An error that names a task is that task's outcome, also with HTTP 400, which one failed task gives a whole batch.
@@ -173,7 +173,7 @@ def _about_us(parts: Sequence[Part], answer: HttpAnswer) -> Complaint | None:
 
 
 def _slices(
-    tasks: Sequence[Task], parts: Sequence[Part], named: frozenset[str], answer: HttpAnswer
+    tasks: Sequence[Polled], parts: Sequence[Part], named: frozenset[str], answer: HttpAnswer
 ) -> Answered | Unanswered:
     alone = len(tasks) == 1
     asked = {wire_id(task): task for task in tasks}
@@ -197,9 +197,12 @@ def _slices(
 
 
 def _slice(share: Sequence[Part]) -> Slice:
+    usual = under_way(share)
+    if usual is not None:
+        return Slice(*usual, sliced=True)
     body = slice_of(share)
     # Read from its own bytes: what is kept can be read again and says the same.
-    return Slice(body, read_under_way(share) or read_body(body, Via.POLL), sliced=True)
+    return Slice(body, read_body(body, Via.POLL), sliced=True)
 
 
 def _about_the_question(strays: Sequence[Part], tasks: int, answer: HttpAnswer) -> Unanswered:

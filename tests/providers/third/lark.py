@@ -26,6 +26,7 @@ from receiver.lifecycle.ports.provider import (
     Answered,
     FileWay,
     LogPage,
+    Polled,
     ProviderEntry,
     ProviderOption,
     Slice,
@@ -221,8 +222,7 @@ class Lark:
         if not calls.succeeded(answer.status):
             error = _error(value, answer.status)
             return calls.paused(error, answer) if error.code in calls.OF_OUR_ACCOUNT else Refused(error)
-        name = _song_id(value)
-        if name is None:
+        if (name := _song_id(value)) is None:
             return Unclear("a success without a song's id")
         try:
             reading = _read_song(value)
@@ -230,18 +230,18 @@ class Lark:
             return Accepted(name)
         return Accepted(name, answer.body if reading.outputs or reading.failures else None)
 
-    def batchable(self, task: Task) -> bool:
+    def batchable(self, task: Polled) -> bool:
         """Each is asked about alone."""
         return False
 
-    def poll(self, tasks: Sequence[Task]) -> HttpRequest:
+    def poll(self, tasks: Sequence[Polled]) -> HttpRequest:
         """Ask about one song; raises ValueError for a task whose song is not known."""
         (task,) = tasks
         if task.provider_task_id is None:
             raise ValueError("the task has no song id to ask about")
         return calls.json_call("GET", f"{self.url}/songs/{quote(task.provider_task_id, safe='')}", key=self.key)
 
-    def read_poll(self, tasks: Sequence[Task], answer: HttpAnswer) -> Answered | Unanswered:
+    def read_poll(self, tasks: Sequence[Polled], answer: HttpAnswer) -> Answered | Unanswered:
         """Read the answer about one song; that it is not known proves nothing."""
         (task,) = tasks
         if answer.status == _NOT_FOUND:

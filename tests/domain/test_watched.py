@@ -1,14 +1,15 @@
-"""A look that found nothing new, decided in one step, is what the rules come to."""
+"""A usual look, decided in one step, is what the rules come to."""
 
 from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from receiver.domain.looking import looked, looked_again
+from receiver.domain.looking import looked
 from receiver.domain.report import Reading
 from receiver.domain.schedule import PollPlan
-from receiver.domain.task import Status, Task, Work
+from receiver.domain.task import Change, Status, Task, Work
+from receiver.domain.watched import Look, looked_again
 from tests.domain.making import (
     BROKEN,
     PLAN,
@@ -25,6 +26,7 @@ from tests.domain.making import (
     says,
     submitted,
     unknown,
+    watched,
 )
 
 PENDING = says(pending=True)
@@ -62,22 +64,27 @@ readings = st.builds(
 plans = st.sampled_from([PLAN, PollPlan(5, 3, ages=(30.0, 40.0, 50.0), learned_from=60)])
 
 
+def change(task: Task, look: Look) -> Change:
+    """What a store makes of a look."""
+    return Change(replace(task, polls=task.polls + 1, due_at=look.due_at, looked_at=look.looked_at))
+
+
 @given(tasks, readings, plans, st.booleans())
 def test_a_look_at_a_task_that_is_as_it_was_does_what_the_rules_do(
     task: Task, reading: Reading, plan: PollPlan, known: bool
 ) -> None:
     task = replace(task, answer_digest=digest(reading)) if known else task
     rules = replace(look_rules(), plan=plan)
-    look = looked_again(task, reading, digest(reading), at(41), rules, at(40))
+    look = looked_again(watched(task), reading, digest(reading), at(41), rules, at(40))
     if look is not None:
         by_rule = looked(task, reading, new_report(reading, at(41), 7), at(41), rules, asked_at=at(40))
-        assert look.change == by_rule
+        assert change(task, look) == by_rule
 
 
 def test_an_answer_that_says_the_same_again_is_such_a_look() -> None:
     for task in (under_way, some_told):
-        look = looked_again(task, PENDING, digest(PENDING), at(41), look_rules(), at(40))
+        look = looked_again(watched(task), PENDING, digest(PENDING), at(41), look_rules(), at(40))
         assert look is not None
         assert (look.due_at, look.looked_at) == (at(41 + PLAN.interval * PLAN.growth), at(40))
-    first = submitted()
+    first = watched(submitted())
     assert looked_again(first, PENDING, digest(PENDING), at(41), look_rules(), at(40)) is None, "it is news"
