@@ -18,6 +18,7 @@ from receiver.domain.learning import Known
 from receiver.domain.report import StoredReport
 from receiver.domain.request import TaskRequest
 from receiver.domain.task import Status, Work
+from receiver.domain.watched import Watched
 from receiver.lifecycle import erase, settle, submit
 from receiver.lifecycle.collect import Hold
 from receiver.lifecycle.ports import Objects, Outbound, Pause, Store
@@ -424,3 +425,43 @@ async def test_a_worker_that_cannot_learn_starts_and_goes_on_and_tries_again(tmp
         await worker.stop(1)
         assert odd.asked >= 3
         assert (await around.now(task)).settled_at is not None
+
+
+class Asked:
+    """A store that notes how many tasks were claimed for looks, and what was given back."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.claims: list[int] = []
+        self.claimed = asyncio.Event()
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._store, name)
+
+    async def lease_looks(self, provider: str, *, now: datetime, limit: int, lease: timedelta) -> list[Watched]:
+        found = await self._store.lease_looks(provider, now=now, limit=limit, lease=lease)
+        if found:
+            self.claims.append(len(found))
+            if len(self.claims) > 1:
+                self.claimed.set()
+        return found
+
+
+async def test_the_next_looks_are_claimed_while_all_places_are_taken_and_given_back_at_a_stop(tmp_path: Path) -> None:
+    async with studio(tmp_path, lambda: 1e9) as studied:
+        tasks = [await studied.begun("aimlapi") for _ in range(5)]
+        studied.system.passed += 86_400.0
+        silent, asked = Silent(), Asked(studied.ports.store)
+        ports = replace(studied.ports, outbound=cast("Outbound", silent), store=cast("Store", asked))
+        worker = Worker(ports, Hints(), Concurrency(poll=2), alone=True)
+        await worker.start()
+        async with asyncio.timeout(60):
+            await asked.claimed.wait()
+        assert (asked.claims, silent.sent) == ([2, 2], 2)
+        await worker.stop(4)
+        assert silent.sent == 2
+        # Nobody has to wait for the end of a claim but those who were asked about.
+        again = await studied.ports.store.lease_looks(
+            "aimlapi", now=studied.system.now(), limit=9, lease=timedelta(seconds=9)
+        )
+        assert len(again) == len(tasks) - 2

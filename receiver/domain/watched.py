@@ -5,15 +5,33 @@ comes to the same change by its rules, on the whole task; a test holds the two a
 quite usual is left to the rules.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from uuid import UUID
 
 from receiver.domain.looking import LookRules
 from receiver.domain.report import Reading
 from receiver.domain.request import TaskRequest
 from receiver.domain.schedule import next_look
+from receiver.domain.task import Status, Work
 from receiver.domain.values import quick
+
+#: What a task is, field by field, that is looked at as usual: not overdue, in no doubt, not quiet, and the last look
+#: had an answer.
+USUAL: Mapping[str, object] = MappingProxyType(
+    {
+        "status": Status.SUBMITTED,
+        "work": Work.POLL,
+        "overdue": False,
+        "tries": 0,
+        "fault": None,
+        "doubt": None,
+        "doubt_since": None,
+        "quiet_since": None,
+    }
+)
 
 
 @quick
@@ -21,8 +39,7 @@ from receiver.domain.values import quick
 class Watched:
     """As much of a task that is due for a look as it takes to look; the fields are the task's.
 
-    It ``is_usual`` where the task is ``submitted``, not overdue, in no doubt, not quiet, and the last look had an
-    answer.
+    It ``is_usual`` where the task is as ``USUAL`` says.
     """
 
     key: UUID
@@ -54,7 +71,7 @@ class Look:
     looked_at: datetime
 
 
-def looked_again(
+def usual_look(
     task: Watched, reading: Reading, digest: bytes, now: datetime, rules: LookRules, asked_at: datetime
 ) -> Look | None:
     """Return the usual look, where an answer says as before that a task is under way and no more; else None."""

@@ -12,7 +12,7 @@ from receiver.domain.report import NewReport, Via
 from receiver.domain.schedule import back_off
 from receiver.domain.task import Change, Task, Work
 from receiver.domain.values import quick, replace
-from receiver.domain.watched import Look, Watched, looked_again
+from receiver.domain.watched import Look, Watched, usual_look
 from receiver.lifecycle.lateness import observe_lateness
 from receiver.lifecycle.pace import Pace
 from receiver.lifecycle.planning import plan_for
@@ -42,7 +42,6 @@ async def lease(ports: Ports, provider: Provider, limit: int) -> list[list[Watch
     """Claim due tasks and sort them into questions, each for one request."""
     now = ports.system.now()
     leased = await ports.store.lease_looks(provider.name, now=now, limit=limit, lease=ports.limits.lease)
-    observe_lateness(ports, Queue.POLL, [task.due_at for task in leased], now)
     together: list[Watched] = []
     alone: list[list[Watched]] = []
     for task in leased:
@@ -58,6 +57,7 @@ async def poll(ports: Ports, provider: Provider, tasks: Sequence[Watched]) -> No
     """Ask about leased tasks in one request and record what came of it."""
     ports.system.checkpoint("poll.before_send")
     asked_at = ports.system.now()
+    observe_lateness(ports, Queue.POLL, [task.due_at for task in tasks], asked_at)
     answer = await _sent(ports, provider, provider.poll(tasks))
     outcome = answer if isinstance(answer, Unanswered) else provider.read_poll(tasks, answer)
     ports.system.checkpoint("poll.after_send")
@@ -65,21 +65,29 @@ async def poll(ports: Ports, provider: Provider, tasks: Sequence[Watched]) -> No
     if isinstance(outcome, Unanswered):
         await _no_answer(ports, provider, tasks, outcome, now)
         return
-    found = [_Found(task, outcome.slices.get(task.id), look_rules(ports, provider, task), asked_at) for task in tasks]
-    try:
-        decisions = [await _decision(ports, provider, each, now) for each in await _left(ports, found, now)]
-    except UnavailableError:
-        # Too large an answer for the database, and the artifact store does not take it now: it is asked for again.
-        fault = TaskError(ErrorCode.UNKNOWN, "its answer could not be kept", retryable=True)
-        await _no_answer(ports, provider, tasks, Unanswered(fault), now)
-        return
+    found = [_Seen(task, outcome.slices.get(task.id), look_rules(ports, provider, task), asked_at) for task in tasks]
+    decisions, unkept = [], []
+    for seen in await _left(ports, found, now):
+        try:
+            decisions.append(await _decision(ports, provider, seen, now))
+        except UnavailableError:
+            # Too large for the database, and the artifact store does not take it now: it is asked for again.
+            unkept.append(seen.task)
     changes = await record(ports, decisions, within=ports.limits.lease) if decisions else []
+    if unkept:
+        fault = TaskError(ErrorCode.UNKNOWN, "its answer could not be kept", retryable=True)
+        await _no_answer(ports, provider, unkept, Unanswered(fault), now)
     ports.system.checkpoint("poll.after_record")
-    ports.metrics.count("polls_answered", len(tasks), provider=provider.name)
+    ports.metrics.count("polls_answered", len(tasks) - len(unkept), provider=provider.name)
     if any(change is not None and change.report is not None for change in changes):
         ports.wake(Queue.SETTLE)
     if any(change is not None and change.task.work is Work.SUBMIT for change in changes):
         ports.wake(Queue.SUBMIT)
+
+
+async def give_back(ports: Ports, tasks: Sequence[Watched]) -> None:
+    """Let others have tasks that were leased for a look and are not to be asked about."""
+    await ports.store.apply([Decision(task.key, Change, release=True) for task in tasks])
 
 
 async def lease_lookups(ports: Ports, provider: Provider, limit: int) -> list[Task]:
@@ -166,7 +174,7 @@ async def _sent(ports: Ports, provider: Provider, question: HttpRequest) -> Http
         return Unanswered(TaskError(ErrorCode.UNKNOWN, str(error), retryable=True))
 
 
-async def _left(ports: Ports, found: Sequence["_Found"], now: datetime) -> list["_Found"]:
+async def _left(ports: Ports, found: Sequence["_Seen"], now: datetime) -> list["_Seen"]:
     """Write down of which tasks the answer says again that they are under way, as it does of nearly all.
 
     Return what was found of the others, or of those that are no longer as they were leased.
@@ -181,7 +189,7 @@ async def _left(ports: Ports, found: Sequence["_Found"], now: datetime) -> list[
 
 @quick
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _Seen:
     """What a question sent at ``asked_at`` found out of a task. Some have no ``part`` in the answer."""
 
     task: Watched
@@ -195,18 +203,18 @@ class _Found:
         if part is None or part.cost_micros is not None:
             return None
         digest = hashlib.sha256(part.body).digest()
-        return looked_again(self.task, part.reading, digest, now, self.rules, self.asked_at)
+        return usual_look(self.task, part.reading, digest, now, self.rules, self.asked_at)
 
 
-async def _decision(ports: Ports, provider: Provider, found: _Found, now: datetime) -> Decision:
-    task, part, rules = found.task, found.part, found.rules
+async def _decision(ports: Ports, provider: Provider, seen: _Seen, now: datetime) -> Decision:
+    task, part, rules = seen.task, seen.part, seen.rules
     if part is None:
         fault = f"{provider.name}'s answer does not speak of it"
         return Decision(task.key, lambda current: look_failed(current, now, rules, fault), release=True)
     report = await _report(ports, task, part, now)
 
     def decide(current: Task) -> Change:
-        change = looked(current, part.reading, report, now, rules, asked_at=found.asked_at)
+        change = looked(current, part.reading, report, now, rules, asked_at=seen.asked_at)
         if part.cost_micros is not None and change.task.told_cost_micros is None:
             change = replace(change, task=replace(change.task, told_cost_micros=part.cost_micros))
         return change

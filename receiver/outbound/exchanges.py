@@ -26,6 +26,10 @@ _MOST_AROUND_BYTES = 100 * 1024
 _READ_BYTES = 64 * 1024
 _INFORMATIONAL = range(100, 200)
 _PLAIN = frozenset({b"", b"identity"})
+#: What says where a request goes, and how long it is: nobody else has a word in that.
+_OURS = frozenset({"host", "connection", "content-length", "transfer-encoding"})
+#: RFC 9110, 8.6: a length is told where a body is expected, be it of none.
+_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 # RFC 9110, 5.1 and 5.5: no control character, and no space at the ends.
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(rb"(?:[!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?)?")
@@ -44,13 +48,13 @@ class Exchanges:
         self._idle: dict[tuple[str, int], deque[tuple[httpcore.AsyncNetworkStream, float]]] = {}
 
     async def ask(
-        self, link: Link, written: bytes, *, patience: float, safe: bool, leaving: Callable[[], None]
+        self, link: Link, wire: bytes, *, patience: float, safe: bool, leaving: Callable[[], None]
     ) -> HttpAnswer:
         """Send a request and return its answer; nobody else bounds the time it takes, but the caller.
 
         ``patience`` is for how many seconds a connection is waited for; ``leaving`` is called just before the first
-        byte is handed to it. A ``safe`` request can be sent again, should it meet a connection that was closed a
-        moment ago: the system is not asked about that, which would cost a tenth of a look.
+        byte is handed to it. A ``safe`` request that meets a connection which was closed a moment ago is sent again
+        on a new one: to ask the system about that each time would cost a tenth of a look.
 
         Raises what httpx raises, ForbiddenError besides, and AnswerLostError for an answer that is too large or in an
         encoding: no more of it is read than shows that, and its connection is closed.
@@ -64,16 +68,21 @@ class Exchanges:
         else:
             await self._free.acquire()
         try:
-            stream = await self._kept(link, "has_ended" if safe else "is_readable") or await self._connected(
-                link, patience
-            )
             answer = _Answer(self._most_bytes)
-            try:
+            stream = await self._kept(link, "has_ended" if safe else "is_readable")
+            if stream is not None:
                 leaving()
-                await _exchange(stream, written, answer)
-            except BaseException:
-                await stream.aclose()
-                raise
+                try:
+                    await _exchange(stream, wire, answer)
+                except (httpx.ReadError, httpx.RemoteProtocolError):
+                    if answer.has_begun or not safe:
+                        raise
+                    # It was closed while it was kept.
+                    stream = None
+            if stream is None:
+                stream = await self._connected(link, patience)
+                leaving()
+                await _exchange(stream, wire, answer)
             if answer.leaves_open and not stream.get_extra_info("is_writing"):
                 kept = self._idle.setdefault((link.host, link.port), deque())
                 kept.append((stream, asyncio.get_running_loop().time() + KEEP_ALIVE_SECONDS))
@@ -120,13 +129,18 @@ class Exchanges:
         return stream
 
 
-async def _exchange(stream: httpcore.AsyncNetworkStream, written: bytes, answer: "_Answer") -> None:
+async def _exchange(stream: httpcore.AsyncNetworkStream, wire: bytes, answer: "_Answer") -> None:
+    """Send a request and read its answer; where that fails the connection is closed, which nothing can hold up."""
     try:
-        await stream.write(written)
+        await stream.write(wire)
         while not answer.is_whole:
             answer.take(await stream.read(_READ_BYTES))
     except (httpcore.NetworkError, httpcore.TimeoutException) as fault:
+        await stream.aclose()
         raise httpx.ReadError(str(fault)) from fault
+    except BaseException:
+        await stream.aclose()
+        raise
 
 
 class _Answer:
@@ -138,6 +152,7 @@ class _Answer:
         self._headers: dict[bytes, bytes] = {}
         #: Why the body is not read, if it is not.
         self._refused: str | None = None
+        self.has_begun = False
         #: Whether nothing more is to be read, and whether another answer may follow on the same connection.
         self.is_whole = self.leaves_open = False
         self._most_bytes = most_bytes
@@ -163,6 +178,7 @@ class _Answer:
                 raise httpx.RemoteProtocolError("the connection was closed before the answer was whole")
             self.is_whole = True
             return
+        self.has_begun = True
         size = len(self._body)
         try:
             self._parser.feed_data(data)
@@ -227,19 +243,24 @@ class _Answer:
 def written(link: Link, method: str, headers: Mapping[str, str], body: bytes | None) -> bytes:
     """Return a request as it goes on the wire. Raises httpx.LocalProtocolError for what HTTP cannot say.
 
-    The names of ``headers`` are in lower case; those that say where it goes and how long it is are added.
+    The names of ``headers`` are in lower case; those that say where it goes and how long it is are not among them.
     """
-    lines = [_line(name, value) for name, value in headers.items()]
-    if body is not None or method != "GET":
+    lines = [b"%b: %b" % (_name(name), _value(value)) for name, value in headers.items()]
+    if body or method in _WITH_BODY:
         lines.append(b"Content-Length: %d" % len(body or b""))
     first = b"%b %b HTTP/1.1\r\nHost: %b" % (method.encode("ascii"), link.target, link.url.netloc)
     return b"\r\n".join((first, *lines, b"", body or b""))
 
 
-@lru_cache(maxsize=128)
-def _line(name: str, value: str) -> bytes:
-    """Return the line of a header; nearly all are the same in every request."""
-    line = name.encode("ascii"), value.encode("ascii")
-    if not (_NAME.fullmatch(line[0]) and _VALUE.fullmatch(line[1])):
+@lru_cache(maxsize=64)
+def _name(name: str) -> bytes:
+    """Return the name of a header; there are few. Their values may be secrets, which are remembered nowhere."""
+    if name in _OURS or not (name.isascii() and _NAME.fullmatch(name.encode())):
         raise httpx.LocalProtocolError("a header that cannot be written")
-    return b"%b: %b" % line
+    return name.encode()
+
+
+def _value(value: str) -> bytes:
+    if not (value.isascii() and _VALUE.fullmatch(value.encode())):
+        raise httpx.LocalProtocolError("a header that cannot be written")
+    return value.encode()

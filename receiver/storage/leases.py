@@ -34,6 +34,7 @@ DUE_TASKS = (
     )
     .order_by(tasks.columns.free_at)
     .limit(bindparam("most"))
+    # Said here, or SQLAlchemy says it for SQLite by a parameter of its own.
     .offset(literal_column("0"))
     .with_for_update(skip_locked=True)
 )

@@ -28,8 +28,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql import FromClause
 
-from receiver.domain.task import Status, Work
-from receiver.domain.watched import Look, Watched
+from receiver.domain.task import Work
+from receiver.domain.values import Word
+from receiver.domain.watched import USUAL, Look, Watched
 from receiver.storage.chosen import Chosen
 from receiver.storage.claim import Claim
 from receiver.storage.claiming import Claims
@@ -60,17 +61,9 @@ _GIVEN = (
     column("looked_at", Moment),
     column("owner", Key),
 )
-#: What a task is where ``Watched.is_usual``. Compared here, as SQLite 3.40 says of any column in RETURNING that it is
-#: not NULL; of its value it says the truth.
-_USUAL = {
-    "status": Status.SUBMITTED.value,
-    "overdue": False,
-    "tries": 0,
-    "fault": None,
-    "doubt": None,
-    "doubt_since": None,
-    "quiet_since": None,
-}
+#: As rows have it. Compared here, as SQLite 3.40 says of any column in RETURNING that it is not NULL; of its value it
+#: says the truth.
+_USUAL = {name: value.value if isinstance(value, Word) else value for name, value in USUAL.items()}
 _AS_USUAL = [*_USUAL.values()]
 #: What is claimed, as ``Watched`` has it; the request lies in a table of its own.
 _CLAIMED = (
@@ -113,7 +106,7 @@ class Looks:
         self._claims = claims
         self._owner = claims.owner
         self._texts: dict[tuple[str, int], str] = {}
-        self._claim: _Claim | None = None
+        self._claim: _Claiming | None = None
         self._write = engine.gather(self._together, weigh=len)
 
     async def lease(self, provider: str, now: datetime, limit: int, lease: timedelta) -> list[Watched]:
@@ -164,9 +157,9 @@ class Looks:
                 yield Ready(self._text(dialect, size), tuple(chain.from_iterable(converted[start : start + size])))
                 start += size
 
-    def _claim_on(self, dialect: Dialect) -> "_Claim":
+    def _claim_on(self, dialect: Dialect) -> "_Claiming":
         if self._claim is None:
-            self._claim = _Claim(dialect)
+            self._claim = _Claiming(dialect)
         return self._claim
 
     def _text(self, dialect: Dialect, size: int) -> str:
@@ -196,7 +189,6 @@ def _statement(dialect: Dialect, size: int) -> str:
         .where(
             *(of == new.columns[name] for of, name in as_seen),
             tasks.columns.polls + literal_column("1", Integer) == new.columns["polls"],
-            tasks.columns.work == literal_column(f"'{Work.POLL.value}'"),
             *(_is(tasks.columns[name], value) for name, value in _USUAL.items()),
         )
         .values(
@@ -227,7 +219,7 @@ def _watched(provider: str, row: Sequence[Any]) -> Watched:
     )  # fmt: skip
 
 
-class _Claim:
+class _Claiming:
     """The statement that claims, for one engine."""
 
     def __init__(self, dialect: Dialect) -> None:

@@ -57,6 +57,8 @@ class Worker:
         self._concurrency = concurrency
         self._alone = alone
         self._stopping = asyncio.Event()
+        #: Where a loop may wait for a place for longer than a stop does.
+        self._held_up: list[Slots] = []
         self._running: set[asyncio.Task[None]] = set()
         self._loops: list[asyncio.Task[None]] = []
         self._clock: asyncio.Task[None] | None = None
@@ -111,6 +113,8 @@ class Worker:
         self._carried.close()
         for queue in Queue:
             self._hints.wake(queue)
+        for slots in self._held_up:
+            slots.close()
         if self._clock is not None:
             self._clock.cancel()
         # A loop is not cut off between leasing and starting: an attempt opened and never made would be unknown.
@@ -209,11 +213,14 @@ class Worker:
         together = provider.most_polled_at_once
         at_once = min(self._concurrency.poll, max(1, POLL_BATCH // together))
         slots = Slots(at_once)
+        self._held_up.append(slots)
 
         async def once() -> bool:
+            if pace.limited:
+                # A turn is for a call that begins now.
+                await slots.free()
             # As many as may run, though all of them still may: to claim one for each that ends would be most of the
-            # work, and to claim only when some have ended would leave their places empty meanwhile. Those claimed
-            # wait here, each for no longer than an answer may take.
+            # work, and to claim only when some have ended would leave their places empty meanwhile.
             most = await self._wanted(provider, Work.POLL, at_once, together=together, counts=pace.limited)
             if not most:
                 return False
@@ -226,6 +233,9 @@ class Worker:
             for number, batch in enumerate(batches):
                 # Tasks that cannot share a request may make more batches than there were slots and turns.
                 await slots.free()
+                if self._stopping.is_set() or self._paused(provider, polling=True):
+                    await poll.give_back(self._ports, [task for rest in batches[number:] for task in rest])
+                    return False
                 if number >= turns:
                     await pace.turns()
                 self._run("poll", slots, poll.poll(self._ports, provider, batch), *batch)

@@ -58,11 +58,17 @@ class Slots:
 
     def __init__(self, size: int) -> None:
         self._size = self._free = size
+        self._closed = False
         self._given_back = asyncio.Event()
 
+    def close(self) -> None:
+        """Let nobody wait for a slot any more: nothing is to start."""
+        self._closed = True
+        self._given_back.set()
+
     async def free(self) -> int:
-        """Wait until at least one slot is free, and say how many are."""
-        while self._free == 0:
+        """Wait until at least one slot is free, and say how many are; none once they are closed."""
+        while self._free == 0 and not self._closed:
             self._given_back.clear()
             await self._given_back.wait()
         return self._free

@@ -19,7 +19,7 @@ from receiver.domain.schedule import PollPlan
 from receiver.domain.settlement import SettleRules, settle
 from receiver.domain.submission import SubmitRules, begin, conclude, create
 from receiver.domain.task import Change, Recovery, Status, Task, Work
-from receiver.domain.watched import Watched
+from receiver.domain.watched import USUAL, Watched
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 PLAN = PollPlan(first=120.0, interval=15.0, growth=1.5, longest=60.0, overdue=300.0)
@@ -300,8 +300,6 @@ def flaws(task: Task) -> list[str]:
 
 def watched(task: Task) -> Watched:
     """What a store hands out of a task that is due for a look."""
-    waits = task.status is Status.SUBMITTED and task.work is Work.POLL and not (task.tries or task.overdue)
-    odd = task.fault, task.doubt, task.doubt_since, task.quiet_since
     return Watched(
         key=task.key,
         id=task.id,
@@ -314,5 +312,5 @@ def watched(task: Task) -> Watched:
         callbacks=task.callbacks,
         due_at=task.due_at or START,
         answer_digest=task.answer_digest,
-        is_usual=waits and odd == (None, None, None, None),
+        is_usual=all(getattr(task, name) == value for name, value in USUAL.items()),
     )

@@ -9,7 +9,7 @@ from receiver.domain.looking import looked
 from receiver.domain.report import Reading
 from receiver.domain.schedule import PollPlan
 from receiver.domain.task import Change, Status, Task, Work
-from receiver.domain.watched import Look, looked_again
+from receiver.domain.watched import Look, usual_look
 from tests.domain.making import (
     BROKEN,
     PLAN,
@@ -75,7 +75,7 @@ def test_a_look_at_a_task_that_is_as_it_was_does_what_the_rules_do(
 ) -> None:
     task = replace(task, answer_digest=digest(reading)) if known else task
     rules = replace(look_rules(), plan=plan)
-    look = looked_again(watched(task), reading, digest(reading), at(41), rules, at(40))
+    look = usual_look(watched(task), reading, digest(reading), at(41), rules, at(40))
     if look is not None:
         by_rule = looked(task, reading, new_report(reading, at(41), 7), at(41), rules, asked_at=at(40))
         assert change(task, look) == by_rule
@@ -83,8 +83,8 @@ def test_a_look_at_a_task_that_is_as_it_was_does_what_the_rules_do(
 
 def test_an_answer_that_says_the_same_again_is_such_a_look() -> None:
     for task in (under_way, some_told):
-        look = looked_again(watched(task), PENDING, digest(PENDING), at(41), look_rules(), at(40))
+        look = usual_look(watched(task), PENDING, digest(PENDING), at(41), look_rules(), at(40))
         assert look is not None
         assert (look.due_at, look.looked_at) == (at(41 + PLAN.interval * PLAN.growth), at(40))
     first = watched(submitted())
-    assert looked_again(first, PENDING, digest(PENDING), at(41), look_rules(), at(40)) is None, "it is news"
+    assert usual_look(first, PENDING, digest(PENDING), at(41), look_rules(), at(40)) is None, "it is news"

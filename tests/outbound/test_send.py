@@ -119,6 +119,67 @@ async def test_a_kept_connection_that_the_server_has_closed_is_not_used() -> Non
     assert served.connections == 3
 
 
+def get(url: str) -> HttpRequest:
+    """A look."""
+    return HttpRequest("GET", f"{url}/v2?generation_id=a", {"Authorization": f"Bearer {SECRET}"})
+
+
+async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """End the connection instead of answering."""
+    writer.close()
+
+
+async def test_what_can_be_sent_again_is_when_the_connection_was_closed_meanwhile() -> None:
+    kept = answers(ok(b"first"), then_close=False)
+    async with door(kept, hang_up, answers(ok(b"again"))) as served, caller(served.url) as outbound:
+        assert (await outbound.send("acme", get(served.url))).body == b"first"
+        assert (await outbound.send("acme", get(served.url))).body == b"again"
+        assert outbound.trouble("acme") is None
+    assert (len(served.requests), served.connections) == (3, 2)
+
+
+async def test_it_is_sent_again_once_and_only_where_no_word_of_an_answer_came() -> None:
+    kept = answers(ok(b"first"), then_close=False)
+    for scripts, requests in (((kept, hang_up, hang_up), 3), ((kept, answers(b"HTTP/1.1 200")), 2)):
+        async with door(*scripts) as served, caller(served.url) as outbound:
+            await outbound.send("acme", get(served.url))
+            assert isinstance(await failure(outbound, get(served.url)), AnswerLostError)
+        assert len(served.requests) == requests
+
+
+async def test_what_may_be_paid_for_is_never_sent_again() -> None:
+    kept = answers(ok(b"first"), then_close=False)
+    async with door(kept, hang_up, answers(ok(b"again"))) as served, caller(served.url) as outbound:
+        await outbound.send("acme", post(served.url))
+        assert isinstance(await failure(outbound, post(served.url)), AnswerLostError)
+    assert len(served.requests) == 2
+
+
+async def test_looks_at_a_server_that_closes_after_every_answer_all_get_theirs() -> None:
+    async with door(answers(ok(b"{}"), then_close=True)) as served, caller(served.url) as outbound:
+        for _ in range(40):
+            assert (await outbound.send("acme", get(served.url))).status == 200
+
+
+@pytest.mark.parametrize("name", ["Host", "content-length", "Transfer-Encoding", "connection", "caf\u00e9", "a b"])
+async def test_a_header_that_is_not_a_providers_to_set_was_not_sent(name: str) -> None:
+    async with door(answers(ok(b"{}"))) as served, caller(served.url) as outbound:
+        fault = await failure(outbound, HttpRequest("GET", served.url, {name: "a"}))
+    assert isinstance(fault, NotSentError)
+    assert served.requests == []
+
+
+@pytest.mark.parametrize(
+    ("method", "body", "told"), [("GET", None, False), ("GET", b"", False), ("POST", None, True), ("POST", b"", True)]
+)
+async def test_the_length_of_a_body_is_told_where_there_may_be_one(
+    method: str, body: bytes | None, told: bool
+) -> None:
+    async with door(answers(ok(b"{}"))) as served, caller(served.url) as outbound:
+        await outbound.send("acme", HttpRequest(method, served.url, {}, body))
+    assert (b"\r\ncontent-length: 0\r\n" in served.requests[0].lower()) is told
+
+
 async def test_what_comes_behind_an_answer_is_no_answer_to_the_next_request() -> None:
     scripts = [answers(ok(b"mine") + ok(b"forged"), then_close=False), answers(ok(b"yours"))]
     async with door(*scripts) as served, caller(served.url) as outbound:

@@ -9,6 +9,7 @@ import pytest
 
 from receiver.domain.errors import UnavailableError
 from receiver.domain.task import Change, Status, Task, Work
+from receiver.domain.watched import Watched
 from receiver.lifecycle.ports import ArtifactWork, Decision
 from receiver.storage.store import SqlStore, open_store
 from tests.postgresql import Server
@@ -54,7 +55,11 @@ async def lease_reports(store: SqlStore) -> list[tuple[bytes, int]]:
 
 
 async def lease_tasks(store: SqlStore) -> list[Task]:
-    return await store.lease_tasks(Work.POLL, "runware", now=NOW, limit=10, lease=LEASE)
+    return await store.lease_tasks(Work.LOOKUP, "runware", now=NOW, limit=10, lease=LEASE)
+
+
+async def lease_looks(store: SqlStore) -> list[Watched]:
+    return await store.lease_looks("runware", now=NOW, limit=10, lease=LEASE)
 
 
 async def lease_artifacts(store: SqlStore) -> list[ArtifactWork]:
@@ -65,12 +70,12 @@ async def test_a_claim_whose_commit_was_never_answered_is_let_go_by_the_next_of_
     store: SqlStore, wire: Wire
 ) -> None:
     due, told = submitted(), report(task().key)
-    await given(store, due)
+    await given(store, due, replace(submitted(), work=Work.LOOKUP))
     await store.append(report(due.key, b"settled"), LIMITS)
     [first] = await store.lease_inbox(now=NOW, limit=10, lease=LEASE)
     await store.apply([settling(first, result())])
     await store.append(told, LIMITS)
-    for lease in (lease_reports, lease_tasks, lease_artifacts):
+    for lease in (lease_reports, lease_tasks, lease_looks, lease_artifacts):
         wire.lose_answers()
         before = wire.lost
         with pytest.raises(UnavailableError):

@@ -7,7 +7,8 @@ import pytest
 
 from receiver.domain.errors import ErrorCode, TaskError
 from receiver.domain.event import Event, EventType
-from receiver.domain.task import Change, Status, Task, Work
+from receiver.domain.task import Change, Status
+from receiver.domain.watched import Watched
 from receiver.lifecycle.ports import Decision, Pause, Queue
 from receiver.storage.store import SqlStore
 from tests.storage.making import LEASE, LIMITS, NOW, SECOND, given, new_key, report, result, stored, submitted
@@ -20,8 +21,8 @@ async def set_by(store: SqlStore, by: timedelta) -> None:
     await store.follow_clock(by=by, now=NOW + by, longest_lease=LONGEST)
 
 
-async def due(store: SqlStore, now: datetime) -> list[Task]:
-    return await store.lease_tasks(Work.POLL, "runware", now=now, limit=10, lease=LEASE)
+async def due(store: SqlStore, now: datetime) -> list[Watched]:
+    return await store.lease_looks("runware", now=now, limit=10, lease=LEASE)
 
 
 async def test_what_was_planned_ahead_of_a_clock_that_went_back_keeps_its_distance(store: SqlStore) -> None:

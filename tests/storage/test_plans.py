@@ -15,6 +15,7 @@ from receiver.storage import (
     inputs,
     insight,
     leases,
+    looks,
     overlooking,
     replaying,
     reports,
@@ -35,6 +36,7 @@ ONE = uuid4()
 STATEMENTS: dict[str, ClauseElement] = {
     **OUTBOX,
     "claim tasks": leases.CLAIM_TASKS,
+    "claim looks": looks.CLAIM_LOOKS,
     "count tasks to claim": leases.SHOW_DUE,
     "artifacts that are due for longest": leases.DUE_FOR_LONGEST,
     "artifacts whose links die soonest": leases.DYING_SOONEST,

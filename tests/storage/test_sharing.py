@@ -13,7 +13,8 @@ from sqlalchemy import Connection, select
 
 from receiver.domain.event import EventType
 from receiver.domain.report import StoredReport
-from receiver.domain.task import Change, Status, Task, Work
+from receiver.domain.task import Change, Status, Task
+from receiver.domain.watched import Watched
 from receiver.lifecycle.ports import Once, TakenError, TaskFilter
 from receiver.storage.claiming import Moment
 from receiver.storage.store import SqlStore, open_store
@@ -59,8 +60,8 @@ async def opened(url: str) -> AsyncIterator[Opened]:
         yield another
 
 
-async def polled(store: SqlStore, now: datetime = NOW, limit: int = 10) -> list[Task]:
-    return await store.lease_tasks(Work.POLL, "runware", now=now, limit=limit, lease=LEASE)
+async def polled(store: SqlStore, now: datetime = NOW, limit: int = 10) -> list[Watched]:
+    return await store.lease_looks("runware", now=now, limit=limit, lease=LEASE)
 
 
 async def inbox(store: SqlStore, now: datetime = NOW, limit: int = 10) -> list[StoredReport]:

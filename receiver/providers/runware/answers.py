@@ -191,6 +191,10 @@ def _slices(
         return _about_the_question(strays, len(tasks), answer)
     spoken_for = told if strays else set(asked)
     if alone and sum(map(len, shares.values())) == len(parts):
+        usual = under_way(parts)
+        if usual is not None:
+            # As it is cut out of an answer about many: it is no other for being asked for alone.
+            return Answered({tasks[0].id: Slice(*usual, sliced=True)})
         # Nothing in it is of another task, so it is kept byte for byte.
         return Answered({tasks[0].id: Slice(answer.body, read_parts(parts, named, Via.POLL))})
     return Answered({asked[name].id: _slice(shares[name]) for name in spoken_for})

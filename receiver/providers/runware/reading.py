@@ -92,7 +92,9 @@ def read_documented(value: object) -> Reading | None:
         return None
     if not (_UUID.fullmatch(task_id) and _UUID.fullmatch(result_id)) or not (seed is None or type(seed) is int):
         return None
-    found, cost = links.link(item.get(_LINK)), money(item.get("cost"))
+    found = links.link(item.get(_LINK))
+    # What a cost is, however absurd, counts only beside audio.
+    cost = None if found is None else money(item.get("cost"))
     if found is None or (cost is None and "cost" in item):
         return None
     task_id = task_id.lower()

@@ -136,3 +136,10 @@ def test_of_more_than_one_part_nothing_is_said() -> None:
     assert under_way([*parts, *parts]) is None
     assert under_way(parts_of({"errors": [PROGRESS]})) is None
     assert under_way([]) is None
+
+
+def test_an_absurd_cost_without_audio_is_no_reason_to_refuse() -> None:
+    item = {**ITEM, "audioURL": None, "cost": 1e300}
+    documented, any_form = both(json.dumps({"data": [item]}).encode(), Via.CALLBACK)
+    assert documented is None
+    assert isinstance(any_form, Reading)
