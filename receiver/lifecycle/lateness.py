@@ -12,4 +12,5 @@ _SECOND = timedelta(seconds=1)
 def observe_lateness(ports: Ports, queue: Queue, due: Iterable[datetime | None], now: datetime) -> None:
     """Record for each piece of work taken up ``now`` how late that is; work without a moment is left out."""
     late = [max(now - due_at, _NONE) / _SECOND for due_at in due if due_at is not None]
-    ports.metrics.observe("due_lateness_seconds", *late, queue=queue.value)
+    if late:
+        ports.metrics.observe("due_lateness_seconds", *late, queue=queue.value)

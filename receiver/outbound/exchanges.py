@@ -50,7 +50,7 @@ class Exchanges:
     async def ask(
         self, link: Link, wire: bytes, *, patience: float, safe: bool, leaving: Callable[[], None]
     ) -> HttpAnswer:
-        """Send a request and return its answer; nobody else bounds the time it takes, but the caller.
+        """Send a request and return its answer; the caller bounds the time that it takes.
 
         ``patience`` is for how many seconds a connection is waited for; ``leaving`` is called just before the first
         byte is handed to it. A ``safe`` request that meets a connection which was closed a moment ago is sent again

@@ -80,6 +80,7 @@ _CLAIMED = (
     tasks.columns.answer_digest,
     *(tasks.columns[name] for name in _USUAL),
 )
+_REQUEST = 2
 CLAIM_LOOKS = (
     update(tasks)
     .where(Chosen(tasks, DUE_TASKS))
@@ -114,7 +115,8 @@ class Looks:
 
         def claimed(connection: Connection, claim: Claim) -> list[Watched]:
             rows = self._claim_on(connection.dialect).rows(connection, provider, claim)
-            return [_watched(provider, row) for row in rows]
+            # One without its request cannot be asked about, and holds nobody up.
+            return [_watched(provider, row) for row in rows if row[_REQUEST] is not None]
 
         found = await self._claims.make(tasks, now, limit, lease, claimed, kind=f"{Work.POLL.value} {provider}")
         found.sort(key=attrgetter("due_at"))

@@ -123,7 +123,7 @@ CATALOGUE: Mapping[str, Measure] = {
     # Work on time.
     "due_lateness_seconds": Measure(
         Kind.HISTOGRAM,
-        "from when work fell due to when it was taken up; of reports settled together, the oldest",
+        "from when work fell due to when it was taken up, for looks sent; of reports settled together, the oldest",
         {"queue": _QUEUES},
         _LATENESS,
     ),

@@ -13,7 +13,6 @@ from pathlib import Path
 from uuid import UUID
 
 from receiver.domain.report import NewReport, Via
-from receiver.domain.task import Work
 from receiver.lifecycle.ports import BodyLimits
 from receiver.storage.store import open_store
 from receiver.system import RealSystem
@@ -118,7 +117,7 @@ def claims(path: Path | str) -> float:
         async with open_store(path) as store:
             for _ in range(_CLAIMS // ROUNDS):
                 begun = time.perf_counter()
-                claimed = await store.lease_tasks(Work.POLL, "runware", now=now, limit=_CLAIM, lease=_LEASE)
+                claimed = await store.lease_looks("runware", now=now, limit=_CLAIM, lease=_LEASE)
                 took.append(time.perf_counter() - begun)
                 if len(claimed) != _CLAIM:
                     raise BenchError(f"{len(claimed)} tasks were claimed instead of {_CLAIM}")

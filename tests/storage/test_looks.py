@@ -7,11 +7,13 @@ from datetime import datetime
 from hashlib import sha256
 
 import pytest
+from sqlalchemy import delete
 
-from receiver.domain.task import Change, Status, Task
+from receiver.domain.task import Change, Status, Task, Work
 from receiver.domain.watched import Look, Watched
 from receiver.lifecycle.ports import Decision
 from receiver.storage.store import SqlStore
+from receiver.storage.tables import requests
 from tests.domain.making import watched
 from tests.storage.making import LEASE, NOW, SECOND, event, given, stored, submitted, task
 
@@ -110,12 +112,22 @@ async def test_what_is_due_for_a_look_is_claimed_with_what_that_takes_earliest_f
     late, early, future, sent = looked_at(), looked_at(), looked_at(), task()
     early, future = replace(early, due_at=NOW - SECOND), replace(future, due_at=NOW + SECOND)
     named = replace(looked_at(), provider_task_id="of its own", pushed=True, callbacks=3, answer_digest=None)
-    await given(store, late, early, future, sent, replace(named, due_at=NOW - 2 * SECOND))
+    sought, elsewhere = replace(looked_at(), work=Work.LOOKUP), submitted("aimlapi")
+    await given(store, late, early, future, sent, sought, elsewhere, replace(named, due_at=NOW - 2 * SECOND))
     assert await leased(store, limit=2) == [watched(replace(named, due_at=NOW - 2 * SECOND)), watched(early)]
     assert await leased(store) == [watched(late)]
     assert await leased(store) == []
     assert await leased(store, NOW + SECOND) == [watched(future)]
     assert len(await leased(store, NOW + LEASE)) == 3, "a claim ends by itself"
+
+
+async def test_a_task_whose_request_is_gone_holds_nobody_up(store: SqlStore) -> None:
+    broken, whole = looked_at(), looked_at()
+    await given(store, broken, whole)
+    await store._engine.write(
+        lambda connection: connection.execute(delete(requests).where(requests.columns.task_key == broken.key))
+    )
+    assert await leased(store) == [watched(whole)]
 
 
 def failed(task: Task) -> Change:
