@@ -1,7 +1,8 @@
 """Accept one callback: make its bytes durable, and nothing else, before the provider is answered."""
 
+import asyncio
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import lru_cache
 from uuid import UUID
@@ -22,21 +23,92 @@ async def accept(ports: Ports, *, provider: str, task_key: UUID, body: bytes, he
     ``headers`` have lower-case names. Nothing is parsed: a body that cannot be read is found out later and kept all
     the same. Raises TooManyBodiesError for a task's 65th different body and UnavailableError for every fault of ours.
     """
-    report_id = ports.system.new_key()
-    object_key = None
     now = ports.system.now()
     adapter = ports.providers[provider]
     if len(body) <= _JUDGED_AT_ONCE:
-        doubt, digest = _judged(adapter, headers, body, now)
+        judged = _judged(adapter, headers, body, now)
     else:
         # To hash 96 MiB takes a third of a second.
-        doubt, digest = await to_thread.run_sync(_judged, adapter, headers, body, now)
-    if len(body) > ports.limits.spool_bytes:
-        # A large body in the database would stall everybody who shares the commit.
-        object_key = f"reports/{report_id}"
-        await ports.objects.keep_bytes(body, object_key)
+        judged = await to_thread.run_sync(_judged, adapter, headers, body, now)
+    report = _report(ports, (provider, task_key), body, headers, judged, now)
+    if report.object_key:
+        await ports.objects.keep_bytes(body, report.object_key)
+    ports.system.checkpoint("accept.before_append")
+    try:
+        appended = await ports.store.append(report, _limits(ports.limits.max_callback_bytes))
+    except Exception as error:
+        await not_accepted(ports, report, error)
+        raise
+    ports.system.checkpoint("accept.after_append")
+    if report.object_key and appended is Appended.DUPLICATE:
+        await ports.objects.remove(report.object_key)
+    ports.wake(Queue.SETTLE)
+    return appended
+
+
+def accept_soon(
+    ports: Ports,
+    *,
+    provider: str,
+    task_key: UUID,
+    body: bytes,
+    headers: Mapping[str, str],
+    told: Callable[[NewReport, Appended | Exception], None],
+) -> bool:
+    """Accept a callback without a task of its own, and tell ``told``, later, what it was, or why it is not accepted.
+
+    For a body that is small, as nearly every one is: a task, and what it runs through, costs as much as to store it.
+    False where the body is not small enough: nothing has been done then. After an error ``not_accepted`` is due.
+    Raises UnavailableError where the store is closed.
+    """
+    if len(body) > min(_JUDGED_AT_ONCE, ports.limits.spool_bytes):
+        return False
+    now = ports.system.now()
+    judged = _judged(ports.providers[provider], headers, body, now)
+    report = _report(ports, (provider, task_key), body, headers, judged, now)
+    ports.system.checkpoint("accept.before_append")
+
+    def heard(appended: "asyncio.Future[Appended]") -> None:
+        if appended.cancelled():
+            told(report, UnavailableError("it was stopped"))
+            return
+        error = appended.exception()
+        if error is not None:
+            told(report, error if isinstance(error, Exception) else UnavailableError(type(error).__name__))
+            return
+        ports.system.checkpoint("accept.after_append")
+        ports.wake(Queue.SETTLE)
+        told(report, appended.result())
+
+    appending = ports.store.append(report, _limits(ports.limits.max_callback_bytes))
+    asyncio.ensure_future(appending).add_done_callback(heard)
+    return True
+
+
+async def not_accepted(ports: Ports, report: NewReport, error: Exception) -> None:
+    """Do what is due on a callback that could not be stored."""
+    if report.object_key and not await _may_be_kept(ports, report.id, error):
+        await ports.objects.remove(report.object_key)
+    if isinstance(error, TooManyBodiesError):
+        # What this callback would have said is asked for instead.
+        await _look_now(ports, report.task_key)
+
+
+def _report(
+    ports: Ports,
+    of: tuple[str, UUID],
+    body: bytes,
+    headers: Mapping[str, str],
+    judged: tuple[str | None, bytes],
+    now: datetime,
+) -> NewReport:
+    """Return the report of a callback; a large body in the database would stall everybody who shares the commit."""
+    report_id = ports.system.new_key()
+    object_key = f"reports/{report_id}" if len(body) > ports.limits.spool_bytes else None
+    provider, task_key = of
+    doubt, digest = judged
     # In the order of the fields: by name it takes half as long again.
-    report = NewReport(
+    return NewReport(
         report_id,
         task_key,
         provider,
@@ -49,21 +121,6 @@ async def accept(ports: Ports, *, provider: str, task_key: UUID, body: bytes, he
         headers.get("content-type"),
         doubt=doubt,
     )
-    ports.system.checkpoint("accept.before_append")
-    try:
-        appended = await ports.store.append(report, _limits(ports.limits.max_callback_bytes))
-    except Exception as error:
-        if object_key and not await _may_be_kept(ports, report_id, error):
-            await ports.objects.remove(object_key)
-        if isinstance(error, TooManyBodiesError):
-            # What this callback would have said is asked for instead.
-            await _look_now(ports, task_key)
-        raise
-    ports.system.checkpoint("accept.after_append")
-    if object_key and appended is Appended.DUPLICATE:
-        await ports.objects.remove(object_key)
-    ports.wake(Queue.SETTLE)
-    return appended
 
 
 @lru_cache(maxsize=8)

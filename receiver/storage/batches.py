@@ -10,7 +10,7 @@ from sqlalchemy.util import await_only
 
 from receiver.domain.errors import UnavailableError
 from receiver.storage.faults import fault
-from receiver.storage.writer import MOST_WEIGHT, Prepare, undone_if_it_fails
+from receiver.storage.serving import MOST_WEIGHT, Prepare, undone_if_it_fails
 
 T = TypeVar("T")
 Item = TypeVar("Item")
@@ -45,7 +45,7 @@ class Together(Generic[Item, Outcome]):
         engine: _Engine,
         prepare: Prepare[Item, Outcome],
         weigh: Callable[[Item], int],
-        told: Callable[[Outcome], None] | None = None,
+        told: Callable[[Outcome], object] | None = None,
         *,
         at_once: int = 1,
     ) -> None:
@@ -85,9 +85,10 @@ class Together(Generic[Item, Outcome]):
                 taken += weight
             self._weight -= taken
             for future, outcome in zip(waiting, await self._outcomes(items), strict=True):
+                heard = outcome
                 if self._told is not None and not isinstance(outcome, Exception):
-                    self._told(cast("Outcome", outcome))
-                _tell(future, outcome)
+                    heard = self._told(cast("Outcome", outcome))
+                _tell(future, heard)
         self._serving -= 1
 
     async def _outcomes(self, items: Sequence[Item]) -> Sequence[object]:

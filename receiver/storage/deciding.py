@@ -21,9 +21,9 @@ from receiver.storage.naming import Asked, Names
 from receiver.storage.rows import Held
 from receiver.storage.running import Ready, run
 from receiver.storage.saving import Batch
+from receiver.storage.serving import Finish, undone_if_it_fails
 from receiver.storage.statements import lists, takes_arrays
 from receiver.storage.tables import tasks
-from receiver.storage.writer import Finish, undone_if_it_fails
 
 _log = logging.getLogger("receiver.storage")
 

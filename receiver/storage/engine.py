@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
@@ -12,15 +12,15 @@ from typing import Protocol, TypeVar, cast
 from sqlalchemy import Connection
 
 from receiver.storage.faults import fault, unavailable
+from receiver.storage.gathered import Gathered
+from receiver.storage.serving import Prepare, Serve, unprepared
 from receiver.storage.sqlite import connect, drawn, driver, held, make_private, refuse_lost
-from receiver.storage.writer import Finish, Gathered, Prepare, Writer
+from receiver.storage.writer import Writer
 
 T = TypeVar("T")
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
-
-#: What serves many callers at once: one outcome for each item, in their order.
-Together = Callable[[Connection, Sequence[Item]], Sequence[Outcome | Exception]]
+Heard = TypeVar("Heard")
 
 #: Readers of a SQLite file at once; each keeps a connection with up to 4 MiB of pages.
 _READERS = 4
@@ -38,19 +38,24 @@ class Engine(Protocol):
 
     def gather(
         self,
-        work: Together[Item, Outcome],
+        work: Serve[Item, Outcome],
         *,
         weigh: Callable[[Item], int] = ...,
-        urgent: bool = ...,
-        told: Callable[[Outcome], None] | None = ...,
     ) -> Callable[[Item], Awaitable[Outcome]]:
         """Return a function that writes like ``write``, but one call of ``work`` serves many callers.
 
         ``work`` gets the items of callers who came at the same time and returns an outcome for each; an exception
         among them is raised to its caller, and what the others wrote stands. If it raises itself, it is called again
-        for each item alone. ``weigh`` says how much of a transaction an item takes. What is ``urgent`` may be written
-        while something else prepares, or together with it. ``told`` is told each outcome that is no exception, by the
-        event loop and once it is durable, before its caller, who may have gone.
+        for each item alone. ``weigh`` says how much of a transaction an item takes.
+        """
+
+    def gather_urgent(
+        self, work: Serve[Item, Outcome], told: Callable[[Outcome], Heard]
+    ) -> "Callable[[Item], asyncio.Future[Heard]]":
+        """Return a function like that of ``gather``: for what may be written while something else prepares, or with.
+
+        ``told`` is told each outcome that is no exception, by the event loop and once it is durable, before its
+        caller, who may have gone, and returns what the caller hears.
         """
 
     def gather_prepared(
@@ -95,19 +100,19 @@ class SqliteEngine:
 
     def gather(
         self,
-        work: Together[Item, Outcome],
+        work: Serve[Item, Outcome],
         *,
         weigh: Callable[[Item], int] = lambda _: 1,
-        urgent: bool = False,
-        told: Callable[[Outcome], None] | None = None,
     ) -> Callable[[Item], Awaitable[Outcome]]:
-        def prepare(_: Connection, items: Sequence[Item], __: Callable[[], None]) -> Finish[Outcome]:
-            return lambda connection: work(connection, items)
-
-        gathered = Gathered(self._writer, prepare, weigh, long=False, told=told)
-        if urgent:
-            self._writer.urgent.append(cast("Gathered[object, object]", gathered))
+        gathered = Gathered(self._writer, unprepared(work), weigh, long=False)
         return cast("Callable[[Item], Awaitable[Outcome]]", gathered.ask)
+
+    def gather_urgent(
+        self, work: Serve[Item, Outcome], told: Callable[[Outcome], Heard]
+    ) -> "Callable[[Item], asyncio.Future[Heard]]":
+        gathered = Gathered(self._writer, unprepared(work), lambda _: 1, long=False, told=told)
+        self._writer.urgent.append(cast("Gathered[object, object]", gathered))
+        return cast("Callable[[Item], asyncio.Future[Heard]]", gathered.ask)
 
     def gather_prepared(
         self, prepare: Prepare[Item, Outcome], *, weigh: Callable[[Item], int] = lambda _: 1

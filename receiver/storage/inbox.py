@@ -43,7 +43,7 @@ class Inbox:
     def __init__(self, engine: Engine, claims: Claims, *, settles: bool) -> None:
         self._engine = engine
         self._claims = claims
-        self._append = engine.gather(self._appended, urgent=True, told=self._keep)
+        self._append = engine.gather_urgent(self._appended, self._keep)
         self._settles = settles
         #: How long a claim lasts; None until somebody settles.
         self._lease: timedelta | None = None
@@ -58,14 +58,21 @@ class Inbox:
         self._patient = True
         self._unread: set[UUID] = set()
 
-    async def append(self, report: NewReport, limits: BodyLimits) -> Appended:
-        if not self._room.is_set():
-            await self._room.wait()
-        try:
-            return (await self._append((report, limits))).outcome
-        except UnavailableError:
-            self._doubt(report)
-            raise
+    def append(self, report: NewReport, limits: BodyLimits) -> "asyncio.Future[Appended]":
+        """Store a report. It is asked for at once, where there is room, and waited for by whoever wants to."""
+        return (
+            self._asked(report, limits) if self._room.is_set() else asyncio.ensure_future(self._late(report, limits))
+        )
+
+    async def _late(self, report: NewReport, limits: BodyLimits) -> Appended:
+        await self._room.wait()
+        return await self._asked(report, limits)
+
+    def _asked(self, report: NewReport, limits: BodyLimits) -> "asyncio.Future[Appended]":
+        appended = self._append((report, limits))
+        if self._engine.shared:
+            appended.add_done_callback(lambda done: self._look_back(done, report))
+        return appended
 
     async def lease(self, *, now: datetime, limit: int, lease: timedelta, in_hand: bool) -> list[StoredReport]:
         """Return claimed reports: those in hand, in turn with free lines of the table where there are some.
@@ -141,13 +148,14 @@ class Inbox:
             return reports.append(connection, asked, hold=self._claims.hold(connection, now, self._lease))
         return reports.append(connection, asked, self._claims.claim(connection, now, len(asked), self._lease))
 
-    def _doubt(self, report: NewReport) -> None:
+    def _look_back(self, appended: "asyncio.Future[Appended]", report: NewReport) -> None:
         """Give a report back with the next claim that may be stored, and claimed, all the same."""
-        if self._engine.shared and self._lease is not None and len(self._unread) < MOST_IN_HAND:
+        failed = not appended.cancelled() and isinstance(appended.exception(), UnavailableError)
+        if failed and self._lease is not None and len(self._unread) < MOST_IN_HAND:
             self._unread.add(report.id)
             self._looked_at = None
 
-    def _keep(self, stored: reports.Stored) -> None:
+    def _keep(self, stored: reports.Stored) -> Appended:
         """Take in hand what was stored for us; called by the event loop once the commit stands."""
         if stored.free:
             self._free_lines = True
@@ -156,6 +164,7 @@ class Inbox:
             if len(self._in_hand) == ENOUGH_IN_HAND and self._patient and self._patience is None:
                 self._room.clear()
                 self._patience = asyncio.get_running_loop().call_later(PATIENCE_SECONDS, self._lose_patience)
+        return stored.outcome
 
     def _lose_patience(self) -> None:
         """Let in who waits, and all who come, until somebody settles again."""

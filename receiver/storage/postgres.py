@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,12 +20,13 @@ from receiver.storage import line
 from receiver.storage.batches import Together, a_turn
 from receiver.storage.faults import fault, is_conflict, is_lost, is_taken, quieted, unavailable
 from receiver.storage.running import WROTE_ALONE
+from receiver.storage.serving import Prepare, Serve, unprepared
 from receiver.storage.types import encode
-from receiver.storage.writer import Finish, Prepare
 
 T = TypeVar("T")
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
+Heard = TypeVar("Heard")
 
 #: Connections of one process that write, and that read. A write is a few milliseconds, and most are gathered.
 WRITERS = 6
@@ -75,17 +76,18 @@ class PostgresEngine:
 
     def gather(
         self,
-        work: Callable[[Connection, Sequence[Item]], Sequence[Outcome | Exception]],
+        work: Serve[Item, Outcome],
         *,
         weigh: Callable[[Item], int] = lambda _: 1,
-        urgent: bool = False,  # noqa: ARG002 - nothing here waits for what another prepares
-        told: Callable[[Outcome], None] | None = None,
     ) -> Callable[[Item], Awaitable[Outcome]]:
-        def prepare(_: Connection, items: Sequence[Item], __: Callable[[], None]) -> Finish[Outcome]:
-            return lambda connection: work(connection, items)
+        return cast("Callable[[Item], Awaitable[Outcome]]", Together(self, unprepared(work), weigh).ask)
 
-        gathered = Together(self, prepare, weigh, told)
-        return cast("Callable[[Item], Awaitable[Outcome]]", gathered.ask)
+    def gather_urgent(
+        self, work: Serve[Item, Outcome], told: Callable[[Outcome], Heard]
+    ) -> "Callable[[Item], asyncio.Future[Heard]]":
+        # Nothing here waits for what another prepares.
+        gathered = Together(self, unprepared(work), lambda _: 1, told)
+        return cast("Callable[[Item], asyncio.Future[Heard]]", gathered.ask)
 
     def gather_prepared(
         self, prepare: Prepare[Item, Outcome], *, weigh: Callable[[Item], int] = lambda _: 1

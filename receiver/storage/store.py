@@ -1,7 +1,7 @@
 """The store: every port of the lifecycle on one engine. What a method does lies in the module of its concern."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -54,12 +54,12 @@ from receiver.storage.migrations import NEWEST, upgrade
 from receiver.storage.naming import Asked
 from receiver.storage.outbox import SqlOutbox
 from receiver.storage.places import file_of, is_shared, named
+from receiver.storage.serving import Finish
 from receiver.storage.sessions import SqlEndedSessions
 from receiver.storage.sqlite import held, make_private, refuse_lost, written
 from receiver.storage.standings import all_standings, change_standing
 from receiver.storage.tables import artifacts, tasks
 from receiver.storage.waits import known
-from receiver.storage.writer import Finish
 
 #: The hint that events were written.
 EVENTS = "events"
@@ -116,7 +116,7 @@ class SqlStore(Custodian):
         self._on_change([each for each in done if each is not None])
         return done
 
-    def append(self, report: NewReport, limits: BodyLimits) -> Coroutine[None, None, Appended]:
+    def append(self, report: NewReport, limits: BodyLimits) -> Awaitable[Appended]:
         return self._inbox.append(report, limits)
 
     async def lease_tasks(

@@ -1,15 +1,17 @@
 """The callback door: a token is verified, a body is bounded and made durable, and only then is it acknowledged."""
 
+import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from uuid import UUID
 
 from starlette.types import Receive, Scope, Send
 
 from receiver.domain.errors import TooManyBodiesError
+from receiver.domain.report import NewReport
 from receiver.domain.token import Purpose
-from receiver.lifecycle.accept import accept, refuse_oversized
+from receiver.lifecycle.accept import accept, accept_soon, not_accepted, refuse_oversized
 from receiver.lifecycle.ports import Appended, Ports
 from receiver.web import problems
 from receiver.web.bodies import (
@@ -22,7 +24,7 @@ from receiver.web.bodies import (
 )
 from receiver.web.config import WebConfig
 from receiver.web.doorbook import DoorBook
-from receiver.web.entrance import Answer
+from receiver.web.entrance import Answer, Plain
 from receiver.web.faults import log_fault
 
 _log = logging.getLogger("receiver.web")
@@ -54,7 +56,7 @@ _FAULT_EARLY = _refusal(problems.UNAVAILABLE, _LATER, closes=True)
 class CallbackDoor:
     """The ASGI application behind ``/callbacks/{provider}/{token}``; it judges nothing that a body says."""
 
-    prefix = b"/callbacks/"
+    beginning = b"POST /callbacks/"
 
     def __init__(self, ports: Ports, config: WebConfig, book: DoorBook) -> None:
         """Take what every call needs, and the book to write down what came."""
@@ -64,6 +66,7 @@ class CallbackDoor:
         # One task never takes the room of all the others.
         self._room = Room(config.callback_room_bytes, config.max_callback_bytes)
         self._told_of: OrderedDict[UUID, None] = OrderedDict()
+        self._failing: set[asyncio.Task[None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         named = self._named(scope["raw_path"])
@@ -82,19 +85,43 @@ class CallbackDoor:
             case _:
                 await _send(send, _WRONG_METHOD)
 
-    async def enter(self, scope: Scope, body: bytes) -> Answer | None:
-        """Take a small callback that came whole; None for whatever else came."""
-        named = self._named(scope["raw_path"]) if scope["method"] == "POST" else None
-        if named is None or len(body) > self._config.max_callback_bytes:
-            return None
+    def enter(self, request: Plain, answer: Callable[[Answer], None]) -> bool:
+        """Take a small callback that came whole; False for whatever else came, and where it cannot be taken."""
+        named = self._named(request.path)
+        if named is None or len(request.body) > self._config.max_callback_bytes:
+            return False
         provider, task_key = named
         started = self._ports.system.monotonic()
+
+        def told(report: NewReport, heard: Appended | Exception) -> None:
+            if isinstance(heard, Exception):
+                failing = asyncio.ensure_future(self._fail(report, heard, started, answer))
+                self._failing.add(failing)
+                failing.add_done_callback(self._failing.discard)
+                return
+            outcome, said = _kept(heard)
+            self._note(provider, outcome, started)
+            answer(said)
+
+        headers = _headers(request.headers.items())
         try:
-            outcome, answer = await self._keep(provider, task_key, _headers(scope), body)
-        except Exception as error:  # noqa: BLE001 - see ``_take``
-            outcome, answer = self._fault(error, provider, task_key)
-        self._note(provider, outcome, started)
-        return answer
+            return accept_soon(
+                self._ports, provider=provider, task_key=task_key, body=request.body, headers=headers, told=told
+            )
+        except Exception:  # noqa: BLE001 - nothing has been done: the long way meets it too, and tells of it
+            return False
+
+    async def _fail(
+        self, report: NewReport, error: Exception, started: float, answer: Callable[[Answer], None]
+    ) -> None:
+        """Answer a callback that could not be stored."""
+        try:
+            await not_accepted(self._ports, report, error)
+            outcome, said = self._failed(error, report.provider, report.task_key)
+        except Exception as fault:  # noqa: BLE001 - see ``_take``
+            outcome, said = self._fault(fault, report.provider, report.task_key)
+        self._note(report.provider, outcome, started)
+        answer(said)
 
     def _named(self, raw_path: bytes) -> tuple[str, UUID] | None:
         """Return the provider and the task's key that the path as sent names, or None."""
@@ -126,7 +153,7 @@ class CallbackDoor:
         """Return the outcome as it is counted, and the answer: None when nobody is left to read one."""
         limit, seconds = self._config.max_callback_bytes, self._config.callback_body_seconds
         # What follows a body (trailers) is no header of ours.
-        headers = _headers(scope)
+        headers = _headers(scope["headers"])
         with self._room.share(task_key) as share:
             try:
                 body = await read_body(scope, receive, share, limit=limit, seconds=seconds)
@@ -144,10 +171,14 @@ class CallbackDoor:
         self, provider: str, task_key: UUID, headers: Mapping[str, str], body: bytes
     ) -> tuple[str, Answer]:
         try:
-            appended = await accept(self._ports, provider=provider, task_key=task_key, body=body, headers=headers)
-        except TooManyBodiesError:
+            return _kept(await accept(self._ports, provider=provider, task_key=task_key, body=body, headers=headers))
+        except TooManyBodiesError as error:
+            return self._failed(error, provider, task_key)
+
+    def _failed(self, error: Exception, provider: str, task_key: UUID) -> tuple[str, Answer]:
+        if isinstance(error, TooManyBodiesError):
             return "too_many", _TOO_MANY
-        return ("accepted", _ACCEPTED) if appended is Appended.ACCEPTED else ("duplicate", _DUPLICATE)
+        return self._fault(error, provider, task_key)
 
     def _fault(self, error: Exception, provider: str, task_key: UUID) -> tuple[str, Answer]:
         # The inner name: the one that callers know is in the database, which may be what is at fault.
@@ -181,12 +212,16 @@ class CallbackDoor:
         return True
 
 
-def _headers(scope: Scope) -> dict[str, str]:
+def _kept(appended: Appended) -> tuple[str, Answer]:
+    return ("accepted", _ACCEPTED) if appended is Appended.ACCEPTED else ("duplicate", _DUPLICATE)
+
+
+def _headers(sent: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     """Return the headers by name (lower-case, as ASGI has them), the content type as it can be stored.
 
     Of several alike the last.
     """
-    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in sent}
     content_type = headers.get("content-type")
     if content_type is not None:
         headers["content-type"] = _printable(content_type[:_LONGEST_CONTENT_TYPE])

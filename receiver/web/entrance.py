@@ -1,19 +1,26 @@
-"""The short way in: a small request that came whole, in one read, is answered without the layers of ASGI.
+"""The short way in: a plain small request that came whole, in one read, is answered without the layers of ASGI.
 
-Nearly every callback is one. A scope on its way through the layers, messages for the body and for the answer, and two
-searches in each header that is sent cost it more than to verify its token and store it. Whatever is not as plain as
-that goes the long way, and so does what the entrance has no answer for.
+Nearly every callback is one. What the server makes of any request (a scope, a cycle with its event and its timers, a
+task), a scope's way through the layers, and messages for the body and for the answer cost it more than to verify its
+token and to store it. Whatever is not as plain as that goes the long way, from its first byte, and so does what the
+entrance does not take.
 """
 
+from collections.abc import Callable
 from http import HTTPStatus
-from typing import Protocol, cast
+from typing import NamedTuple, Protocol
 
-from starlette.types import Message, Scope
-from uvicorn._types import ASGI3Application
+import httptools
+from starlette.types import Message
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from receiver.web.bodies import SMALL_BYTES
 from receiver.web.connection import MendedProtocol
+
+#: What is larger, head and body, goes the long way, where each of the two is bounded by itself.
+PLAIN_BYTES = 32 * 1024
+#: Requests with one of these headers are not plain: what follows them is not a body as long as it says, or they are
+#: answered otherwise.
+_NOT_PLAIN = frozenset({b"expect", b"trailer", b"transfer-encoding", b"upgrade"})
 
 
 class Answer:
@@ -55,13 +62,104 @@ class Answer:
         return b"".join(parts)
 
 
+class Plain(NamedTuple):
+    """A plain request: the path as it was sent, headers by their lower-case names, the whole body."""
+
+    path: bytes
+    headers: dict[bytes, bytes]
+    body: bytes
+    keeps_alive: bool
+
+
 class Entrance(Protocol):
-    """What answers requests that came whole to a path that begins with ``prefix``."""
+    """What answers plain requests that begin with ``beginning``, as in ``POST /somewhere/``."""
 
-    prefix: bytes
+    beginning: bytes
 
-    async def enter(self, scope: Scope, body: bytes) -> Answer | None:
-        """Return the answer, None to leave it to the long way. Raises nothing."""
+    def enter(self, request: Plain, answer: Callable[[Answer], None]) -> bool:
+        """Take a request and call ``answer`` once, later; False to leave it to the long way. Raises nothing."""
+
+
+class PlainReader:
+    """Takes plain requests apart, each given whole; one for all connections of a server, for none leaves anything.
+
+    The parser is the one of the long way, which is asked again about whatever this one does not find plain.
+    """
+
+    __slots__ = (
+        "_begun",
+        "_ended",
+        "_feed",
+        "_headers",
+        "_is_upgrade",
+        "_keeps_alive",
+        "_lines",
+        "_parser",
+        "_pieces",
+        "_url",
+    )
+
+    def __init__(self) -> None:
+        """Begin with nothing read."""
+        self._anew()
+
+    def read(self, data: bytes) -> Plain | None:
+        """Return the request that ``data`` is from its first byte to its last, or None when it is not a plain one."""
+        try:
+            self._feed(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            self._anew()
+            return None
+        url, headers = self._url, self._headers
+        is_plain = (
+            self._begun == self._ended == 1
+            and self._lines == len(headers)
+            and not self._is_upgrade
+            and b"?" not in url
+            and b"#" not in url
+            and _NOT_PLAIN.isdisjoint(headers)
+        )
+        request = Plain(url, headers, b"".join(self._pieces), self._keeps_alive) if is_plain else None
+        if is_plain and self._keeps_alive:
+            self._clear()
+        else:
+            # It stands in the middle of something, or takes nothing more.
+            self._anew()
+        return request
+
+    def on_message_begin(self) -> None:
+        self._begun += 1
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._lines += 1
+        self._headers[name.lower()] = value
+
+    def on_headers_complete(self) -> None:
+        parser = self._parser
+        self._is_upgrade = parser.should_upgrade()
+        self._keeps_alive = parser.get_http_version() == "1.1" and parser.should_keep_alive()
+
+    def on_body(self, body: bytes) -> None:
+        self._pieces.append(body)
+
+    def on_message_complete(self) -> None:
+        self._ended += 1
+
+    def _anew(self) -> None:
+        self._parser = httptools.HttpRequestParser(self)
+        self._feed = self._parser.feed_data
+        self._clear()
+
+    def _clear(self) -> None:
+        # A connection may stay open for long; what came by it need not.
+        self._url = b""
+        self._headers: dict[bytes, bytes] = {}
+        self._pieces: list[bytes] = []
+        self._begun = self._ended = self._lines = 0
+        self._keeps_alive = self._is_upgrade = False
 
 
 class EntranceProtocol(MendedProtocol):
@@ -69,71 +167,84 @@ class EntranceProtocol(MendedProtocol):
 
     # Set on a subclass, for one server.
     entrance: Entrance | None = None
+    reader: PlainReader
 
-    _reads = False
-    #: The request whose head came with the read that is being taken apart.
-    _arrived: tuple[RequestResponseCycle, ASGI3Application] | None = None
+    #: No request has begun that is not read to its end.
+    _is_between = True
+    #: A request went the short way and is not answered yet.
+    _is_inside = False
+    #: The connection ends with its answer.
+    _ends = False
+    #: What came behind it.
+    _behind = b""
 
     def data_received(self, data: bytes) -> None:
-        self._reads = True
-        try:
+        if self._is_inside:
+            # One after the other, as they came.
+            self._behind += data
+            self.flow.pause_reading()
+        elif not self._enters(data):
             MendedProtocol.data_received(self, data)
-        finally:
-            self._reads = False
-            if self._arrived is not None:
-                cycle, app = self._arrived
-                self._arrived = None
-                self._start(cycle, app)
 
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        entrance = self.entrance
-        if self._reads and entrance is not None and cycle.scope["raw_path"].startswith(entrance.prefix):
-            # Not before it is known whether its body came too.
-            self._arrived = cycle, app
+    def on_message_begin(self) -> None:
+        self._is_between = False
+        MendedProtocol.on_message_begin(self)
+
+    def on_message_complete(self) -> None:
+        self._is_between = True
+        MendedProtocol.on_message_complete(self)
+
+    def shutdown(self) -> None:
+        if self._is_inside:
+            self._ends = True
         else:
-            super()._start_asgi_task(cycle, app)
+            super().shutdown()
 
-    def _start(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+    def entered(self) -> None:
+        """Notice that a request begins, and has been read to its end, the short way."""
+
+    def left(self) -> None:
+        """Notice that it is answered."""
+
+    def _is_answering(self) -> bool:
+        """Tell whether a request is not answered to its end: then any other answer would be taken for its own."""
+        # uvicorn has None here until the first request, whatever its type says.
+        cycle: RequestResponseCycle | None = self.cycle
+        return self._is_inside or (cycle is not None and not cycle.response_complete)
+
+    def _enters(self, data: bytes) -> bool:
+        """Let what came in the short way; False, with nothing done, where it is not for it."""
         entrance = self.entrance
-        is_whole = not cycle.more_body and len(cycle.body) <= SMALL_BYTES
-        if entrance is None or not is_whole or cycle.waiting_for_100_continue or self.transport.is_closing():
-            super()._start_asgi_task(cycle, app)
-            return
-        self._answered = cycle
-        task = self.loop.create_task(self._enter(entrance, cycle, app))
-        task.add_done_callback(self.tasks.discard)
-        self.tasks.add(task)
+        if (
+            entrance is None
+            or not data.startswith(entrance.beginning)
+            or len(data) > PLAIN_BYTES
+            or not self._is_between
+            or self._is_answering()
+            or self.flow.write_paused
+        ):
+            return False
+        request = self.reader.read(data)
+        if request is None:
+            return False
+        if not entrance.enter(request, self._answer):
+            return False
+        self._is_inside, self._ends = True, not request.keeps_alive
+        self._unset_keepalive_if_required()
+        self.entered()
+        return True
 
-    async def _enter(self, entrance: Entrance, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        # The connection may stay open for long; the body need not.
-        body, cycle.body = bytes(cycle.body), bytearray()
-        try:
-            answer = await entrance.enter(cast("Scope", cycle.scope), body)
-        except BaseException as fault:  # noqa: BLE001 - stopped in the midst of it, or against its word
-            await cycle.run_asgi(_failing(fault))
+    def _answer(self, answer: Answer) -> None:
+        self._is_inside = False
+        if self.transport.is_closing():
             return
-        if answer is None:
-            cycle.body += body
-            del body
-            await cycle.run_asgi(app)
-            return
-        del body
-        if self.flow.write_paused and not cycle.disconnected:
-            await self.flow.drain()
-        if cycle.disconnected:
-            return
-        cycle.response_started = cycle.response_complete = True
-        closes = answer.closes or not cycle.keep_alive
-        self.transport.write(answer.written(cycle.default_headers, closes=closes))
+        closes = answer.closes or self._ends
+        self.transport.write(answer.written(self.server_state.default_headers, closes=closes))
+        self.server_state.total_requests += 1
         if closes:
             self.transport.close()
-        self.on_response_complete()
-
-
-def _failing(fault: BaseException) -> ASGI3Application:
-    """Return what fails by a fault where failing is told: who asked is not left to wait."""
-
-    async def fail(*_: object) -> None:
-        raise fault
-
-    return fail
+        self.left()
+        if self._behind:
+            behind, self._behind = self._behind, b""
+            self.flow.resume_reading()
+            self.data_received(behind)

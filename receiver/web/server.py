@@ -13,10 +13,9 @@ from socket import socket
 from typing import cast
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from receiver.web.bodies import ARRIVED
-from receiver.web.entrance import Entrance, EntranceProtocol
+from receiver.web.entrance import Entrance, EntranceProtocol, PlainReader
 from receiver.web.peers import counted_as, is_loopback
 
 #: A request head larger than this is refused: headers are memory given to strangers.
@@ -189,12 +188,23 @@ class GuardedProtocol(EntranceProtocol):
 
     def on_response_complete(self) -> None:
         EntranceProtocol.on_response_complete(self)
-        # The server's own timer for idle connections stops at any byte, also at those of no request.
-        if self._head_due is None and not self._is_answering() and not self.transport.is_closing():
-            self._watch_head()
+        self._rest()
 
+    def entered(self) -> None:
+        self._begun += 1
+        self._in_head = False
+        self._stop_watching()
+
+    def left(self) -> None:
+        self._rest()
+
+    def _rest(self) -> None:
+        """Watch for what comes next, once a request is answered."""
         if self.transport.is_closing():
             self._watch_writes()
+        # The server's own timer for idle connections stops at any byte, also at those of no request.
+        elif self._head_due is None and not self._is_answering():
+            self._watch_head()
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -220,12 +230,6 @@ class GuardedProtocol(EntranceProtocol):
         if not self._refused and not self.transport.is_closing() and (is_told or not self._is_answering()):
             super().send_400_response(msg)
         self._close()
-
-    def _is_answering(self) -> bool:
-        """Tell whether a request is not answered to its end: then any other answer would be taken for its own."""
-        # uvicorn has None here until the first request, whatever its type says.
-        cycle: RequestResponseCycle | None = self.cycle
-        return cycle is not None and not cycle.response_complete
 
     def _count_head(self, size: int) -> None:
         self._parsed_bytes += size
@@ -320,7 +324,7 @@ def guarded(
     way in for small requests that came whole.
     """
     settings = {"counted": counted, "head_seconds": head_seconds, "write_seconds": write_seconds}
-    return type("ServerProtocol", (GuardedProtocol,), {**settings, "entrance": entrance})
+    return type("ServerProtocol", (GuardedProtocol,), {**settings, "entrance": entrance, "reader": PlainReader()})
 
 
 class DrainingServer(uvicorn.Server):

@@ -7,7 +7,7 @@ from typing import TypeVar, cast
 from sqlalchemy import Connection
 
 from receiver.storage.batches import WORTH_ANOTHER, Together
-from receiver.storage.writer import MOST_WEIGHT, Finish
+from receiver.storage.serving import MOST_WEIGHT, Finish
 
 T = TypeVar("T")
 

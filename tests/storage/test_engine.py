@@ -240,7 +240,7 @@ async def test_an_item_that_cannot_be_written_does_not_fail_the_items_beside_it(
 
 
 async def test_what_is_urgent_is_written_while_something_else_prepares(engine: SqliteEngine) -> None:
-    urgent = engine.gather(note_all, urgent=True)
+    urgent = engine.gather_urgent(note_all, str)
     order: list[str] = []
     written = threading.Event()
     preparing = threading.Event()
@@ -269,7 +269,7 @@ async def test_what_is_urgent_is_written_while_something_else_prepares(engine: S
 async def test_who_asks_while_something_prepares_shares_its_commit_and_not_its_faults(
     engine: SqliteEngine, commits: list[int], breaks: bool
 ) -> None:
-    urgent = engine.gather(note_all, urgent=True)
+    urgent = engine.gather_urgent(note_all, str)
     preparing, asked = threading.Event(), threading.Event()
 
     def prepare(
@@ -300,7 +300,7 @@ async def test_who_asks_while_something_prepares_shares_its_commit_and_not_its_f
 
 async def test_nobody_is_forgotten_who_asks_twice_while_something_prepares(engine: SqliteEngine) -> None:
     """The first is served early and leaves its call in the queue, the second adds another: one of the two is idle."""
-    urgent = engine.gather(note_all, urgent=True)
+    urgent = engine.gather_urgent(note_all, str)
     preparing, first_asked, second_asked = threading.Event(), threading.Event(), threading.Event()
 
     def prepare(
@@ -381,7 +381,7 @@ async def test_a_fault_while_something_prepares_fails_it_and_nobody_hangs(engine
         return lambda _: list(items)
 
     preparing, asked = threading.Event(), threading.Event()
-    urgent = engine.gather(together, urgent=True)
+    urgent = engine.gather_urgent(together, str)
     await engine.write(lambda connection: sql(connection, "PRAGMA max_page_count = 20"))
     slow = asyncio.ensure_future(engine.gather_prepared(prepare)("slow"))
     assert await asyncio.to_thread(preparing.wait, 10)

@@ -176,7 +176,7 @@ async def test_what_is_in_hand_at_the_end_is_given_back_as_if_it_had_never_been_
 
 async def test_a_report_whose_caller_has_gone_is_handed_out_all_the_same(store: SqlStore) -> None:
     new = report(new_key())
-    caller = asyncio.create_task(store.append(new, LIMITS))
+    caller = asyncio.ensure_future(store.append(new, LIMITS))
     await asyncio.sleep(0)
     caller.cancel()
     with contextlib.suppress(asyncio.CancelledError):
@@ -202,7 +202,7 @@ async def test_who_comes_while_there_is_enough_in_hand_waits_until_some_is_taken
     await asyncio.gather(*(store.append(report(new_key()), LIMITS) for _ in range(ENOUGH_IN_HAND)))
     clock = asyncio.get_running_loop().time
     began = clock()
-    late = asyncio.create_task(store.append(report(new_key()), LIMITS))
+    late = asyncio.ensure_future(store.append(report(new_key()), LIMITS))
     # Whatever else is to be written has its turn meanwhile.
     await store.ping()
     seen = (late.done(), len(await lines(store)))

@@ -13,7 +13,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from receiver.web import WebConfig, create_app
-from receiver.web.server import Connections, GuardedProtocol, guarded
+from receiver.web.server import HEAD_SECONDS, Connections, GuardedProtocol, guarded
 from tests.web import interface
 from tests.web.fakes import BEARER, KEY, World
 
@@ -53,9 +53,14 @@ async def _is_described(answer: httpx.Response) -> None:
 
 
 class _CountingProtocol(GuardedProtocol):
-    """The protocol of the service; counts the reads of all connections."""
+    """The protocol of the service; counts the reads of all connections, and knows those that were made."""
 
     reads = 0
+    made: "list[GuardedProtocol]"
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.made.append(self)
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -133,6 +138,10 @@ class Served:
     def reads(self) -> int:
         return self.protocol.reads
 
+    @property
+    def protocols(self) -> list[GuardedProtocol]:
+        return self.protocol.made
+
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[Wire]:
         """Open a connection."""
@@ -146,15 +155,22 @@ class Served:
 
 
 @asynccontextmanager
-async def served(app: ASGIApp) -> AsyncIterator[Served]:
+async def served(app: ASGIApp, *, head_seconds: float = HEAD_SECONDS, keep_alive: int = 5) -> AsyncIterator[Served]:
     """Serve an application on a free loopback port, with the protocol of the service and its short way in."""
     listening = socket.create_server(("127.0.0.1", 0))
-    protocol = type(
-        "CountingProtocol", (_CountingProtocol, guarded(Connections(), entrance=getattr(app, "entrance", None))), {}
+    entrance = getattr(app, "entrance", None)
+    bases = (_CountingProtocol, guarded(Connections(), head_seconds=head_seconds, entrance=entrance))
+    protocol = type("CountingProtocol", bases, {"made": []})
+    settings = uvicorn.Config(
+        app,
+        http=protocol,
+        loop="asyncio",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        timeout_keep_alive=keep_alive,
     )
-    server = _QuietServer(
-        uvicorn.Config(app, http=protocol, loop="asyncio", lifespan="off", log_config=None, access_log=False)
-    )
+    server = _QuietServer(settings)
     serving = asyncio.create_task(server.serve(sockets=[listening]))
     try:
         while not server.started:

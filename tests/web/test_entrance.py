@@ -1,44 +1,52 @@
 """The short way in: the same answers as the long way, in the same order, and nothing that it should not take."""
 
 import asyncio
+from collections.abc import Callable
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
 from starlette.types import Receive, Scope, Send
 
+from receiver.domain.errors import UnavailableError
+from receiver.lifecycle.ports import BodyLimits
 from receiver.web import Application, create_app
-from receiver.web.bodies import SMALL_BYTES
-from receiver.web.entrance import Answer
+from receiver.web.entrance import PLAIN_BYTES, Answer, Plain, PlainReader
 from tests.web.fakes import World
-from tests.web.support import PATIENCE_SECONDS, config, request, served
+from tests.web.support import PATIENCE_SECONDS, Served, config, request, served
 
 TASK_KEY = UUID("01900000-0000-7000-8000-000000000001")
 SHORT = Answer(200, b"the short way", "text/plain")
+CLOSING = Answer(200, b"the short way", "text/plain", closes=True)
 
 
 class App:
     """An application with an entrance of its own; each notes what came by it."""
 
-    prefix = b"/short/"
+    beginning = b"POST /short/"
 
     def __init__(self) -> None:
         self.short: list[bytes] = []
         self.long: list[bytes] = []
         self.has_an_answer = True
-        self.breaks = False
-        self.may_answer = asyncio.Event()
-        self.may_answer.set()
+        self.closes = False
+        #: Requests that came the short way are answered by this, when it is called; at once while it is None.
+        self.held: list[Callable[[], None]] | None = None
 
     @property
     def entrance(self) -> "App":
         return self
 
-    async def enter(self, scope: Scope, body: bytes) -> Answer | None:
-        self.short.append(scope["raw_path"] + b" " + body)
-        await self.may_answer.wait()
-        if self.breaks:
-            raise RuntimeError("broken")
-        return SHORT if self.has_an_answer else None
+    def enter(self, request: Plain, answer: Callable[[Answer], None]) -> bool:
+        self.short.append(request.path + b" " + request.body)
+        if not self.has_an_answer:
+            return False
+        said = CLOSING if self.closes else SHORT
+        if self.held is None:
+            asyncio.get_running_loop().call_soon(answer, said)
+        else:
+            self.held.append(lambda: answer(said))
+        return True
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         body, more = b"", True
@@ -69,8 +77,19 @@ async def test_what_came_whole_goes_the_short_way_time_after_time() -> None:
     [
         pytest.param([request("POST", "/other", body=b"{}")], b"{}", id="another path"),
         pytest.param([request("POST", "/short/1", "Content-Length: 2"), b"{}"], b"{}", id="the body after the head"),
+        pytest.param([request("POST", "/short/1", body=b"x" * PLAIN_BYTES)], b"x" * PLAIN_BYTES, id="a large body"),
+        pytest.param([request("GET", "/short/1")], b"", id="another method"),
+        pytest.param([request("POST", "/short/1?a=b", body=b"{}")], b"{}", id="a query"),
         pytest.param(
-            [request("POST", "/short/1", body=b"x" * (SMALL_BYTES + 1))], b"x" * (SMALL_BYTES + 1), id="a large body"
+            [request("POST", "/short/1", "A: 1", "a: 2", body=b"{}")], b"{}", id="a header that comes twice"
+        ),
+        pytest.param(
+            [request("POST", "/short/1", "Transfer-Encoding: chunked") + b"2\r\n{}\r\n0\r\nA: b\r\n\r\n"],
+            b"{}",
+            id="in chunks, with trailers",
+        ),
+        pytest.param(
+            [request("POST", "/short/1", "Connection: Upgrade", "Upgrade: h2c", body=b"{}")], b"{}", id="an upgrade"
         ),
         pytest.param(
             [request("POST", "/short/1", "Expect: 100-continue", body=b"{}")], b"{}", id="one that asks first"
@@ -133,17 +152,60 @@ async def test_a_connection_that_is_to_end_ends_with_the_answer(says: str) -> No
 
 async def test_who_goes_before_the_answer_harms_nobody() -> None:
     app = App()
-    app.may_answer.clear()
+    app.held = []
     async with served(app) as server:
         async with server.connect() as wire:
             await wire.send(request("POST", "/short/1", body=b"{}"))
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                while not app.short:
-                    await asyncio.sleep(0.005)
-        app.may_answer.set()
+            await _until(lambda: bool(app.short))
+        await asyncio.sleep(0.05)
+        app.held[0]()
+        app.held = None
         async with server.connect() as wire:
             await wire.send(request("POST", "/short/2", body=b"{}"))
             assert (await wire.answer()).body == b"the short way"
+
+
+async def test_what_comes_behind_waits_for_its_turn_whichever_way_it_goes() -> None:
+    app = App()
+    app.held = []
+    async with served(app) as server, server.connect() as wire:
+        await wire.send(request("POST", "/short/1", body=b"{}"))
+        await _until(lambda: bool(app.short))
+        reads = server.reads
+        await wire.send(request("POST", "/long/2", body=b"{}"), request("POST", "/short/3", body=b"[]"))
+        await _until(lambda: server.reads > reads)
+        await asyncio.sleep(0.05)
+        assert (app.long, len(app.short)) == ([], 1)
+        first, app.held = app.held[0], None
+        first()
+        told = [(await wire.answer()).body for _ in range(3)]
+    assert told[:2] == [b"the short way", b"the long way"]
+    assert app.long[0] == b"/long/2 {}"
+    assert [*app.short, *app.long][1:] in ([b"/short/3 []", b"/long/2 {}"], [b"/long/2 {}", b"/short/3 []"])
+
+
+async def test_a_server_that_stops_lets_a_request_of_the_short_way_be_answered_and_closes_then() -> None:
+    app = App()
+    app.held = []
+    async with served(app) as server, server.connect() as wire:
+        await wire.send(request("POST", "/short/1", body=b"{}"))
+        await _until(lambda: bool(app.short))
+        for protocol in server.protocols:
+            protocol.shutdown()
+        app.held[0]()
+        answer = await wire.answer()
+        assert (answer.body, answer.headers["connection"]) == (b"the short way", "close")
+        assert await wire.is_closed()
+
+
+async def test_an_answer_that_closes_closes() -> None:
+    app = App()
+    app.closes = True
+    async with served(app) as server, server.connect() as wire:
+        await wire.send(request("POST", "/short/1", body=b"{}"))
+        answer = await wire.answer()
+        assert (answer.body, answer.headers["connection"]) == (b"the short way", "close")
+        assert await wire.is_closed()
 
 
 async def test_a_request_that_ends_in_nonsense_is_taken_and_the_connection_closed() -> None:
@@ -153,14 +215,64 @@ async def test_a_request_that_ends_in_nonsense_is_taken_and_the_connection_close
         assert await wire.is_closed()
 
 
-async def test_nobody_waits_for_an_entrance_that_broke() -> None:
+async def test_an_idle_connection_of_the_short_way_is_closed_without_a_word() -> None:
     app = App()
-    app.breaks = True
-    async with served(app) as server, server.connect() as wire:
+    async with served(app, head_seconds=0.3) as server, server.connect() as wire:
         await wire.send(request("POST", "/short/1", body=b"{}"))
-        assert (await wire.answer()).status == 500
-        assert await wire.is_closed()
-    assert app.long == []
+        assert (await wire.answer()).body == b"the short way"
+        assert await asyncio.wait_for(wire.reader.read(), PATIENCE_SECONDS) == b""
+
+
+async def test_a_connection_may_send_more_than_a_head_by_many_requests_of_the_short_way() -> None:
+    app = App()
+    whole = request("POST", "/short/1", "X: " + "x" * 8000, body=b"{}")
+    async with served(app) as server, server.connect() as wire:
+        for _ in range(10):
+            await wire.send(whole)
+            assert (await wire.answer()).body in {b"the short way", b"the long way"}
+    assert app.short
+
+
+async def test_a_timer_of_the_long_way_does_not_end_a_request_of_the_short_way() -> None:
+    app = App()
+    async with served(app, keep_alive=1) as server, server.connect() as wire:
+        await wire.send(request("POST", "/long/1", body=b"{}"))
+        assert (await wire.answer()).body == b"the long way"
+        app.held = []
+        await wire.send(request("POST", "/short/2", body=b"{}"))
+        await _until(lambda: bool(app.short))
+        await asyncio.sleep(1.5)
+        app.held[0]()
+        assert (await wire.answer()).body == b"the short way"
+
+
+def test_the_reader_is_ready_for_the_next_whatever_it_was_given() -> None:
+    reader = PlainReader()
+    plain = request("POST", "/a", body=b"{}")
+    odd = [
+        plain[:-1],
+        plain + b"P",
+        plain + plain,
+        plain + b"\0",
+        b"POST nonsense",
+        request("POST", "/a", "Connection: close", body=b"{}"),
+        plain.replace(b"HTTP/1.1", b"HTTP/1.0"),
+        request("CONNECT", "/a"),
+        request("POST", "/a", "Connection: Upgrade", "Upgrade: h2c", body=b"{}"),
+        request("POST", "/a", "Content-Length: 2", "Content-Length: 3") + b"{}",
+        request("POST", "/a", "Content-Length: 2", "Transfer-Encoding: chunked") + b"2\r\n{}\r\n0\r\n\r\n",
+    ]
+    for data in odd:
+        found = reader.read(data)
+        assert found is None or not found.keeps_alive
+        again = reader.read(plain)
+        assert again == Plain(b"/a", {b"host": b"x", b"content-length": b"2"}, b"{}", keeps_alive=True)
+
+
+async def _until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not holds():
+            await asyncio.sleep(0.005)
 
 
 class Counted:
@@ -174,29 +286,74 @@ class Counted:
         await self.app(scope, receive, send)
 
 
+async def _told(server: Served, target: str, body: bytes, *, together: bool) -> tuple[int, dict[str, str], bytes]:
+    """Return what a callback is answered that comes in one read, or in two."""
+    whole = request("POST", target, "Content-Type: application/json", body=body)
+    head = len(whole) - len(body)
+    async with server.connect() as wire:
+        reads = server.reads
+        await wire.send(whole if together else whole[:head])
+        if not together:
+            await _until(lambda: server.reads > reads)
+            await wire.send(body)
+        answer = await wire.answer()
+    answer.headers.pop("date")
+    return answer.status, answer.headers, answer.body
+
+
 async def test_a_callback_is_told_the_same_by_either_way(world: World) -> None:
     app = Counted(create_app(world.ports, config()))
     target = f"/callbacks/runware/{world.token(TASK_KEY)}"
-    answers = []
     async with served(app) as server:
-        for together in (True, False):
-            for body in (b'{"together":%d}' % together, b'{"together":%d}' % together):
-                async with server.connect() as wire:
-                    whole = request("POST", target, "Content-Type: application/json", body=body)
-                    head = len(whole) - len(body)
-                    reads = server.reads
-                    await wire.send(whole if together else whole[:head])
-                    if not together:
-                        async with asyncio.timeout(PATIENCE_SECONDS):
-                            while server.reads == reads:
-                                await asyncio.sleep(0.005)
-                        await wire.send(body)
-                    answer = await wire.answer()
-                    answer.headers.pop("date")
-                    answers.append((answer.status, answer.headers, answer.body))
+        answers = [
+            await _told(server, target, b'{"together":%d}' % together, together=together)
+            for together in (True, True, False, False)
+        ]
     assert answers[:2] == answers[2:]
     assert [body for _, _, body in answers[:2]] == [b'{"status":"accepted"}', b'{"status":"duplicate"}']
     assert world.metrics.counts["callbacks", "accepted", "runware"] == 2
     assert world.metrics.counts["callbacks", "duplicate", "runware"] == 2
     assert [report.content_type for report in world.store.appended] == ["application/json"] * 2
+    assert app.calls == 2
+
+
+async def test_a_callback_that_cannot_be_stored_is_told_the_same_by_either_way(world: World) -> None:
+    app = Counted(create_app(world.ports, config()))
+    target = f"/callbacks/runware/{world.token(TASK_KEY)}"
+    async with served(app) as server:
+        for number in range(BodyLimits(size=0).bodies):
+            await _told(server, target, b"%d" % number, together=True)
+        too_many = [await _told(server, target, b"one more", together=together) for together in (True, False)]
+        looked_at = list(world.store.looked_at)
+        world.store.fault = UnavailableError("it is away")
+        failing = [await _told(server, target, b"later", together=together) for together in (True, False)]
+    assert app.calls == 2
+    assert too_many[0] == too_many[1]
+    assert too_many[0][0] == 429
+    assert looked_at == [TASK_KEY, TASK_KEY]
+    assert failing[0] == failing[1]
+    assert (failing[0][0], failing[0][1]["retry-after"]) == (503, "5")
+    assert world.metrics.counts["callbacks", "too_many", "runware"] == 2
+    assert world.metrics.counts["callbacks", "fault", "runware"] == 2
+
+
+async def test_a_callback_of_the_short_way_that_is_too_large_for_its_row_goes_the_long_way(world: World) -> None:
+    ports = replace(world.ports, limits=replace(world.ports.limits, spool_bytes=10))
+    app = Counted(create_app(ports, config()))
+    target = f"/callbacks/runware/{world.token(TASK_KEY)}"
+    async with served(app) as server:
+        assert (await _told(server, target, b'{"more": "than ten"}', together=True))[0] == 200
+    assert app.calls == 1
+    assert [report.object_key is not None for report in world.store.appended] == [True]
+
+
+async def test_who_has_no_token_of_ours_is_turned_away_as_ever(world: World) -> None:
+    app = Counted(create_app(world.ports, config()))
+    async with served(app) as server:
+        answers = [
+            await _told(server, "/callbacks/runware/" + "A" * 70, b"{}", together=together)
+            for together in (True, False)
+        ]
+    assert answers[0] == answers[1]
+    assert answers[0][0] == 404
     assert app.calls == 2
