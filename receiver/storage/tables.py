@@ -20,7 +20,6 @@ from sqlalchemy import (
     Connection,
     Float,
     ForeignKey,
-    ForeignKeyConstraint,
     Index,
     Integer,
     LargeBinary,
@@ -52,14 +51,13 @@ def _of_task(*, primary: bool = True) -> Column[object]:
     return Column("task_key", Key, ForeignKey("tasks.key", ondelete="CASCADE"), primary_key=primary, nullable=False)
 
 
-def _of_moving_task(*, primary: bool = True) -> tuple[Column[object], ForeignKeyConstraint]:
+def _of_moving_task(*, primary: bool = True) -> Column[object]:
     """The same for rows that are written by the thousand, each in a transaction that has locked its task.
 
-    PostgreSQL would look for that task again for every row, a quarter of all it did; there a trigger takes
-    the rows along with their task (see ``triggers``).
+    For a foreign key that task would be looked for again for every row, a quarter of all that PostgreSQL did; instead
+    a trigger takes the rows along with their task (see ``triggers``).
     """
-    key = ForeignKeyConstraint(["task_key"], ["tasks.key"], ondelete="CASCADE").ddl_if(dialect="sqlite")
-    return Column("task_key", Key, primary_key=primary, nullable=False), key
+    return Column("task_key", Key, primary_key=primary, nullable=False)
 
 
 installation = Table(
@@ -183,7 +181,7 @@ attempts = Table(
 results = Table(
     "results",
     metadata,
-    *_of_moving_task(),
+    _of_moving_task(),
     Column("position", Integer, primary_key=True, autoincrement=False),
     Column("id", Key, nullable=False),
     Column("identity", Text, nullable=False),
@@ -196,16 +194,15 @@ results = Table(
     Column("seed", BigInteger),
     Column("cost_micros", BigInteger),
     Column("link", Text),
-    # For a person who has nothing but the id of one result, ours or the provider's.
+    # For a person who has nothing but the id of one result: ours, made in the order of time (see finding).
     Index("results_id", "id"),
-    _index("results_provider_result_id", "provider_result_id", where="provider_result_id IS NOT NULL"),
     sqlite_with_rowid=False,
 )
 
 artifacts = Table(
     "artifacts",
     metadata,
-    *_of_moving_task(),
+    _of_moving_task(),
     Column("position", Integer, primary_key=True, autoincrement=False),
     Column("result_id", Key, nullable=False),
     Column("link_expires_at", Moment),
@@ -239,7 +236,7 @@ events = Table(
     "events",
     metadata,
     Column("id", BigInteger().with_variant(Integer(), "sqlite"), primary_key=True),
-    *_of_moving_task(primary=False),
+    _of_moving_task(primary=False),
     Column("seq", Integer, nullable=False),
     Column("type", Text, nullable=False),
     Column("at", Moment, nullable=False),
@@ -251,9 +248,8 @@ events = Table(
 
 
 def _triggered(_: MetaData, connection: Connection, **__: object) -> None:
-    if connection.dialect.name == "postgresql":
-        for statement in TRIGGERS:
-            connection.exec_driver_sql(statement)
+    for statement in TRIGGERS[connection.dialect.name]:
+        connection.exec_driver_sql(statement)
 
 
 event.listen(metadata, "after_create", _triggered)

@@ -1,4 +1,4 @@
-"""What PostgreSQL does by itself at our changes; SQLite needs none of it."""
+"""What the engines do by themselves at our changes."""
 
 #: Before the first row of a statement gets its number (see sharing). The key of the lock: 16 bits that say what it is
 #: about, 48 of the number given last.
@@ -15,7 +15,7 @@ $$
 )
 #: What no foreign key ties to a task goes with it when it is deleted, by whomever; not when ``tasks`` is truncated.
 #: Whoever writes such a row has locked the task, or made it in the same transaction: it is committed before the task
-#: is deleted, and seen here, or finds no task to write it of. PostgreSQL no longer refuses one that does otherwise.
+#: is deleted, and seen here, or finds no task to write it of. No engine refuses one that does otherwise.
 _FOLLOWING = (
     """
 CREATE FUNCTION follow_tasks() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
@@ -32,4 +32,14 @@ CREATE TRIGGER tasks_followed AFTER DELETE ON tasks REFERENCING OLD TABLE AS gon
 FOR EACH STATEMENT EXECUTE FUNCTION follow_tasks()
 """,
 )
-TRIGGERS = (*_ANNOUNCED, *_FOLLOWING)
+_FOLLOWING_ONE_BY_ONE = (
+    """
+CREATE TRIGGER tasks_followed AFTER DELETE ON tasks BEGIN
+    DELETE FROM events WHERE task_key = OLD."key";
+    DELETE FROM artifacts WHERE task_key = OLD."key";
+    DELETE FROM results WHERE task_key = OLD."key";
+END
+""",
+)
+#: By the name of the dialect.
+TRIGGERS = {"postgresql": (*_ANNOUNCED, *_FOLLOWING), "sqlite": _FOLLOWING_ONE_BY_ONE}

@@ -1,11 +1,13 @@
 from dataclasses import replace
 from functools import partial
 
+import pytest
+
 from receiver.domain.attempt import Attempt, AttemptOutcome
 from receiver.domain.report import NewReport, Verdict, Via
 from receiver.domain.task import Change, Ruling, Status, Task
 from receiver.lifecycle.ports import Decision, SaidFilter
-from receiver.storage import insight
+from receiver.storage import finding, insight
 from receiver.storage.store import SqlStore
 from tests.storage.making import LIMITS, NOW, SECOND, given, new_key, report, result, submitted, task
 
@@ -168,3 +170,28 @@ async def test_a_session_that_was_ended_is_known_until_it_would_have_ended_by_it
     assert await store.sessions.ended(early)
     await store.sessions.end(late, until=NOW + SECOND, now=NOW + SECOND / 2)
     assert [await store.sessions.ended(digest) for digest in (early, late)] == [False, True]
+
+
+async def test_a_task_is_found_by_the_id_that_its_provider_gave_a_result(
+    store: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finding, "AT_ONCE", 4)
+    tasks = [
+        replace(
+            submitted(),
+            results=tuple(
+                replace(result(index), identity=f"{number}-{index}", provider_result_id=f"Audio-{number}-{index}")
+                for index in range(3)
+            ),
+        )
+        for number in range(5)
+    ]
+    await given(store, *tasks)
+    for number, one in enumerate(tasks):
+        for index in range(3):
+            assert await store.insight.named(f"Audio-{number}-{index}", ["runware"]) == [one.id]
+    assert await store.insight.named("Audio-5-0", ["runware"]) == []
+    # Not everything is looked through for a person who waits.
+    monkeypatch.setattr(finding, "MOST_LOOKED_AT", 4)
+    assert await store.insight.named("Audio-4-0", ["runware"]) == [tasks[4].id]
+    assert await store.insight.named("Audio-0-0", ["runware"]) == []

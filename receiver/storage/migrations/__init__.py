@@ -8,7 +8,7 @@ from receiver.storage import object_tables, outbox_tables
 from receiver.storage.faults import NewerSchemaError
 
 #: The newest revision. Known without alembic, whose import would cost every start a tenth of a second.
-NEWEST = "0019"
+NEWEST = "0020"
 
 _FOLDER = Path(__file__).parent
 #: As alembic makes it.
