@@ -32,6 +32,9 @@ class App:
         self.closes = False
         #: Requests that came the short way are answered by this, when it is called; at once while it is None.
         self.held: list[Callable[[], None]] | None = None
+        #: Requests of the long way are answered once this is set.
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
 
     @property
     def entrance(self) -> "App":
@@ -55,6 +58,7 @@ class App:
             body += message.get("body", b"")
             more = message.get("more_body", False)
         self.long.append(scope["raw_path"] + b" " + body)
+        await self.may_answer.wait()
         length = (b"content-length", b"12")
         await send({"type": "http.response.start", "status": 200, "headers": [length]})
         await send({"type": "http.response.body", "body": b"the long way"})
@@ -182,6 +186,42 @@ async def test_what_comes_behind_waits_for_its_turn_whichever_way_it_goes() -> N
     assert told[:2] == [b"the short way", b"the long way"]
     assert app.long[0] == b"/long/2 {}"
     assert [*app.short, *app.long][1:] in ([b"/short/3 []", b"/long/2 {}"], [b"/long/2 {}", b"/short/3 []"])
+
+
+async def test_what_looks_like_a_request_within_a_body_is_none() -> None:
+    app = App()
+    inner = request("POST", "/short/inner", body=b"{}")
+    async with served(app) as server, server.connect() as wire:
+        await wire.send(request("POST", "/long/1", f"Content-Length: {len(inner)}"))
+        await _until(lambda: bool(server.reads))
+        await wire.send(inner)
+        assert (await wire.answer()).body == b"the long way"
+    assert (app.short, app.long) == ([], [b"/long/1 " + inner])
+
+
+async def test_what_looks_like_a_request_within_a_head_is_none() -> None:
+    app = App()
+    async with served(app) as server, server.connect() as wire:
+        await wire.send(b"POST /long/1 HTTP/1.1\r\nHost: x\r\nX: ")
+        await _until(lambda: bool(server.reads))
+        await wire.send(request("POST", "/short/inner", body=b"{}"))
+        assert (await wire.answer()).body == b"the long way"
+    assert (app.short, app.long) == ([], [b"/long/1 {}"])
+
+
+async def test_a_plain_request_waits_for_the_answer_of_the_one_before_it() -> None:
+    app = App()
+    app.may_answer.clear()
+    async with served(app) as server, server.connect() as wire:
+        await wire.send(request("POST", "/long/1", body=b"{}"))
+        await _until(lambda: bool(app.long))
+        reads = server.reads
+        await wire.send(request("POST", "/short/2", body=b"{}"))
+        await _until(lambda: server.reads > reads)
+        assert not app.short
+        app.may_answer.set()
+        assert [(await wire.answer()).body for _ in range(2)] == [b"the long way"] * 2
+    assert app.long == [b"/long/1 {}", b"/short/2 {}"]
 
 
 async def test_a_server_that_stops_lets_a_request_of_the_short_way_be_answered_and_closes_then() -> None:
