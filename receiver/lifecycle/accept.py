@@ -69,16 +69,16 @@ def accept_soon(
     ports.system.checkpoint("accept.before_append")
 
     def heard(appended: "asyncio.Future[Appended]") -> None:
-        if appended.cancelled():
-            told(report, UnavailableError("it was stopped"))
-            return
-        error = appended.exception()
-        if error is not None:
-            told(report, error if isinstance(error, Exception) else UnavailableError(type(error).__name__))
-            return
-        ports.system.checkpoint("accept.after_append")
-        ports.wake(Queue.SETTLE)
-        told(report, appended.result())
+        outcome: Appended | Exception
+        try:
+            outcome = appended.result()
+            ports.system.checkpoint("accept.after_append")
+            ports.wake(Queue.SETTLE)
+        except asyncio.CancelledError:
+            outcome = UnavailableError("it was stopped")
+        except Exception as error:  # noqa: BLE001 - whatever it is, somebody waits to hear of it
+            outcome = error
+        told(report, outcome)
 
     appending = ports.store.append(report, _limits(ports.limits.max_callback_bytes))
     asyncio.ensure_future(appending).add_done_callback(heard)

@@ -100,8 +100,10 @@ class CallbackDoor:
                 failing.add_done_callback(self._failing.discard)
                 return
             outcome, said = _kept(heard)
-            self._note(provider, outcome, started)
-            answer(said)
+            try:
+                self._note(provider, outcome, started)
+            finally:
+                answer(said)
 
         headers = _headers(request.headers.items())
         try:
@@ -120,8 +122,10 @@ class CallbackDoor:
             outcome, said = self._failed(error, report.provider, report.task_key)
         except Exception as fault:  # noqa: BLE001 - see ``_take``
             outcome, said = self._fault(fault, report.provider, report.task_key)
-        self._note(report.provider, outcome, started)
-        answer(said)
+        try:
+            self._note(report.provider, outcome, started)
+        finally:
+            answer(said)
 
     def _named(self, raw_path: bytes) -> tuple[str, UUID] | None:
         """Return the provider and the task's key that the path as sent names, or None."""

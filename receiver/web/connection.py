@@ -31,6 +31,9 @@ class MendedProtocol(HttpToolsProtocol):
             lines = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, version)]
             lines += [b"%b: %b" % header for header in self.headers if header[0] != b"upgrade"]
             data = b"\r\n".join((*lines, b"", rest))
+            # A parser that has read to the end of a request which ends its connection passes over all that follows.
+            self.parser = httptools.HttpRequestParser(self)
+            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
             HttpToolsProtocol.data_received(self, data)
 
     def on_headers_complete(self) -> None:

@@ -140,7 +140,7 @@ class PlainReader:
     def on_headers_complete(self) -> None:
         parser = self._parser
         self._is_upgrade = parser.should_upgrade()
-        self._keeps_alive = parser.get_http_version() == "1.1" and parser.should_keep_alive()
+        self._keeps_alive = parser.get_http_version() != "1.0" and parser.should_keep_alive()
 
     def on_body(self, body: bytes) -> None:
         self._pieces.append(body)
@@ -191,7 +191,8 @@ class EntranceProtocol(MendedProtocol):
         MendedProtocol.on_message_begin(self)
 
     def on_message_complete(self) -> None:
-        self._is_between = True
+        # Of one that asks for an upgrade only the head has been read, and is read again.
+        self._is_between = not self._is_upgrade
         MendedProtocol.on_message_complete(self)
 
     def shutdown(self) -> None:
@@ -237,6 +238,8 @@ class EntranceProtocol(MendedProtocol):
     def _answer(self, answer: Answer) -> None:
         self._is_inside = False
         if self.transport.is_closing():
+            # Whoever asked has gone, or takes nothing.
+            self.left()
             return
         closes = answer.closes or self._ends
         self.transport.write(answer.written(self.server_state.default_headers, closes=closes))

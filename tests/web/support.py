@@ -13,7 +13,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from receiver.web import WebConfig, create_app
-from receiver.web.server import HEAD_SECONDS, Connections, GuardedProtocol, guarded
+from receiver.web.server import HEAD_SECONDS, WRITE_SECONDS, Connections, GuardedProtocol, guarded
 from tests.web import interface
 from tests.web.fakes import BEARER, KEY, World
 
@@ -142,6 +142,10 @@ class Served:
     def protocols(self) -> list[GuardedProtocol]:
         return self.protocol.made
 
+    @property
+    def connections(self) -> int:
+        return self.protocol.counted.total
+
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[Wire]:
         """Open a connection."""
@@ -155,12 +159,15 @@ class Served:
 
 
 @asynccontextmanager
-async def served(app: ASGIApp, *, head_seconds: float = HEAD_SECONDS, keep_alive: int = 5) -> AsyncIterator[Served]:
+async def served(
+    app: ASGIApp, *, head_seconds: float = HEAD_SECONDS, write_seconds: float = WRITE_SECONDS, keep_alive: int = 5
+) -> AsyncIterator[Served]:
     """Serve an application on a free loopback port, with the protocol of the service and its short way in."""
     listening = socket.create_server(("127.0.0.1", 0))
     entrance = getattr(app, "entrance", None)
-    bases = (_CountingProtocol, guarded(Connections(), head_seconds=head_seconds, entrance=entrance))
-    protocol = type("CountingProtocol", bases, {"made": []})
+    counted = Connections()
+    bounded = guarded(counted, head_seconds=head_seconds, write_seconds=write_seconds, entrance=entrance)
+    protocol = type("CountingProtocol", (_CountingProtocol, bounded), {"made": []})
     settings = uvicorn.Config(
         app,
         http=protocol,

@@ -54,6 +54,21 @@ async def test_what_comes_with_an_upgrade_without_a_body_is_read_too() -> None:
     assert said == ["GET /first  host,connection,http2-settings ", "POST /next  host,content-length next"]
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [
+        request("POST", "/first", *UPGRADE, body=b"{}").replace(b"HTTP/1.1", b"HTTP/1.0"),
+        request("POST", "/first", "Connection: close", *UPGRADE, body=b"{}"),
+        request("GET", "/first", "Connection: close, upgrade", "Upgrade: h2c"),
+    ],
+)
+async def test_who_asks_for_an_upgrade_and_for_the_end_is_answered_and_let_go(asked: bytes) -> None:
+    async with served(echo) as server, server.connect() as wire:
+        await wire.send(asked)
+        assert (await wire.answer()).status == 200
+        assert await wire.is_closed()
+
+
 async def test_a_request_learns_that_its_connection_is_lost_though_others_wait_behind_it() -> None:
     learned, begun = asyncio.Event(), asyncio.Event()
 

@@ -1,8 +1,11 @@
 """The short way in: the same answers as the long way, in the same order, and nothing that it should not take."""
 
 import asyncio
+import contextlib
+import socket
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from uuid import UUID
 
 import pytest
@@ -30,6 +33,7 @@ class App:
         self.long: list[bytes] = []
         self.has_an_answer = True
         self.closes = False
+        self.said = SHORT
         #: Requests that came the short way are answered by this, when it is called; at once while it is None.
         self.held: list[Callable[[], None]] | None = None
         #: Requests of the long way are answered once this is set.
@@ -44,7 +48,7 @@ class App:
         self.short.append(request.path + b" " + request.body)
         if not self.has_an_answer:
             return False
-        said = CLOSING if self.closes else SHORT
+        said = CLOSING if self.closes else self.said
         if self.held is None:
             asyncio.get_running_loop().call_soon(answer, said)
         else:
@@ -315,6 +319,34 @@ async def _until(holds: Callable[[], bool]) -> None:
             await asyncio.sleep(0.005)
 
 
+async def test_who_sends_no_more_and_takes_nothing_is_let_go() -> None:
+    app = App()
+    app.said = Answer(200, b"x" * 20_000, "text/plain")
+    async with served(app, head_seconds=0.5, write_seconds=0.5) as server:
+        caller = socket.socket()
+        with contextlib.closing(caller):
+            caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            await asyncio.to_thread(caller.connect, ("127.0.0.1", server.port))
+            await _until(lambda: bool(server.protocols))
+            [protocol] = server.protocols
+            while not protocol.transport.get_write_buffer_size():
+                reads = server.reads
+                caller.sendall(request("POST", "/short/1", body=b"{}"))
+                await _until(partial(_has_read_more, server, reads))
+                await _until(lambda: not protocol._is_inside)
+            app.held = []
+            caller.sendall(request("POST", "/short/2", body=b"{}"))
+            await _until(lambda: bool(app.held))
+            caller.shutdown(socket.SHUT_WR)
+            await _until(protocol.transport.is_closing)
+            app.held[0]()
+            await _until(lambda: not server.connections)
+
+
+def _has_read_more(server: Served, reads: int) -> bool:
+    return server.reads > reads
+
+
 class Counted:
     """The application; ``calls`` counts what went the long way."""
 
@@ -385,6 +417,23 @@ async def test_a_callback_of_the_short_way_that_is_too_large_for_its_row_goes_th
         assert (await _told(server, target, b'{"more": "than ten"}', together=True))[0] == 200
     assert app.calls == 1
     assert [report.object_key is not None for report in world.store.appended] == [True]
+
+
+@pytest.mark.parametrize("what", ["wake", "metrics"])
+async def test_whatever_breaks_once_a_callback_is_stored_its_caller_is_answered(world: World, what: str) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("broken")
+
+    ports = replace(world.ports, wake=broken) if what == "wake" else world.ports
+    if what == "metrics":
+        world.metrics.observe = broken  # type: ignore[method-assign]
+    complained: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complained.append(context))
+    target = f"/callbacks/runware/{world.token(TASK_KEY)}"
+    async with served(Counted(create_app(ports, config()))) as server:
+        told = await _told(server, target, b"{}", together=True)
+    assert told[0] == {"wake": 503, "metrics": 200}[what]
+    assert len(complained) == {"wake": 0, "metrics": 1}[what]
 
 
 async def test_who_has_no_token_of_ours_is_turned_away_as_ever(world: World) -> None:

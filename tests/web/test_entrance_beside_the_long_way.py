@@ -62,6 +62,7 @@ LINES = st.sampled_from(
         b"Connection: close",
         b"Connection: keep-alive",
         b"Connection: Upgrade",
+        b"Connection: close, upgrade",
         b"Upgrade: h2c",
         b"Trailer: A",
         b"X: \x00",
@@ -89,7 +90,7 @@ TARGETS = st.sampled_from(
         b"CONNECT /callbacks/a",
     ]
 )
-VERSIONS = st.sampled_from([b"HTTP/1.1", b"HTTP/1.1", b"HTTP/1.1", b"HTTP/1.0", b"HTTP/2.0", b"HTTP/1.11", b""])
+VERSIONS = st.sampled_from([*[b"HTTP/1.1"] * 4, b"HTTP/1.0", b"HTTP/2.0", b"HTTP/0.9", b"HTTP/1.11", b""])
 BODIES = st.sampled_from(
     [b"{}", b"", b"{}\r\n", b"2\r\n{}\r\n0\r\n\r\n", b"2\r\n{}\r\n0\r\nA: b\r\n\r\n", b"{}POST", b"\0"]
 )
