@@ -30,7 +30,7 @@ async def accept(ports: Ports, *, provider: str, task_key: UUID, body: bytes, he
     else:
         # To hash 96 MiB takes a third of a second.
         judged = await to_thread.run_sync(_judged, adapter, headers, body, now)
-    report = _report(ports, (provider, task_key), body, headers, judged, now)
+    report = _report(ports, provider, task_key, body=body, headers=headers, judged=judged, now=now)
     if report.object_key:
         await ports.objects.keep_bytes(body, report.object_key)
     ports.system.checkpoint("accept.before_append")
@@ -65,7 +65,7 @@ def accept_soon(
         return False
     now = ports.system.now()
     judged = _judged(ports.providers[provider], headers, body, now)
-    report = _report(ports, (provider, task_key), body, headers, judged, now)
+    report = _report(ports, provider, task_key, body=body, headers=headers, judged=judged, now=now)
     ports.system.checkpoint("accept.before_append")
 
     def heard(appended: "asyncio.Future[Appended]") -> None:
@@ -96,7 +96,9 @@ async def not_accepted(ports: Ports, report: NewReport, error: Exception) -> Non
 
 def _report(
     ports: Ports,
-    of: tuple[str, UUID],
+    provider: str,
+    task_key: UUID,
+    *,
     body: bytes,
     headers: Mapping[str, str],
     judged: tuple[str | None, bytes],
@@ -105,7 +107,6 @@ def _report(
     """Return the report of a callback; a large body in the database would stall everybody who shares the commit."""
     report_id = ports.system.new_key()
     object_key = f"reports/{report_id}" if len(body) > ports.limits.spool_bytes else None
-    provider, task_key = of
     doubt, digest = judged
     # In the order of the fields: by name it takes half as long again.
     return NewReport(

@@ -20,7 +20,7 @@ from receiver.web.connection import MendedProtocol
 PLAIN_BYTES = 32 * 1024
 #: Requests with one of these headers are not plain: what follows them is not a body as long as it says, or they are
 #: answered otherwise.
-_NOT_PLAIN = frozenset({b"expect", b"trailer", b"transfer-encoding", b"upgrade"})
+_NOT_PLAIN = frozenset({b"expect", b"transfer-encoding"})
 
 
 class Answer:
@@ -91,7 +91,6 @@ class PlainReader:
         "_ended",
         "_feed",
         "_headers",
-        "_is_upgrade",
         "_keeps_alive",
         "_lines",
         "_parser",
@@ -114,7 +113,6 @@ class PlainReader:
         is_plain = (
             self._begun == self._ended == 1
             and self._lines == len(headers)
-            and not self._is_upgrade
             and b"?" not in url
             and b"#" not in url
             and _NOT_PLAIN.isdisjoint(headers)
@@ -139,7 +137,6 @@ class PlainReader:
 
     def on_headers_complete(self) -> None:
         parser = self._parser
-        self._is_upgrade = parser.should_upgrade()
         self._keeps_alive = parser.get_http_version() != "1.0" and parser.should_keep_alive()
 
     def on_body(self, body: bytes) -> None:
@@ -159,7 +156,7 @@ class PlainReader:
         self._headers: dict[bytes, bytes] = {}
         self._pieces: list[bytes] = []
         self._begun = self._ended = self._lines = 0
-        self._keeps_alive = self._is_upgrade = False
+        self._keeps_alive = False
 
 
 class EntranceProtocol(MendedProtocol):

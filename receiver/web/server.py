@@ -188,7 +188,7 @@ class GuardedProtocol(EntranceProtocol):
 
     def on_response_complete(self) -> None:
         EntranceProtocol.on_response_complete(self)
-        self._rest()
+        self.left()
 
     def entered(self) -> None:
         self._begun += 1
@@ -196,10 +196,6 @@ class GuardedProtocol(EntranceProtocol):
         self._stop_watching()
 
     def left(self) -> None:
-        self._rest()
-
-    def _rest(self) -> None:
-        """Watch for what comes next, once a request is answered."""
         if self.transport.is_closing():
             self._watch_writes()
         # The server's own timer for idle connections stops at any byte, also at those of no request.

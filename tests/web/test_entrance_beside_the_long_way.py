@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from receiver.web.entrance import Answer, Plain
 from receiver.web.server import GuardedProtocol
-from tests.web.support import PATIENCE_SECONDS, Served, served
+from tests.web.support import PATIENCE_SECONDS, Served, served, until
 
 SAID = Answer(200, b"said", "text/plain")
 
@@ -112,13 +112,13 @@ async def _exchange(server: Served, reads: list[bytes]) -> tuple[bytes, bool]:
     """Send each part in a read of its own; return what came back, and whether the server closed by itself."""
     made = len(server.protocols)
     async with server.connect() as wire:
-        await _until(lambda: len(server.protocols) > made)
+        await until(lambda: len(server.protocols) > made)
         protocol = server.protocols[-1]
         for part in reads:
             before = server.reads
             await wire.send(part)
-            await _until(partial(_has_read, server, before, protocol))
-            await _until(lambda: _is_at_rest(protocol))
+            await until(partial(_has_read, server, before, protocol))
+            await until(lambda: _is_at_rest(protocol))
             if protocol.transport.is_closing():
                 break
         closed = protocol.transport.is_closing()
@@ -137,12 +137,6 @@ def _is_at_rest(protocol: GuardedProtocol) -> bool:
         return True
     waits = not protocol._is_answering() or (not protocol._is_inside and protocol.cycle.more_body)
     return waits and not protocol.pipeline and not protocol._behind
-
-
-async def _until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while not holds():
-            await asyncio.sleep(0)
 
 
 async def _compare(
