@@ -100,7 +100,8 @@ def _prepared(
         batch, changes = _take(connection, decisions, owner, breathe)
         for statement in batch.ready(connection.dialect):
             statements.append(statement)
-            breathe()
+            if not batch.is_usual:
+                breathe()
     except Exception as error:
         if fault(error) is not None:
             raise
@@ -250,13 +251,18 @@ def _take(
         found = arrived(connection, [key for key, alone in of_part if alone is not None], by_task)
         if len(found) < len(of_part):
             held |= load(connection, [key for key, alone in of_part if id(alone) not in found])
-        taking.arrived |= found
-        breathe()
-    changes: list[Done | None] = []
-    for number, decision in enumerate(decisions, 1):
-        changes.append(taking.arrive(decision) or taking.decide(held.get(decision.task_key), decision))
-        if number % _BREATH == 0:
             breathe()
+        taking.arrived |= found
+    changes: list[Done | None] = []
+    decided = 0
+    for decision in decisions:
+        done: Done | None = taking.arrive(decision)
+        if done is None:
+            done = taking.decide(held.get(decision.task_key), decision)
+            decided += 1
+            if decided % _BREATH == 0:
+                breathe()
+        changes.append(done)
     if taking.gone:
         taking.batch.drop(erasing.objects_of(connection, taking.gone))
     taking.batch.address(connection)

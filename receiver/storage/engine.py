@@ -65,6 +65,9 @@ class Engine(Protocol):
         returns writes. In between, nothing is written by others except what is urgent.
         """
 
+    def expect(self) -> None:
+        """Be told that something prepared is about to be asked for: what is urgent waits to go with it, not long."""
+
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Run ``work`` on one unchanging view of what is committed and return its value."""
 
@@ -119,6 +122,9 @@ class SqliteEngine:
     ) -> Callable[[Item], Awaitable[Outcome]]:
         gathered = Gathered(self._writer, prepare, weigh, long=True)
         return cast("Callable[[Item], Awaitable[Outcome]]", gathered.ask)
+
+    def expect(self) -> None:
+        self._writer.expect()
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         try:

@@ -36,8 +36,11 @@ class _Writer(Protocol):
     def future(self) -> "asyncio.Future[object]":
         """Return a future for an answer. Raises UnavailableError when it is closed."""
 
-    def put(self, source: "Source") -> None:
-        """Queue something."""
+    def bring(self, source: "Source") -> None:
+        """Queue something, or hold it for what it is to go with; called by the event loop."""
+
+    def put_again(self, source: "Source") -> None:
+        """Queue what was taken in part; called by the thread that writes."""
 
     def soon(self, work: Callable[[], None]) -> None:
         """Run ``work`` behind what the event loop has ready."""
@@ -162,10 +165,6 @@ class Gathered(Generic[Item, Outcome]):
         self._asked: deque[tuple[Item, asyncio.Future[object]]] = deque()
         self._queued = False
 
-    @property
-    def waited_for(self) -> bool:
-        return bool(self._asked)
-
     def ask(self, item: Item) -> "asyncio.Future[object]":
         future = self._writer.future()
         self._asked.append((item, future))
@@ -186,7 +185,7 @@ class Gathered(Generic[Item, Outcome]):
             if turns and len(self._asked) > asked and not self._writer.closed:
                 self._put_later(turns - 1)
             else:
-                self._writer.put(self)
+                self._writer.bring(self)
 
         self._writer.soon(put)
 
@@ -204,7 +203,7 @@ class Gathered(Generic[Item, Outcome]):
             weight += self._weigh(item)
         if self._asked and not self._queued:
             self._queued = True
-            self._writer.put(self)
+            self._writer.put_again(self)
         return _Share(self._prepare, items, waiting, self._told) if items else None
 
 

@@ -32,7 +32,7 @@ ENOUGH_IN_HAND = 256
 #: But no longer than this, in seconds: who settles may be held up by something else.
 PATIENCE_SECONDS = 0.25
 #: How long what lies free in the table may wait while there is enough in hand.
-LOOK_AGAIN = timedelta(seconds=0.1)
+LOOK_AGAIN = timedelta(seconds=0.25)
 
 _Asked = Sequence[tuple[NewReport, BodyLimits]]
 
@@ -124,6 +124,9 @@ class Inbox:
                 self._let_go(report)
         if len(self._in_hand) < ENOUGH_IN_HAND:
             self._make_room()
+        if taken:
+            # They are settled next, and whoever calls back while they are read is stored with that.
+            self._engine.expect()
         return taken
 
     def _let_go_of_late(self, now: datetime) -> None:

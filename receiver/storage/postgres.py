@@ -96,6 +96,9 @@ class PostgresEngine:
         gathered = Together(self, prepare, weigh, at_once=2)
         return cast("Callable[[Item], Awaitable[Outcome]]", gathered.ask)
 
+    def expect(self) -> None:
+        """Do nothing: what is urgent has a connection of its own here."""
+
     async def read(self, work: Callable[[Connection], T]) -> T:
         return await self._outliving(self._readers.run(work))
 

@@ -14,7 +14,8 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from receiver.storage.faults import fault, unavailable
-from receiver.storage.gathered import Answer, Gathered, Single, Source, no_breath
+from receiver.storage.gathered import Answer, Gathered, Single, Source
+from receiver.storage.holding import Hold
 from receiver.storage.sqlite import connect, driver
 
 _log = logging.getLogger("receiver.storage")
@@ -33,8 +34,8 @@ class Writer:
 
     path: Path
     on_commit: Callable[[int], None] | None = None
-    #: What a long job lets pass every few milliseconds while it prepares, each time in a transaction of its own; who
-    #: came since the last time shares the long job's.
+    #: What shares the transaction of a long job. One that prepares for long lets it pass every few milliseconds, each
+    #: time in a transaction of its own.
     urgent: list[Gathered[object, object]] = field(default_factory=list)
     #: Why the last change could not be written; None once one was. Read by other threads.
     trouble: str | None = field(init=False, default=None)
@@ -44,16 +45,19 @@ class Writer:
     _connection: Connection | None = field(init=False, default=None)
     #: Nothing more is to be asked of it.
     closed: bool = field(init=False, default=False)
+    _hold: Hold[Source] = field(init=False)
 
     def start(self) -> None:
         """Start the thread; answers go to the running event loop."""
         self._loop = asyncio.get_running_loop()
+        self._hold = Hold(self._loop, self._queue.put)
         self._thread = threading.Thread(target=self._serve, name="storage-writer", daemon=True)
         self._thread.start()
 
     async def stop(self) -> None:
         """Write what is queued, move the log into the database, close."""
         self.closed = True
+        self._hold.close()
         # Behind what was asked for a moment ago and is not in the queue yet.
         self._loop.call_soon(self._queue.put, None)
         await asyncio.to_thread(self._thread.join)
@@ -64,8 +68,23 @@ class Writer:
             raise unavailable("it is closed")
         return self._loop.create_future()
 
-    def put(self, source: Source) -> None:
+    def expect(self) -> None:
+        """Be told that a long job is about to be asked for."""
+        self._hold.expect()
+
+    def put_again(self, source: Source) -> None:
+        """Queue what was taken in part; called by the thread that writes."""
         self._queue.put(source)
+        if source.long:
+            self._tell(self._hold.begin)
+
+    def bring(self, source: Source) -> None:
+        """Queue something, or hold it for what it is to go with; called by the event loop."""
+        if source in self.urgent and self._hold.holds(source):
+            return
+        self._queue.put(source)
+        if source.long:
+            self._hold.begin()
 
     def soon(self, work: Callable[[], None]) -> None:
         """Run ``work`` behind what the event loop has ready; called in its thread."""
@@ -99,9 +118,11 @@ class Writer:
         self._write([source for source in sources if not source.long])
         for source in sources:
             if source.long:
-                self._write([source])
+                self._write([source], joined=self.urgent)
+                self._tell(self._hold.end)
 
-    def _write(self, sources: Sequence[Source]) -> None:
+    def _write(self, sources: Sequence[Source], *, joined: Sequence[Source] = ()) -> None:
+        """Write what is to be done by now; ``joined`` is taken last, and not where the others came to nothing."""
         jobs = [job for source in sources if (job := source.take()) is not None]
         if not jobs:
             return
@@ -109,16 +130,14 @@ class Writer:
             connection = self._open()
             for job in jobs:
                 job.prepare(connection, self._breathe)
-            if any(source.long for source in sources):
-                # Whoever came meanwhile would wait for this transaction and then for the disk once more.
-                joining = [job for gathered in self.urgent if (job := gathered.take()) is not None]
-                jobs += joining
-                for job in joining:
-                    job.prepare(connection, no_breath)
             below = driver(connection)
             changes = below.total_changes
             below.execute("BEGIN IMMEDIATE")
             answers = [answer for job in jobs for answer in job.run(connection)]
+            # Whoever came meanwhile would wait for this transaction and then for the disk once more.
+            joining = [job for source in joined if (job := source.take()) is not None]
+            jobs += joining
+            answers += [answer for job in joining for answer in job.run(connection)]
             below.execute("COMMIT")
         except BaseException as error:  # noqa: BLE001 - the thread outlives everything, and its callers hear of it
             reason = fault(error)
@@ -134,14 +153,15 @@ class Writer:
                 self.trouble = None
             if self.on_commit is not None:
                 self.on_commit(sum(len(job.waiting) for job in jobs))
-        # The loop may be gone already; then nobody waits.
+        self._tell(_answer, answers)
+
+    def _tell(self, what: Callable[..., None], *arguments: object) -> None:
+        """Have the event loop call something. It may be gone already; then nobody waits."""
         with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(_tell, answers)
+            self._loop.call_soon_threadsafe(what, *arguments)
 
     def _breathe(self) -> None:
         """Write what is urgent, between two parts of a preparation; nothing is written then that it has read."""
-        if not any(gathered.waited_for for gathered in self.urgent):
-            return
         connection = self._connection
         self._write(self.urgent)
         if self._connection is not connection:
@@ -166,7 +186,7 @@ class Writer:
         below.close()
 
 
-def _tell(answers: Sequence[Answer]) -> None:
+def _answer(answers: Sequence[Answer]) -> None:
     for answer in answers:
         value = answer.value
         if answer.told is not None and answer.error is None:

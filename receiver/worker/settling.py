@@ -12,8 +12,11 @@ BATCH, SHARED_BATCH = 128, 1000
 SHARED_BATCHES = 3
 #: With one under way, so many seconds are waited for what is worth another.
 BESIDE = 0.03
-#: After a batch that was not full, so many seconds are waited for more: a batch costs what 30 reports in it do.
+#: After a batch that was hardly worth it, so many seconds are waited for more: it costs what 30 reports in it do.
 GATHERS = 0.01
+#: So many are worth it on a database of our own, where the batch is one transaction with whoever calls back next: in
+#: turns of equal length nobody waits for two. Between us and another process only a full batch is.
+WORTH = 48
 
 Run = Callable[[str, Places, Coroutine[object, object, None]], None]
 
@@ -23,7 +26,7 @@ def settling(ports: Ports, run: Run, *, alone: bool) -> Callable[[], Awaitable[b
 
     ``run`` starts a step that goes on by itself.
     """
-    full = BATCH if alone else SHARED_BATCH
+    full, worth = (BATCH, WORTH) if alone else (SHARED_BATCH, SHARED_BATCH)
     slots = Slots(1 if alone else SHARED_BATCHES)
     most = full
 
@@ -39,7 +42,7 @@ def settling(ports: Ports, run: Run, *, alone: bool) -> Callable[[], Awaitable[b
             await slots.idle()
             return True
         begun_before = any(report.attempts > 1 for report in reports)
-        gathers = bool(reports) and len(reports) < most and not begun_before
+        gathers = bool(reports) and len(reports) < min(most, worth) and not begun_before
         # What was begun before comes alone, and others of its batch come next: to claim more beside each of them,
         # only to give it back, would be most of the work.
         most = 1 if begun_before else full

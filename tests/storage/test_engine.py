@@ -17,6 +17,7 @@ from sqlalchemy.exc import IntegrityError
 from receiver.domain.errors import StorageFullError, UnavailableError
 from receiver.storage.engine import SqliteEngine, open_sqlite
 from receiver.storage.faults import DatabaseInUseError
+from tests.storage.notes import fill, note, note_all, sql, words
 
 HOUSE = Path(__file__).resolve().parents[2]
 HOLDING = """
@@ -49,31 +50,6 @@ async def engine(path: Path, commits: list[int]) -> AsyncIterator[SqliteEngine]:
         await opened.write(lambda connection: sql(connection, "CREATE TABLE notes (word TEXT UNIQUE, size INTEGER)"))
         commits.clear()
         yield opened
-
-
-def sql(connection: Connection, text: str, *values: object) -> list[tuple[object, ...]]:
-    result = connection.exec_driver_sql(text, values)
-    return [tuple(row) for row in result] if result.returns_rows else []
-
-
-def note(word: str) -> Callable[[Connection], str]:
-    def write(connection: Connection) -> str:
-        sql(connection, "INSERT INTO notes (word) VALUES (?)", word)
-        return word
-
-    return write
-
-
-def note_all(connection: Connection, items: Sequence[str]) -> list[str | Exception]:
-    return [note(item)(connection) for item in items]
-
-
-def fill(connection: Connection) -> None:
-    sql(connection, "INSERT INTO notes (word) VALUES (?)", "x" * 1_000_000)
-
-
-def words(connection: Connection) -> list[object]:
-    return [word for (word,) in sql(connection, "SELECT word FROM notes ORDER BY rowid")]
 
 
 class Gate:
