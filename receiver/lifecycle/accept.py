@@ -80,8 +80,7 @@ def accept_soon(
             outcome = error
         told(report, outcome)
 
-    appending = ports.store.append(report, _limits(ports.limits.max_callback_bytes))
-    asyncio.ensure_future(appending).add_done_callback(heard)
+    ports.store.append(report, _limits(ports.limits.max_callback_bytes)).add_done_callback(heard)
     return True
 
 

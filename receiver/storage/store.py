@@ -1,7 +1,7 @@
 """The store: every port of the lifecycle on one engine. What a method does lies in the module of its concern."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -116,7 +116,7 @@ class SqlStore(Custodian):
         self._on_change([each for each in done if each is not None])
         return done
 
-    def append(self, report: NewReport, limits: BodyLimits) -> Awaitable[Appended]:
+    def append(self, report: NewReport, limits: BodyLimits) -> "asyncio.Future[Appended]":
         return self._inbox.append(report, limits)
 
     async def lease_tasks(

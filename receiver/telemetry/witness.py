@@ -43,20 +43,19 @@ class Witness:
     def __call__(self, changes: Sequence[Done]) -> None:
         """Count and tell the events of ``changes``."""
         try:
-            self._count(changes)
+            full = [change for change in changes if isinstance(change, Change)]
+            self._count(full, [change for change in changes if isinstance(change, Arrival)])
             # The log is asked once: of a batch's thousand events it takes none, by default.
             all_are_said = self._log.isEnabledFor(logging.DEBUG)
-            told = changes if all_are_said else [change for change in changes if isinstance(change, Change)]
-            for change in told:
+            for change in changes if all_are_said else full:
                 for event in change.events:
                     if all_are_said or event.type in SAID:
                         self._tell(change, event)
         except Exception:  # noqa: BLE001 - what is durable must not look as though it had failed
             self._log.exception("witness_failed")
 
-    def _count(self, changes: Sequence[Done]) -> None:
+    def _count(self, full: Sequence[Change], usual: Sequence[Arrival]) -> None:
         # Together: a batch has a thousand events of a few types. Of a usual callback they are known beforehand.
-        full = [change for change in changes if isinstance(change, Change)]
         events = Counter([(change.task.provider, event.type) for change in full for event in change.events])
         results = Counter(
             [
@@ -66,7 +65,6 @@ class Witness:
                 if event.type is _RECEIVED
             ]
         )
-        usual = [change for change in changes if isinstance(change, Arrival)]
         alike = Counter([(arrival.task.provider, arrival.task.pushed, arrival.is_last) for arrival in usual])
         for (provider, pushed, is_last), amount in alike.items():
             for kind in LAST_TOLD if is_last else FIRST_TOLD:

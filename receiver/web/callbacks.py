@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from uuid import UUID
 
 from starlette.types import Receive, Scope, Send
@@ -105,7 +105,7 @@ class CallbackDoor:
             finally:
                 answer(said)
 
-        headers = _headers(request.headers.items())
+        headers = _Headers(request.headers)
         try:
             return accept_soon(
                 self._ports, provider=provider, task_key=task_key, body=request.body, headers=headers, told=told
@@ -157,7 +157,7 @@ class CallbackDoor:
         """Return the outcome as it is counted, and the answer: None when nobody is left to read one."""
         limit, seconds = self._config.max_callback_bytes, self._config.callback_body_seconds
         # What follows a body (trailers) is no header of ours.
-        headers = _headers(scope["headers"])
+        headers = _Headers(dict(scope["headers"]))
         with self._room.share(task_key) as share:
             try:
                 body = await read_body(scope, receive, share, limit=limit, seconds=seconds)
@@ -220,16 +220,27 @@ def _kept(appended: Appended) -> tuple[str, Answer]:
     return ("accepted", _ACCEPTED) if appended is Appended.ACCEPTED else ("duplicate", _DUPLICATE)
 
 
-def _headers(sent: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Return the headers by name (lower-case, as ASGI has them), the content type as it can be stored.
+class _Headers(Mapping[str, str]):
+    """The headers of a request by name (lower-case, as ASGI has them), of several alike the last.
 
-    Of several alike the last.
+    Each is decoded when it is asked for, the content type as it can be stored: a provider that does not sign looks at
+    no other, and there are a dozen.
     """
-    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in sent}
-    content_type = headers.get("content-type")
-    if content_type is not None:
-        headers["content-type"] = _printable(content_type[:_LONGEST_CONTENT_TYPE])
-    return headers
+
+    __slots__ = ("_sent",)
+
+    def __init__(self, sent: Mapping[bytes, bytes]) -> None:
+        self._sent = sent
+
+    def __getitem__(self, name: str) -> str:
+        value = self._sent[name.encode()].decode("latin-1")
+        return _printable(value[:_LONGEST_CONTENT_TYPE]) if name == "content-type" else value
+
+    def __iter__(self) -> Iterator[str]:
+        return (name.decode("latin-1") for name in self._sent)
+
+    def __len__(self) -> int:
+        return len(self._sent)
 
 
 def _printable(text: str) -> str:

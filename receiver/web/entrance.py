@@ -26,7 +26,7 @@ _NOT_PLAIN = frozenset({b"expect", b"transfer-encoding"})
 class Answer:
     """One answer, made once and given many times, by either way. ``closes``: the connection ends with it."""
 
-    __slots__ = ("body", "closes", "head", "start", "tail")
+    __slots__ = ("_last", "_last_headers", "body", "closes", "head", "start", "tail")
 
     def __init__(
         self, status: int, body: bytes, media_type: str, *headers: tuple[str, str], closes: bool = False
@@ -49,9 +49,19 @@ class Answer:
         self.closes = closes
         self.head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n".encode()
         self.tail = b"".join(name + b": " + value + b"\r\n" for name, value in raw)
+        self._last_headers: list[tuple[bytes, bytes]] | None = None
+        self._last = b""
 
     def written(self, server_headers: list[tuple[bytes, bytes]], *, closes: bool) -> bytes:
         """Return the whole answer; ``closes`` says so where the answer itself does not."""
+        if closes:
+            return self._whole(server_headers, closes=True)
+        # A server makes a new list of them when the second of its clock changes.
+        if server_headers is not self._last_headers:
+            self._last, self._last_headers = self._whole(server_headers, closes=False), server_headers
+        return self._last
+
+    def _whole(self, server_headers: list[tuple[bytes, bytes]], *, closes: bool) -> bytes:
         parts = [self.head]
         for name, value in server_headers:
             parts += (name, b": ", value, b"\r\n")

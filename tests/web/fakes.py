@@ -245,7 +245,10 @@ class MemoryStore:
         self._check()
         return self.paused
 
-    async def append(self, report: NewReport, limits: BodyLimits) -> Appended:
+    def append(self, report: NewReport, limits: BodyLimits) -> asyncio.Future[Appended]:
+        return asyncio.ensure_future(self._append(report, limits))
+
+    async def _append(self, report: NewReport, limits: BodyLimits) -> Appended:
         self._check()
         same_task = [known for known in self.appended if known.task_key == report.task_key]
         if any(known.sha256 == report.sha256 for known in same_task):

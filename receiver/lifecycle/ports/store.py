@@ -1,6 +1,7 @@
 """What we keep: the queues, the tasks and the reports, each write one durable transaction."""
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
@@ -218,11 +219,11 @@ class Store(Custody, Protocol):
     async def settle(self, decisions: Sequence[Decision]) -> list[Done | None]:
         """Apply decisions as ``apply`` does, those that are ``usual`` by what little of their tasks that needs."""
 
-    def append(self, report: NewReport, limits: BodyLimits) -> Awaitable[Appended]:
+    def append(self, report: NewReport, limits: BodyLimits) -> "asyncio.Future[Appended]":
         """Store a callback and its inbox line without touching the task.
 
-        Raises TooManyBodiesError beyond the limits. Concurrent calls share a transaction (group commit). Best a
-        future, which needs no task to wait for it.
+        Raises TooManyBodiesError beyond the limits. Concurrent calls share a transaction (group commit). It is asked
+        for at once; the future needs no task to wait for it.
         """
 
     async def lease_tasks(
