@@ -3,6 +3,9 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cache
+from itertools import repeat
+from operator import is_
 from typing import Any
 from uuid import UUID
 
@@ -226,33 +229,36 @@ def _digit(value: bool | None) -> int | None:  # noqa: FBT001 - a value, no swit
     return None if value is None else int(value)
 
 
+@cache
 def together(convert: Callable[[Any], Any]) -> Callable[[Sequence[Any]], Sequence[Any]]:
     """Return what converts many values; what comes most often is written out, as a call for each is half its cost."""
-    return _TOGETHER.get(convert) or (lambda values: [None if value is None else convert(value) for value in values])
+    each = _TOGETHER.get(convert) or (lambda values: [None if value is None else convert(value) for value in values])
+
+    def converted(values: Sequence[Any]) -> Sequence[Any]:
+        # Rows that are written together have half their columns in common. By what they are, not by what they say:
+        # to compare two UUIDs or moments costs what it does to convert one, and 1 is not true in a document.
+        if len(values) > 1 and values[0] is values[-1] and all(map(is_, values, repeat(values[0]))):
+            return each(values[:1]) * len(values)
+        return each(values)
+
+    return converted
 
 
 def _text(value: object) -> str | None:
     return None if value is None else encode(value)
 
 
-def _all_microseconds(values: Sequence[datetime | None]) -> Sequence[int | None]:
-    """Return moments as numbers; rows that are written together have many in common, and each is reckoned once."""
-    known: dict[int, int] = {}
-    numbers: list[int | None] = []
-    for value in values:
-        # By what it is, not by what it says: to compare two moments costs what one of them does.
-        number = known.get(id(value))
-        if number is None and value is not None:
-            number = known[id(value)] = _since_epoch(value)
-        numbers.append(number)
-    return numbers
-
-
-_TOGETHER: Mapping[Callable[[Any], Any], Callable[[Sequence[Any]], Sequence[Any]]] = {
+_TOGETHER: Mapping[Callable[[Any], Any], Callable[[Sequence[Any]], list[Any]]] = {
     _bytes_of_key: lambda values: [None if value is None else bytearray(value.int.to_bytes(16)) for value in values],
     _octets: lambda values: [None if value is None else bytearray(value) for value in values],
     _digit: lambda values: [None if value is None else +value for value in values],
-    microseconds: _all_microseconds,
+    microseconds: lambda values: [
+        None
+        if value is None
+        # As ``microseconds`` does.
+        else ((since := value - _EPOCH).days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+        for value in values
+    ],
     moment_of: lambda values: [None if value is None else _EPOCH + timedelta(0, 0, value) for value in values],
     _text: lambda values: [None if value is None else encode(value) for value in values],
 }
