@@ -28,6 +28,8 @@ _FETCHED, _FETCHES = 16, 60
 #: Callbacks kept for one figure, and how many of them are under way at a time.
 _CALLBACKS, _AT_ONCE = 6_000, 64
 _LEASE = timedelta(hours=1)
+#: What makes no order of an order, within an hour of microseconds.
+_SCATTERS, _WITHIN = 2_654_435_761, 3_600_000_000
 _BODY = b'{"data":[{"taskType":"audioInference","status":"success","audioURL":"https://files.example.org/a.mp3"}]}'
 _TASKS = (
     "INSERT INTO tasks (key, id, provider, model, created_at, deadline_seconds, status, overdue, provider_task_id,"
@@ -60,7 +62,8 @@ _TASKS_SHARED = (
     " CASE WHEN way THEN 'submitted' ELSE 'succeeded' END, false, n::text, true, created,"
     " CASE WHEN NOT way THEN created + interval '1 min' END, now() + interval '1 min', 1, 1,"
     " CASE WHEN way THEN 'poll' END,"
-    " CASE WHEN due THEN now() - n * interval '1 us' WHEN way THEN now() + interval '1 h' END, 0, 1, false, 3"
+    " CASE WHEN due THEN now() - (n::bigint * {scatters} % {within}) * interval '1 us'"
+    " WHEN way THEN now() + interval '1 h' END, 0, 1, false, 3"
     " FROM (SELECT n, due, due OR n % 50 = 1 AS way, now() - ({count} - n) * interval '1 s' AS created FROM"
     " (SELECT n, n % {due_every} = 0 AND n / {due_every} < {due} AS due FROM generate_series(0, {count} - 1) AS n)"
     " AS numbered) AS made"
@@ -168,8 +171,13 @@ def with_tasks_shared(server: Server, tasks: int) -> str:
     """Return a database on PostgreSQL like that of ``with_tasks``, by its URL."""
     url = server.database()
     asyncio.run(_made(url))
-    due_every = tasks // (_CLAIM * _CLAIMS)
-    server.ask(_TASKS_SHARED.format(key=_KEY, count=tasks, due_every=due_every, due=_CLAIM * _CLAIMS), of=url)
+    due = {
+        "due": _CLAIM * _CLAIMS,
+        "due_every": tasks // (_CLAIM * _CLAIMS),
+        "scatters": _SCATTERS,
+        "within": _WITHIN,
+    }
+    server.ask(_TASKS_SHARED.format(key=_KEY, count=tasks, **due), of=url)
     server.ask(_REQUESTS.replace("?", f"'{_REQUEST}'"), of=url)
     server.ask("VACUUM ANALYZE", of=url)
     return url
@@ -213,8 +221,13 @@ def _task_rows(count: int, now: int) -> Iterator[tuple[object, ...]]:
             None if under_way else created + 60_000_000,
             now + 60_000_000,
             "poll" if under_way else None,
-            now - 1 - number if due else now + 60_000_000 + number if under_way else None,
+            now - 1 - _scattered(number) if due else now + 60_000_000 + number if under_way else None,
         )
+
+
+def _scattered(number: int) -> int:
+    """Return microseconds within an hour, in no order: what falls due next was made at any time."""
+    return number * _SCATTERS % _WITHIN
 
 
 def _report_rows(count: int) -> Iterator[tuple[object, ...]]:
