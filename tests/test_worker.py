@@ -25,7 +25,7 @@ from receiver.lifecycle.ports import Objects, Outbound, Pause, Store
 from receiver.system import RealSystem
 from receiver.worker import LEARN_EVERY, Concurrency, Hints, Worker
 from receiver.worker.claims import Claims
-from receiver.worker.settling import BATCH, BESIDE, GATHERS, SHARED_BATCHES, settling
+from receiver.worker.settling import BATCH, BESIDE, GATHERS, SHARED_BATCHES, WORTH, settling
 from receiver.worker.watching import Outage, Places
 from tests.lifecycle.studio import Lingering, nothing, studio
 from tests.lifecycle.upkeep import World, world
@@ -283,7 +283,7 @@ def unused(*_: object) -> None:
     raise AssertionError("alone on a database, each batch is waited for")
 
 
-async def test_after_a_batch_that_was_not_full_more_is_waited_for(tmp_path: Path) -> None:
+async def test_after_a_batch_that_was_hardly_worth_it_more_is_waited_for(tmp_path: Path) -> None:
     async with world(tmp_path) as around:
         await around.called(await around.begun())
         once, began = settling(around.ports, unused, alone=True), around.system.passed
@@ -291,13 +291,15 @@ async def test_after_a_batch_that_was_not_full_more_is_waited_for(tmp_path: Path
         assert around.system.passed == began + GATHERS
 
 
-async def test_after_a_full_batch_the_next_is_settled_at_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("came", [WORTH - 1, WORTH, BATCH])
+async def test_after_a_batch_that_was_worth_it_the_next_is_settled_at_once(tmp_path: Path, came: int) -> None:
     async with world(tmp_path) as around:
-        tasks = [await around.begun() for _ in range(BATCH // 64)]
-        await asyncio.gather(*(around.called(task, number=number) for task in tasks for number in range(64)))
+        tasks = [await around.begun() for _ in range(1 + came // 64)]
+        each = [(task, number) for task in tasks for number in range(64)]
+        await asyncio.gather(*(around.called(task, number=number) for task, number in each[:came]))
         once, began = settling(around.ports, unused, alone=True), around.system.passed
         assert await once()
-        assert around.system.passed == began
+        assert around.system.passed == (began if came >= WORTH else began + GATHERS)
 
 
 async def test_reports_that_come_one_by_one_as_a_process_ended_over_them_are_not_waited_for(tmp_path: Path) -> None:

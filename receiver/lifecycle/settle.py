@@ -46,7 +46,7 @@ async def settle_reports(ports: Ports, reports: Sequence[StoredReport]) -> None:
         if (understood := _read_at_once(ports, report) or await _read(ports, report)) is not None:
             read.append(understood)
         if number % BREATH == 0:
-            # A whole batch takes 5 to 25 ms, and whoever calls back meanwhile would wait for all of it.
+            # A whole batch takes 5 to 25 ms, and whoever calls back meanwhile is to be heard, and verified.
             await checkpoint()
     now = ports.system.now()
     # Waited for: a report whose reading was begun three times and never written down would be set aside.

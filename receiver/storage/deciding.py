@@ -16,6 +16,7 @@ from receiver.lifecycle.ports import Decision, TakenError
 from receiver.storage import custody, erasing, inputs
 from receiver.storage.arrivals import arrived
 from receiver.storage.faults import fault
+from receiver.storage.gathered import no_breath
 from receiver.storage.loading import load, lock
 from receiver.storage.naming import Asked, Names
 from receiver.storage.rows import Held
@@ -29,7 +30,8 @@ _log = logging.getLogger("receiver.storage")
 
 #: How many tasks are loaded, or decided on, between two breaths: some milliseconds.
 _BREATH = 32
-#: How many are loaded at once from a database that is not in this process.
+#: How many are loaded at once from a database that is not in this process, and how many usual decisions, which are
+#: made already, are passed on between two breaths.
 _FAR = 256
 
 _Prepared = tuple[list[Ready], list[Done | None]]
@@ -78,8 +80,8 @@ def prepare(
 ) -> Finish[list[Done | None]]:
     """Take the decisions of several callers in order, and return what writes them.
 
-    Until that is called nobody else may change a task. ``breathe`` is called every few milliseconds. ``owner`` is
-    whose leases may be released. Raises only what is a fault of the database.
+    Until that is called nobody else may change a task. ``breathe`` is called every few milliseconds, unless all
+    is as usual. ``owner`` is whose leases may be released. Raises only what is a fault of the database.
     """
     decisions = [decision for of_caller in asked for decision in of_caller]
     prepared = _prepared(connection, decisions, owner, breathe)
@@ -98,10 +100,10 @@ def _prepared(
     statements: list[Ready] = []
     try:
         batch, changes = _take(connection, decisions, owner, breathe)
+        breathe = _breath(connection, breathe, usual=all(isinstance(each, Arrival) for each in changes))
         for statement in batch.ready(connection.dialect):
             statements.append(statement)
-            if not batch.is_usual:
-                breathe()
+            breathe()
     except Exception as error:
         if fault(error) is not None:
             raise
@@ -251,22 +253,29 @@ def _take(
         found = arrived(connection, [key for key, alone in of_part if alone is not None], by_task)
         if len(found) < len(of_part):
             held |= load(connection, [key for key, alone in of_part if id(alone) not in found])
-            breathe()
         taking.arrived |= found
+        _breath(connection, breathe, usual=not held)()
+    breathe = _breath(connection, breathe, usual=not held)
+    # What is usual is decided on already.
+    step = _BREATH if held else _FAR
     changes: list[Done | None] = []
-    decided = 0
-    for decision in decisions:
-        done: Done | None = taking.arrive(decision)
-        if done is None:
-            done = taking.decide(held.get(decision.task_key), decision)
-            decided += 1
-            if decided % _BREATH == 0:
-                breathe()
-        changes.append(done)
+    for number, decision in enumerate(decisions, 1):
+        changes.append(taking.arrive(decision) or taking.decide(held.get(decision.task_key), decision))
+        if number % step == 0:
+            breathe()
     if taking.gone:
         taking.batch.drop(erasing.objects_of(connection, taking.gone))
     taking.batch.address(connection)
     return taking.batch, changes
+
+
+def _breath(connection: Connection, breathe: Callable[[], None], *, usual: bool) -> Callable[[], None]:
+    """Return what is called between two parts.
+
+    Usual callbacks are prepared at once by a thread that does nothing else: they take a few milliseconds, and a
+    commit in between would cost whoever calls back meanwhile more than to be stored along with them.
+    """
+    return no_breath if usual and not takes_arrays(connection.dialect) else breathe
 
 
 def _number(of_task: tuple[UUID, Decision | None]) -> int:

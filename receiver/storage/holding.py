@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-Source = TypeVar("Source")
+Held = TypeVar("Held")
 
 #: A long job that is about to be asked for is waited for so many seconds at most.
 PATIENCE_SECONDS = 0.02
@@ -12,7 +12,7 @@ PATIENCE_SECONDS = 0.02
 TURNS = 4
 
 
-class Hold(Generic[Source]):
+class Hold(Generic[Held]):
     """Holds what comes between the moment a long job is expected and its end; used by the event loop alone.
 
     While a long job is written, what is held loses nothing: the one thread that writes is taken. Without this, who
@@ -20,10 +20,11 @@ class Hold(Generic[Source]):
     would wait for two transactions. ``put`` queues what is let go.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, put: Callable[[Source], None]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, put: Callable[[Held], None]) -> None:
         self._loop = loop
         self._put = put
-        self._held: list[Source] = []
+        # Each once: it is taken by every long job that it goes with, and comes again for the next.
+        self._held: dict[Held, None] = {}
         self._patience: asyncio.TimerHandle | None = None
         self._under_way = 0
         self._closed = False
@@ -33,12 +34,11 @@ class Hold(Generic[Source]):
         if self._patience is None:
             self._patience = self._loop.call_later(PATIENCE_SECONDS, self._lose_patience)
 
-    def holds(self, source: Source) -> bool:
-        """Keep what came if it is to wait, and tell whether it does."""
-        if not self._holding:
-            return False
-        self._held.append(source)
-        return True
+    def keep(self, source: Held) -> bool:
+        """Hold what came if it is to wait, and tell whether it is."""
+        if self._holding:
+            self._held[source] = None
+        return self._holding
 
     def begin(self) -> None:
         """Be told that a long job was queued; each is followed by an ``end``."""
@@ -71,6 +71,6 @@ class Hold(Generic[Source]):
     def _let_go(self) -> None:
         if self._holding:
             return
-        held, self._held = self._held, []
+        held, self._held = self._held, {}
         for source in held:
             self._put(source)

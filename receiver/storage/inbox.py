@@ -31,8 +31,9 @@ MOST_IN_HAND = 1024
 ENOUGH_IN_HAND = 256
 #: But no longer than this, in seconds: who settles may be held up by something else.
 PATIENCE_SECONDS = 0.25
-#: How long what lies free in the table may wait while there is enough in hand.
-LOOK_AGAIN = timedelta(seconds=0.25)
+#: How long what lies free in the table may wait while there is enough in hand: our own questions' answers, and on a
+#: shared database what others took. On one of our own a look breaks the turns in which callers are stored.
+LOOK_AGAIN, LOOK_AGAIN_SHARED = timedelta(seconds=0.25), timedelta(seconds=0.1)
 
 _Asked = Sequence[tuple[NewReport, BodyLimits]]
 
@@ -106,7 +107,8 @@ class Inbox:
     def _looks(self, now: datetime) -> bool:
         """Tell whether it is the table's turn; what lies in hand has the one after it."""
         looked_at = self._looked_at
-        if looked_at is None or not timedelta() <= now - looked_at < LOOK_AGAIN:
+        again = LOOK_AGAIN_SHARED if self._engine.shared else LOOK_AGAIN
+        if looked_at is None or not timedelta() <= now - looked_at < again:
             return True
         if self._free_lines:
             # Next time.

@@ -188,11 +188,6 @@ class Batch:
         """Let the claims on objects of a holder end, who is done with making them."""
         self._made.append(holder)
 
-    @property
-    def is_usual(self) -> bool:
-        """Whether all of it are first results that are as usual, of which hundreds take a few milliseconds."""
-        return not self._created and not self._changed
-
     def ready(self, dialect: Dialect) -> Iterator[Ready]:
         """Yield the statements that write everything, in an order that suits the references between tables."""
         if self._news:

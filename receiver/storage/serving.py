@@ -18,7 +18,7 @@ Outcome = TypeVar("Outcome")
 
 #: One outcome for each item, in their order; an exception is raised to that item's caller.
 Finish = Callable[[Connection], Sequence[Outcome | Exception]]
-#: Reads and thinks, calling its last argument every few milliseconds, and returns what then writes.
+#: Reads and thinks, calling its last argument every few milliseconds if it takes long, and returns what then writes.
 Prepare = Callable[[Connection, Sequence[Item], Callable[[], None]], Finish[Outcome]]
 #: What serves many callers at once: one outcome for each item, in their order.
 Serve = Callable[[Connection, Sequence[Item]], Sequence[Outcome | Exception]]

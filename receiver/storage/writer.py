@@ -80,7 +80,7 @@ class Writer:
 
     def bring(self, source: Source) -> None:
         """Queue something, or hold it for what it is to go with; called by the event loop."""
-        if source in self.urgent and self._hold.holds(source):
+        if source in self.urgent and self._hold.keep(source):
             return
         self._queue.put(source)
         if source.long:

@@ -233,7 +233,7 @@ class _Headers(Mapping[str, str]):
         self._sent = sent
 
     def __getitem__(self, name: str) -> str:
-        value = self._sent[name.encode()].decode("latin-1")
+        value = self._sent[name.encode("latin-1", "replace")].decode("latin-1")
         return _printable(value[:_LONGEST_CONTENT_TYPE]) if name == "content-type" else value
 
     def __iter__(self) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """Accepting a callback whose body lies beside the database, while the database fails."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +24,10 @@ class Failing:
         self._stores = stores
         self._tells = tells
 
-    async def append(self, report: NewReport, limits: BodyLimits) -> Appended:
+    def append(self, report: NewReport, limits: BodyLimits) -> asyncio.Future[Appended]:
+        return asyncio.ensure_future(self._in_vain(report, limits))
+
+    async def _in_vain(self, report: NewReport, limits: BodyLimits) -> Appended:
         if self._stores:
             await self._store.append(report, limits)
         raise UnavailableError("the answer was lost")

@@ -20,7 +20,7 @@ from receiver.domain.settlement import SettleRules, settle
 from receiver.domain.task import Change, Status, Task, Work
 from receiver.domain.usual import LAST_TOLD, Arrival, Done, Waiting, arrive
 from receiver.lifecycle.ports import Decision, Erasing, RuledFilter
-from receiver.storage import landing
+from receiver.storage import deciding, landing
 from receiver.storage.outbox_rows import is_told
 from receiver.storage.store import SqlStore, open_store
 from receiver.storage.tables import artifacts, events, inbox, reports, results, rulings, tasks
@@ -338,3 +338,27 @@ async def test_what_arrived_is_told_once_it_is_durable(database: Path) -> None:
         assert heard == done
         recorded = [each.type for each in await store.events(one.id)]
     assert [each.type.value for each in heard[0].events] == recorded[1:]
+
+
+async def test_usual_callbacks_are_prepared_at_once_by_a_thread_that_does_nothing_else(store: SqlStore) -> None:
+    several = [wants(1) for _ in range(70)]
+    await given(store, *several)
+    usual = [decided(report(each.key), says(each), ids(), []) for each in several]
+    breaths: list[None] = []
+
+    async def prepared(decisions: Sequence[Decision]) -> int:
+        del breaths[:]
+        breathe = partial(breaths.append, None)
+
+        def prepare(connection: Connection) -> None:
+            deciding.prepare(connection, [decisions], UUID(int=1), breathe)
+
+        await store._engine.write(prepare)
+        return len(breaths)
+
+    shared = store._engine.shared
+    assert (await prepared(usual) > 0) is shared, "elsewhere it is the event loop that prepares"
+    whole = [replace(each, usual=None) for each in usual]
+    # While they are loaded, while they are decided on, and for each statement.
+    assert await prepared(whole) >= 4
+    assert await prepared([*usual[:-1], whole[-1]]) >= 4

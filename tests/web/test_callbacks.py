@@ -1,15 +1,16 @@
-from collections.abc import AsyncIterator
-from datetime import timedelta
-from typing import Any
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, cast
 from uuid import UUID, uuid4
 
 import httpx
 import pytest
 
 from receiver.domain.errors import UnavailableError
-from receiver.lifecycle.ports import Queue
+from receiver.lifecycle.ports import Provider, Queue
 from receiver.web import problems
-from tests.web.fakes import World
+from tests.web.fakes import FakeProvider, World
 from tests.web.support import client
 
 TASK_KEY = UUID("01900000-0000-7000-8000-000000000001")
@@ -56,6 +57,27 @@ async def test_any_body_of_any_type_is_stored(world: World, content_type: str | 
     assert answer.status_code == 200
     assert world.store.appended[0].body == body
     assert (world.store.appended[0].content_type or "").isascii()
+
+
+async def test_an_adapter_has_the_headers_by_lower_case_names_of_several_alike_the_last(world: World) -> None:
+    seen: list[Mapping[str, str]] = []
+
+    class Signed(FakeProvider):
+        def doubts(self, headers: Mapping[str, str], body: bytes, now: datetime) -> str | None:
+            seen.append(headers)
+            return super().doubts(headers, body, now)
+
+    world.ports = replace(world.ports, providers={"runware": cast("Provider", Signed("runware"))})
+    sent = [("X-Signature", "first"), ("x-signature", "s\xe9cond"), ("Content-Type", "text/\xe9")]
+    raw = [(name.encode(), value.encode("latin-1")) for name, value in sent]
+    async with client(world, headers={}) as http:
+        await http.post(target(world), content=b"{}", headers=raw)
+    [headers] = seen
+    assert headers["x-signature"] == dict(headers)["x-signature"] == "s\xe9cond"
+    assert headers["content-type"] == "text/?"
+    assert {"host", "content-length"} <= set(headers)
+    assert len(headers) == len(list(headers))
+    assert headers.get("X-Signature") is headers.get("n\xf6ne") is headers.get("\u4e2d") is None
 
 
 async def test_every_address_that_is_not_ours_gets_one_and_the_same_404(world: World) -> None:

@@ -440,3 +440,17 @@ async def test_who_has_no_token_of_ours_is_turned_away_as_ever(world: World) -> 
     assert answers[0] == answers[1]
     assert answers[0][0] == 404
     assert app.calls == 2
+
+
+def test_an_answer_has_the_date_that_the_server_has_by_then() -> None:
+    answer = Answer(200, b"said", "text/plain")
+    one, two = [(b"date", b"one")], [(b"date", b"two")]
+    first = answer.written(one, closes=False)
+    assert first == b"".join(
+        (b"HTTP/1.1 200 OK\r\ndate: one\r\ncontent-type: text/plain\r\ncontent-length: 4\r\n",
+         b"cache-control: no-store\r\nx-content-type-options: nosniff\r\n\r\nsaid")
+    )  # fmt: skip
+    assert answer.written(one, closes=False) == first
+    assert answer.written(one, closes=True) == first.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n")
+    for now in (two, one, one):
+        assert answer.written(now, closes=False) == first.replace(b"one", now[0][1])

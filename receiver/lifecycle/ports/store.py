@@ -222,8 +222,8 @@ class Store(Custody, Protocol):
     def append(self, report: NewReport, limits: BodyLimits) -> "asyncio.Future[Appended]":
         """Store a callback and its inbox line without touching the task.
 
-        Raises TooManyBodiesError beyond the limits. Concurrent calls share a transaction (group commit). It is asked
-        for at once; the future needs no task to wait for it.
+        Raises TooManyBodiesError beyond the limits. Concurrent calls share a transaction (group commit). It is
+        stored whether or not anybody waits for the future.
         """
 
     async def lease_tasks(
