@@ -21,7 +21,7 @@ from receiver.lifecycle.ports import Appended, Decision
 from receiver.storage import reports
 from receiver.storage.claim import Hold
 from receiver.storage.firsts import store_firsts
-from receiver.storage.inbox import ENOUGH_IN_HAND, LOOK_AGAIN, MOST_IN_HAND, PATIENCE_SECONDS
+from receiver.storage.inbox import ENOUGH_IN_HAND, LOOK_AGAIN, LOOK_AGAIN_SHARED, MOST_IN_HAND, PATIENCE_SECONDS
 from receiver.storage.reports import SMALL
 from receiver.storage.store import SqlStore, open_store
 from receiver.storage.tables import inbox
@@ -241,9 +241,10 @@ async def test_what_we_asked_for_has_its_turn_while_callbacks_keep_coming(store:
     await store.apply([bringing(one, answer)])
     for _ in range(3):
         await store.append(report(new_key()), LIMITS)
-    in_hand = await leased(store, 1, later=LOOK_AGAIN / 2)
+    again = LOOK_AGAIN_SHARED if store._engine.shared else LOOK_AGAIN
+    in_hand = await leased(store, 1, later=again / 2)
     assert [each.via for each in in_hand] == [Via.CALLBACK]
-    [turn] = await leased(store, 1, later=LOOK_AGAIN)
+    [turn] = await leased(store, 1, later=again)
     assert turn.id == answer.id
 
 
