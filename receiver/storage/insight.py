@@ -16,6 +16,7 @@ from receiver.storage.judged import Verdicts, judged
 from receiver.storage.statements import ForKeys
 from receiver.storage.statistics import ENDED
 from receiver.storage.tables import SET_ASIDE, attempts, reports, rulings, tasks
+from receiver.storage.types import total
 from receiver.storage.waits import models
 
 #: Reports that one call looks at: some 10 ms.
@@ -68,10 +69,10 @@ _LATEST = (
 LATELY = select(
     func.count(),
     func.min(_LATEST.columns.completed_at),
-    func.sum(_LATEST.columns.polls),
+    total(_LATEST.columns.polls),
     func.count(_LATEST.columns.missed),
     func.count().filter(_LATEST.columns.missed),
-    func.sum(_LATEST.columns.cost_micros),
+    total(_LATEST.columns.cost_micros),
 )
 
 

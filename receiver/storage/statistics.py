@@ -10,6 +10,7 @@ from receiver.domain.statistics import Statistics, percentile
 from receiver.domain.task import Status
 from receiver.lifecycle.ports import UnderWay
 from receiver.storage.tables import tasks
+from receiver.storage.types import total
 
 #: How many of the latest tasks, of each status with audio, tell how long a model takes.
 LATEST = 10_000
@@ -19,10 +20,10 @@ _FIGURES = (
     tasks.columns.model,
     tasks.columns.status,
     func.count(),
-    func.sum(tasks.columns.polls),
+    total(tasks.columns.polls),
     func.count(tasks.columns.missed),
     func.count().filter(tasks.columns.missed),
-    func.sum(tasks.columns.cost_micros),
+    total(tasks.columns.cost_micros),
 )
 _GROUP = (tasks.columns.provider, tasks.columns.model, tasks.columns.status)
 #: Spelt out as in the index of ended tasks, which is otherwise not used.

@@ -22,6 +22,8 @@ from sqlalchemy import (
     LargeBinary,
     Text,
     Uuid,
+    cast,
+    func,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.compiler import compiles
@@ -149,6 +151,11 @@ def _slot(element: Slot, compiler: SQLCompiler, **named: Any) -> str:  # noqa: A
     if _native(compiler.dialect):
         return f"CAST(FLOOR(EXTRACT(EPOCH FROM ({at} - {since})) / EXTRACT(EPOCH FROM {span})) AS INTEGER)"
     return f"(({at} - {since}) / {span})"
+
+
+def total(column: ColumnElement[int]) -> ColumnElement[int]:
+    """Return the sum of a column as a whole number: a sum of large ones has a type of its own in PostgreSQL."""
+    return cast(func.sum(column), BigInteger)
 
 
 def _dictionary(value: object) -> object:

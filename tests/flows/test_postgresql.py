@@ -1,5 +1,7 @@
 """The main job with tasks in PostgreSQL, and what comes of it when that goes away and comes back."""
 
+import html
+import re
 import signal
 import threading
 import time
@@ -14,6 +16,9 @@ from receiver.bootstrap import new_keys
 from tests.harness import TERMINAL, Stack, balance, basic, running, wait_until
 from tests.postgresql import Server, serving
 
+#: Links within the dashboard; of lists that lead from one to another only so many are opened.
+_LINK = re.compile(r'<a [^>]*?href="(/[^"/][^"]*|/)"')
+_MOST_PAGES = 60
 SIGNING_KEY = new_keys()["signing_key"]
 
 
@@ -41,6 +46,37 @@ def test_covers_arrive_whole_with_their_tasks_in_postgresql(server: Server, tmp_
         # Nothing of the service is left in the database when it has stopped, least of all a transaction.
         stack.service.stop()
         assert server.ask("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'receiver'") == [(0,)]
+
+
+def test_every_page_and_every_list_tells_of_tasks_in_postgresql(server: Server, tmp_path: Path) -> None:
+    with running(tmp_path, settings=settings(server)) as stack:
+        task_ids = [stack.submit(name)["id"] for name in ("runware", "aimlapi")]
+        for task_id in task_ids:
+            stack.wait_for(task_id)
+        with httpx.Client(base_url=stack.service.url, timeout=60, follow_redirects=True) as client:
+            lists = ["tasks", "stats"]
+            lists += [f"tasks/{task_id}{of}" for task_id in task_ids for of in ("", "/events", "/reports")]
+            for name in lists:
+                answer = client.get(f"/v1/{name}", headers=stack.headers())
+                assert answer.status_code == 200, f"{name}: {answer.text}"
+            key = stack.headers()["Authorization"].removeprefix("Bearer ")
+            signed_in = client.post(
+                "/login", data={"key": key}, headers={"Origin": stack.service.url}, follow_redirects=False
+            )
+            # It is for secure places alone, of which a browser takes this machine for one.
+            cookie = signed_in.headers["set-cookie"].partition(";")[0]
+            seen, ahead = set[str](), ["/"]
+            # For which a browser asks for the key.
+            beside = {"/docs"}
+            while ahead and len(seen) < _MOST_PAGES:
+                path = ahead.pop(0)
+                answer = client.get(path, headers={"Accept": "text/html", "Cookie": cookie})
+                assert answer.status_code == 200, f"{path}: {answer.text}"
+                seen.add(path)
+                if answer.headers["content-type"].startswith("text/html"):
+                    linked = (html.unescape(href) for href in _LINK.findall(answer.text))
+                    ahead += [href for href in dict.fromkeys(linked) if href not in {*seen, *ahead, *beside}]
+        assert {"/", "/tasks", "/reports", "/deliveries", "/providers", f"/tasks/{task_ids[0]}"} <= seen
 
 
 class Submitting(threading.Thread):

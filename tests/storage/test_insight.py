@@ -135,6 +135,7 @@ async def test_the_latest_tasks_of_each_model_are_counted(store: SqlStore) -> No
         Status.FAILED: 1,
     }
     assert (of_m.tasks, of_m.polls, of_m.awaited, of_m.missed, of_m.cost_micros) == (3, 6, 2, 0, 300_000)
+    assert type(of_m.cost_micros) is type(of_m.polls) is int
     assert (of_m.capped, of_m.since) == (False, None)
 
 

@@ -91,6 +91,8 @@ async def test_what_a_task_cost_and_missed_is_kept_up_to_date_with_it(store: Sql
     await store.apply([changing(task, lambda current: replace(current, told_cost_micros=7, work=Work.POLL))])
     [found] = (await figures(store)).values()
     assert (found.cost_micros, found.missed) == (7, 0)
+    # Not a number of the database's own, which no answer can tell.
+    assert type(found.cost_micros) is type(found.polls) is int
 
 
 def test_a_percentile_is_one_of_the_values() -> None:
