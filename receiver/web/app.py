@@ -95,7 +95,7 @@ def presenter(ports: Ports, config: WebConfig) -> Presenter:
     """Return what shows tasks, and everything about them, to callers and to those who are notified."""
     metrics_keys = [config.metrics_key] if config.metrics_key else []
     opening_secrets = [part for key in (*config.api_keys, *metrics_keys) for part in (key, key.partition(":")[2])]
-    redactor = Redactor(ports.tokens, (*opening_secrets, *config.secrets))
+    redactor = Redactor(ports.tokens, (*opening_secrets, *config.secrets), ports.system.sleep)
     return Presenter(ports, redactor, (config.api_url or "").rstrip("/"))
 
 

@@ -144,7 +144,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         network = Answering()
         metrics = PrometheusMetrics()
         ports = runner.run(_ports(stack, folder, network, metrics))
-        redactor = Redactor(ports.tokens, ("a-key-of-ours-that-nobody-sent",))
+        redactor = Redactor(ports.tokens, ("a-key-of-ours-that-nobody-sent",), ports.system.sleep)
         yield World(runner, ports, network, metrics, Presenter(ports, redactor))
         runner.run(stack.aclose())
 

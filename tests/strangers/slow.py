@@ -29,7 +29,6 @@ MIB = 1024 * 1024
 #: What a process may have open beside its slow connections.
 _SPARE_FILES = 200
 _LARGE_ANSWER = 8 * MIB
-_UNTIL_ALL_HANG = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +76,7 @@ async def hanging(what: Bait, connections: int) -> AsyncIterator[Crowd]:
     door = Door(what.port)
     with ExitStack() as held:
         tasks = []
+        waiting: list[socket.socket] = []
         for number in range(connections):
             match number % 4:
                 case 0:
@@ -86,10 +86,15 @@ async def hanging(what: Bait, connections: int) -> AsyncIterator[Crowd]:
                 case 2:
                     tasks.append(asyncio.create_task(_trickle(door, "silent", b"", b"", crowd)))
                 case _:
-                    await _ask_and_never_read(held.enter_context(socket.socket()), door, deaf)
+                    connection = held.enter_context(socket.socket())
+                    await _ask_and_never_read(connection, door, deaf)
+                    waiting.append(connection)
                     crowd.opened += 1
         while crowd.opened < connections:
             await asyncio.sleep(0.01)
+        # To make their answers is work, which is not what is asked here: what they cost once they hang is.
+        while waiting := [connection for connection in waiting if not _is_answered(connection)]:
+            await asyncio.sleep(0.05)
         try:
             yield crowd
         finally:
@@ -126,6 +131,17 @@ async def _ask_and_never_read(connection: socket.socket, door: Door, asked: byte
     loop = asyncio.get_running_loop()
     await loop.sock_connect(connection, (door.host, door.port))
     await loop.sock_sendall(connection, asked)
+
+
+def _is_answered(connection: socket.socket) -> bool:
+    """Tell whether an answer, or the end, has come, and leave it unread."""
+    try:
+        connection.recv(1, socket.MSG_PEEK)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 async def good_callers(house: House, *, callers: int, callbacks: int) -> list[float]:
@@ -166,8 +182,6 @@ def _hang_until_told(
 
     async def hang() -> None:
         async with hanging(what, connections):
-            # Once those that never read have been given as much as the system's buffers take.
-            await asyncio.sleep(_UNTIL_ALL_HANG)
             ready.set()
             while not end.is_set():
                 await asyncio.sleep(0.05)

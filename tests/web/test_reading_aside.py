@@ -11,7 +11,7 @@ from receiver.domain.request import TaskRequest
 from receiver.lifecycle.submit import _take_aside
 from receiver.web.documents import read_aside
 from receiver.web.problems import ProblemError
-from receiver.web.redaction import Redactor
+from receiver.web.redaction import REST_SECONDS, Redactor
 from tests.web.fakes import World
 
 LARGE = "QUJD" * 700_000
@@ -63,9 +63,12 @@ async def test_a_large_report_is_searched_while_others_have_their_turn(world: Wo
         yield LARGE.encode()
 
     async def search() -> int:
-        return sum([len(piece) async for piece in Redactor(world.tokens, ()).stream(chunks())])
+        redactor = Redactor(world.tokens, (), world.system.sleep)
+        return sum([len(piece) async for piece in redactor.stream(chunks())])
 
+    began = world.system.passed
     size, turns = await turns_of_others(search())
     assert size == len(LARGE)
-    # One for every piece.
+    # One for every piece, and then a while in which none is searched.
     assert turns > 40
+    assert world.system.passed - began == pytest.approx(-(-size // (64 * 1024)) * REST_SECONDS)

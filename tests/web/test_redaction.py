@@ -14,7 +14,7 @@ from tests.web.fakes import World
 
 @pytest.fixture
 def redactor(world: World) -> Redactor:
-    return Redactor(world.tokens, ("a-long-secret", "short"))
+    return Redactor(world.tokens, ("a-long-secret", "short"), world.system.sleep)
 
 
 @pytest.mark.parametrize(

@@ -98,7 +98,9 @@ async def test_a_large_report_is_searched_on_its_way_and_never_whole_in_memory(w
         answer = await http.get(f"/v1/reports/{report_id}/raw")
     assert answer.content == filling + b"[redacted]" + filling
     assert "content-length" not in answer.headers
-    pieces = [piece async for piece in Redactor(world.tokens, ()).stream(world.objects._chunks(body))]
+    pieces = [
+        piece async for piece in Redactor(world.tokens, (), world.system.sleep).stream(world.objects._chunks(body))
+    ]
     assert b"".join(pieces) == answer.content
     assert max(map(len, pieces)) <= 64 * 1024
     assert world.objects.open_streams == 0
@@ -106,7 +108,7 @@ async def test_a_large_report_is_searched_on_its_way_and_never_whole_in_memory(w
 
 @pytest.mark.parametrize("chunk", [1, 1000, 65_536, 1_000_000])
 async def test_a_stream_is_cut_like_the_whole(world: World, chunk: int) -> None:
-    redactor = Redactor(world.tokens, ("a-long-secret",))
+    redactor = Redactor(world.tokens, ("a-long-secret",), world.system.sleep)
     chance = random.Random(chunk)
     size = 3_000 if chunk == 1 else 700_000
     words = [world.token(uuid4()), "a-long-secret", "\\u0061-long-secret", "AQE", "callbacks/runware/"]
