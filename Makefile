@@ -86,7 +86,7 @@ test: setup $(javascript) ## run the tests; make test ARGS="tests/domain -x" for
 	@$(bin)/python -m pytest --numprocesses $(workers) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 .PHONY: drill
-drill: setup ## the loss proof, three drills and their balances (half an hour); make drill ARGS="--kills 20" for one
+drill: setup ## the loss proof, four drills and their balances (half an hour); make drill ARGS="--kills 20" for one
 	@$(bin)/python -m tests.durability.drill $(ARGS)
 
 .PHONY: bench

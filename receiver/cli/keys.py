@@ -30,7 +30,8 @@ def new(*, as_json: options.Json = False) -> None:
     screen.line("# Made just now and kept nowhere: this is the only time that they are shown.", error=True)
     screen.line(f"RECEIVER_SIGNING_KEYS={keys['signing_key']}")
     screen.line(f"RECEIVER_API_KEYS={keys['api_key']}")
-    screen.line(f"RECEIVER_NOTIFY_SECRET={keys['notify_secret']}")
+    screen.line("# Only with RECEIVER_NOTIFY_URL, whose notifications it signs:")
+    screen.line(f"# RECEIVER_NOTIFY_SECRET={keys['notify_secret']}")
 
 
 def rotate(*, folder: options.DataFolder = None, as_json: options.Json = False) -> None:

@@ -81,7 +81,10 @@ class Service:
                 remarks = [f"{_field(remark.field)}: {remark.message}" for remark in error.remarks]
                 return CommandError("the service does not accept the request", *remarks)
             case NotFoundError():
-                return CommandError(f"there is nothing by that name at {self.url}")
+                return CommandError(
+                    f"there is nothing by that name at {self.url}",
+                    "where roles are apart, a process of the role api is to be asked: name its address with --url",
+                )
             case UnavailableError() | TooManyRequestsError():
                 return CommandError(f"the service at {self.url} cannot do this now: {error}", _when(error))
             case _:

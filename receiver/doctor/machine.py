@@ -67,6 +67,8 @@ def api_keys(loaded: Loaded) -> Finding:
     path = bootstrap.api_key_path(loaded).absolute()
     text = loaded.settings.api_keys
     where = "RECEIVER_API_KEYS"
+    if text is None and bootstrap.shares_database(loaded):
+        return _not_set("API keys", where)
     if text is None:
         where = str(path)
         try:
@@ -98,6 +100,8 @@ def signing_keys(loaded: Loaded) -> tuple[Finding, tuple[SigningKey, ...]]:
     path = loaded.settings.data_dir.absolute() / "signing_keys"
     text = loaded.settings.signing_keys
     where = "RECEIVER_SIGNING_KEYS"
+    if text is None and bootstrap.shares_database(loaded):
+        return _not_set("signing keys", where), ()
     try:
         if text is None:
             where, text = str(path), keyfiles.read(path)
@@ -112,6 +116,12 @@ def signing_keys(loaded: Loaded) -> tuple[Finding, tuple[SigningKey, ...]]:
     except ValueError as error:
         return failed("signing keys", f"{where}: {error}", "`receiver keys new` makes one"), ()
     return ok("signing keys", f"{len(keys)}, the first signs, {where}"), keys
+
+
+def _not_set(name: str, setting: str) -> Finding:
+    # What lies in the folder is of a time on SQLite: `receiver serve` does not take it.
+    words = f"{setting} is not set, and where RECEIVER_DATABASE_URL is PostgreSQL every process needs the same"
+    return failed(name, words, "`receiver keys new` makes one")
 
 
 def database(loaded: Loaded, keys: tuple[SigningKey, ...], system: System) -> Iterator[Finding | Known]:

@@ -87,7 +87,8 @@ async def service(
         return failed("service", f"{url}: {error}", "give its local address with --url")
     if probed.ours:
         return ok("service", f"{told} and answers at {url}")
-    return warning("service", f"{told}, but not at {url}: {probed.words}", "give its local address with --url")
+    mend = "give the local address of a process that takes callbacks with --url"
+    return warning("service", f"{told}, but not at {url}: {probed.words}", mend)
 
 
 async def public_url(

@@ -59,6 +59,23 @@ def test_a_good_server_is_looked_at_from_its_version_to_its_clock(server: Server
     assert server.ask("SELECT count(*), sum(n_tup_ins + n_tup_upd) FROM pg_stat_user_tables", of=url) == before
 
 
+def test_keys_of_a_time_on_sqlite_are_none_where_processes_share_a_database(
+    url: str, receiver: Typed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("RECEIVER_DATA_DIR", str(tmp_path))
+    tmp_path.chmod(0o700)
+    for name, key in (("signing_keys", new_keys()["signing_key"]), ("api_key", new_keys()["api_key"])):
+        (tmp_path / name).write_text(key)
+        (tmp_path / name).chmod(0o600)
+    found = {check["name"]: check["level"] for check in json.loads(receiver("doctor", "--json").out)["checks"]}
+    assert (found["API keys"], found["signing keys"]) == ("ok", "ok")
+    monkeypatch.setenv("RECEIVER_DATABASE_URL", url)
+    found = {check["name"]: check for check in json.loads(receiver("doctor", "--json").out)["checks"]}
+    for name in ("API keys", "signing keys"):
+        assert found[name]["level"] == "failed"
+        assert "is not set" in found[name]["message"]
+
+
 def test_each_thing_that_is_wrong_with_a_server_is_named_with_what_mends_it(
     server: Server, url: str, doctor: Doctor
 ) -> None:
