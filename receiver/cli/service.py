@@ -83,7 +83,7 @@ class Service:
             case NotFoundError():
                 return CommandError(
                     f"there is nothing by that name at {self.url}",
-                    "where roles are apart, a process of the role api is to be asked: name its address with --url",
+                    "or has that process another role than api? name one that has it with --url",
                 )
             case UnavailableError() | TooManyRequestsError():
                 return CommandError(f"the service at {self.url} cannot do this now: {error}", _when(error))

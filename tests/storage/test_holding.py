@@ -42,16 +42,6 @@ def long_notes(connection: Connection, items: Sequence[str], breathe: Callable[[
     return lambda open_: note_all(open_, items)
 
 
-def filling(connection: Connection, items: Sequence[str], breathe: Callable[[], None]) -> Finish:
-    """Prepare nothing; a long job that finds the disk full."""
-
-    def finish(open_: Connection) -> list[str | Exception]:
-        fill(open_)
-        return [*items]
-
-    return finish
-
-
 async def turns(number: int) -> None:
     for _ in range(number):
         await asyncio.sleep(0)
@@ -132,12 +122,18 @@ async def test_who_comes_after_the_last_look_of_a_long_job_goes_with_the_next(
 
 
 @pytest.mark.usefixtures("patient")
+@pytest.mark.parametrize("fails", ["prepared", "written"])
 async def test_who_was_to_go_with_a_long_job_that_fails_is_written_all_the_same(
-    engine: SqliteEngine, commits: list[int]
+    engine: SqliteEngine, commits: list[int], fails: str
 ) -> None:
     def prepare(connection: Connection, items: Sequence[str], breathe: Callable[[], None]) -> Finish:
-        fill(connection)
-        return lambda _: list(items)
+        def write(open_: Connection) -> list[str | Exception]:
+            fill(open_)
+            return [*items]
+
+        if fails == "prepared":
+            fill(connection)
+        return write
 
     urgent = engine.gather_urgent(note_all, str)
     await engine.write(lambda connection: sql(connection, "PRAGMA max_page_count = 20"))
@@ -150,6 +146,7 @@ async def test_who_was_to_go_with_a_long_job_that_fails_is_written_all_the_same(
     async with asyncio.timeout(60):
         assert await waiting == "a"
     assert commits == [1]
+    assert await engine.read(words) == ["a"]
 
 
 @pytest.mark.usefixtures("patient")
@@ -176,23 +173,6 @@ async def test_of_those_who_share_a_transaction_one_does_not_undo_the_other(
     assert [isinstance(answer, LookupError) for answer in answers] == [breaks == "long", breaks == "urgent"]
     assert commits == [2]
     assert await engine.read(words) == ["urgent" if breaks == "long" else "long"]
-
-
-@pytest.mark.usefixtures("patient")
-async def test_a_fault_while_a_long_job_is_written_leaves_nobody_without_an_answer(
-    engine: SqliteEngine, commits: list[int]
-) -> None:
-    urgent = engine.gather_urgent(note_all, str)
-    await engine.write(lambda connection: sql(connection, "PRAGMA max_page_count = 20"))
-    commits.clear()
-    engine.expect()
-    waiting = asyncio.ensure_future(urgent("a"))
-    await turns(20)
-    with pytest.raises(StorageFullError):
-        await engine.gather_prepared(filling)("long")
-    async with asyncio.timeout(60):
-        assert await waiting == "a"
-    assert await engine.read(words) == ["a"]
 
 
 @pytest.mark.usefixtures("patient")
